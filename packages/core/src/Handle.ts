@@ -1,0 +1,203 @@
+/**
+ * The handle: one connection to one export of an NBD server, and the states it goes through.
+ *
+ * Two ways to use it. `connect` and `negotiate` give narrow views, on which an operation of another state does not even
+ * exist; this is what an application wants. `make` gives the whole handle of libnbd, every operation in every state,
+ * where an operation that the state does not permit fails with the tagged error of that state.
+ *
+ * A handle lives in a scope. Closing it says goodbye to the server where the protocol has a word for it, fails what is
+ * still in flight, and leaves nothing behind.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import type * as Commands from "./Commands.ts"
+import type { Export } from "./Export.ts"
+import { makeCore } from "./handle/HandleOperations.ts"
+import { connectedView, type NegotiatingRefusal, negotiatingView } from "./handle/HandleView.ts"
+import type { GoError, InfoError, ListError } from "./handle/Negotiation.ts"
+import { type HandleConfig, settingsOf } from "./HandleConfig.ts"
+import type { HandleDeadError, ShutDownError, StateError } from "./HandleError.ts"
+import type { HandleState, StateTag } from "./HandleState.ts"
+import type { Agreed } from "./handshake/Agreed.ts"
+import type { ConnectError } from "./handshake/ConnectError.ts"
+import { type ExportNotKnownError, OptionUnavailableError } from "./handshake/HandshakeError.ts"
+import type { ListedExport } from "./handshake/List.ts"
+import type { Transport } from "./Transport.ts"
+
+/**
+ * What can be asked of a handle, and of every view of it, in every state.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Observable {
+  /** The state now. */
+  readonly state: Effect.Effect<HandleState>
+  /** The state now, and every state it changes to. */
+  readonly changes: Stream.Stream<HandleState>
+  /**
+   * The state, as soon as it is one of these. Name `Dead` too, unless waiting for ever is what you want of a handle
+   * that dies first.
+   */
+  readonly awaitState: <Tag extends StateTag>(
+    ...tags: readonly [Tag, ...ReadonlyArray<Tag>]
+  ) => Effect.Effect<Extract<HandleState, { readonly _tag: Tag }>>
+}
+
+/**
+ * A handle with every operation. Each fails with exactly the refusals of the states that do not permit it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Handle extends Observable, Commands.Commands<StateError<Commands.CommandOperation>> {
+  readonly isCreated: Effect.Effect<boolean>
+  readonly isConnecting: Effect.Effect<boolean>
+  readonly isNegotiating: Effect.Effect<boolean>
+  /** Connected: commands are possible. */
+  readonly isReady: Effect.Effect<boolean>
+  /** Shut down in order. */
+  readonly isClosed: Effect.Effect<boolean>
+  readonly isDead: Effect.Effect<boolean>
+  /**
+   * Connects, up to `Connected`, or up to `Negotiating` in opt mode (an oldstyle server, which cannot haggle, goes on
+   * to `Connected` even then). After a failure the handle is `Dead`, or `Created` again where nothing was opened.
+   */
+  readonly connect: Effect.Effect<void, StateError<"connect"> | ConnectError, Transport>
+  /** Begins to connect and returns at once, as `nbd_aio_connect_tcp` and its like do: the state tells what comes of it. */
+  readonly startConnect: Effect.Effect<void, StateError<"startConnect">, Transport>
+  /** Enters an export, by default the configured one. A refusal leaves the handle negotiating. */
+  readonly go: (exportName?: string) => Effect.Effect<void, StateError<"go"> | GoError>
+  /** Asks about an export without entering it. */
+  readonly info: (exportName?: string) => Effect.Effect<Export, StateError<"info"> | InfoError>
+  /** Asks for the exports that the server shows. */
+  readonly list: Effect.Effect<ReadonlyArray<ListedExport>, StateError<"list"> | ListError>
+  /** Leaves while negotiating: the handle is `ShutDown`. */
+  readonly abort: Effect.Effect<void, StateError<"abort">>
+  /** What was agreed on about the connection. */
+  readonly agreed: Effect.Effect<Agreed, StateError<"agreed"> | ExportNotKnownError>
+  /** What is known of the export: while negotiating, what the last `info` told. */
+  readonly exportInfo: Effect.Effect<Export, StateError<"exportInfo"> | ExportNotKnownError>
+  /** Commands that wait for a reply, those that nobody waits for any more included. */
+  readonly inFlight: Effect.Effect<number, StateError<"inFlight">>
+  /**
+   * Ends in order: no more commands from now on; waits for those under way, says goodbye, and waits a second at most for
+   * the server to close. While negotiating it is `abort`.
+   */
+  readonly shutdown: Effect.Effect<void, StateError<"shutdown">>
+}
+
+/**
+ * @since 0.1.0
+ * @category tags
+ */
+export const Handle = Context.GenericTag<Handle>("@effect-nbd/core/Handle")
+
+/**
+ * A connected handle: what an application works with. The server may end it at any time, so every command can still be
+ * refused for being shut down or dead.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Connected extends Observable, Commands.Commands<ShutDownError | HandleDeadError> {
+  /** The peer in words. */
+  readonly peer: string
+  readonly agreed: Agreed
+  readonly export: Export
+  /** Commands that wait for a reply. */
+  readonly inFlight: Effect.Effect<number>
+  /** As on the handle. */
+  readonly shutdown: Effect.Effect<void, ShutDownError | HandleDeadError>
+}
+
+/**
+ * @since 0.1.0
+ * @category tags
+ */
+export const Connected = Context.GenericTag<Connected>("@effect-nbd/core/Connected")
+
+/**
+ * A handle whose haggling is in the caller's hands (libnbd: opt mode).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Negotiating extends Observable {
+  /** The peer in words. */
+  readonly peer: string
+  readonly agreed: Agreed
+  /** Enters an export, by default the configured one. A refusal leaves the handle negotiating, and `go` possible. */
+  readonly go: (exportName?: string) => Effect.Effect<Connected, NegotiatingRefusal | GoError>
+  readonly info: (exportName?: string) => Effect.Effect<Export, NegotiatingRefusal | InfoError>
+  readonly list: Effect.Effect<ReadonlyArray<ListedExport>, NegotiatingRefusal | ListError>
+  readonly abort: Effect.Effect<void, NegotiatingRefusal>
+}
+
+/**
+ * A handle in its first state, `Created`.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (config: HandleConfig = {}): Effect.Effect<Handle, never, Scope.Scope> =>
+  Effect.map(makeCore(settingsOf(config)), ({ operations }) => operations)
+
+/**
+ * Connects and enters the configured export. `optMode` is not looked at.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const connect = (config: HandleConfig = {}): Effect.Effect<Connected, ConnectError, Transport | Scope.Scope> =>
+  Effect.gen(function*() {
+    const core = yield* makeCore(settingsOf({ ...config, optMode: false }))
+    const established = yield* notYetUsed(core.connect)
+    return established._tag === "Connected"
+      ? connectedView(core, established)
+      : yield* Effect.dieMessage("a handle without opt mode stopped to negotiate")
+  })
+
+/**
+ * Connects and stops in `Negotiating`, whatever `optMode` says. An oldstyle server cannot haggle, which is an
+ * `OptionUnavailableError`; on newstyle servers that are not fixed, `go` alone is possible.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const negotiate = (
+  config: HandleConfig = {}
+): Effect.Effect<Negotiating, ConnectError, Transport | Scope.Scope> =>
+  Effect.gen(function*() {
+    const core = yield* makeCore(settingsOf({ ...config, optMode: true }))
+    const established = yield* notYetUsed(core.connect)
+    if (established._tag === "Negotiating") return negotiatingView(core, established)
+    yield* Effect.ignore(core.operations.shutdown)
+    return yield* new OptionUnavailableError({ wanted: "opt mode", protocol: "oldstyle" })
+  })
+
+/**
+ * A connected handle as a service, for as long as the layer lives.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (config: HandleConfig = {}): Layer.Layer<Connected, ConnectError, Transport> =>
+  Layer.scoped(Connected, connect(config))
+
+// A handle that nobody else has seen cannot be in another state than `Created`.
+const notYetUsed = <A, R>(
+  connecting: Effect.Effect<A, StateError<"connect"> | ConnectError, R>
+): Effect.Effect<A, ConnectError, R> =>
+  Effect.catchTags(connecting, {
+    NbdStillConnectingError: Effect.die,
+    NbdStillNegotiatingError: Effect.die,
+    NbdAlreadyConnectedError: Effect.die,
+    NbdShutDownError: Effect.die,
+    NbdHandleDeadError: Effect.die
+  })

@@ -1,0 +1,80 @@
+/**
+ * The peer broke the protocol, or is no NBD server at all. Each of these ends the connection.
+ *
+ * @since 0.1.0
+ */
+import * as Data from "effect/Data"
+import type { WireError } from "./wire/WireError.ts"
+
+/**
+ * Where in the life of a connection something happened.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Phase = "greeting" | "haggling" | "transmission"
+
+/**
+ * The server broke a rule that the stream cannot recover from.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ProtocolError extends Data.TaggedError("NbdProtocolError")<{
+  readonly phase: Phase
+  readonly expected: string
+  readonly received: string
+  /** The rule that was broken: a section of the specification, or a numbered rule of docs/conformance.md. */
+  readonly rule: string
+}> {
+  override get message(): string {
+    return `the server broke the protocol during ${this.phase}: expected ${this.expected}, received ${this.received} (${this.rule})`
+  }
+}
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const fromWireError = (phase: Phase, { expected, received, rule }: WireError): ProtocolError =>
+  new ProtocolError({ phase, expected, received, rule })
+
+/**
+ * What listens there does not speak NBD.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class NotNbdServerError extends Data.TaggedError("NbdNotNbdServerError")<{
+  readonly peer: string
+  /** The first bytes it sent, at most 64, safe to print. */
+  readonly received: string
+  /** What those bytes look like, where that can be told. */
+  readonly looksLike: "HTTP" | "SSH" | "TLS" | "SMTP" | "VNC" | "unknown"
+}> {
+  override get message(): string {
+    const guess = this.looksLike === "unknown" ? "" : `, it looks like ${this.looksLike}`
+    return `${this.peer} is not an NBD server${guess} (it sent ${JSON.stringify(this.received)})`
+  }
+}
+
+/**
+ * The server ended the connection where the protocol does not let it end.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ServerDisconnectedError extends Data.TaggedError("NbdServerDisconnectedError")<{
+  readonly peer: string
+  readonly phase: Phase
+  /** Bytes of the message that was cut short; 0 when the stream ended between two messages. */
+  readonly received: number
+  /** Bytes that message should have had, as far as was known. */
+  readonly wanted: number
+}> {
+  override get message(): string {
+    return this.received === 0
+      ? `${this.peer} closed the connection during ${this.phase}`
+      : `${this.peer} closed the connection during ${this.phase}, after ${this.received} of ${this.wanted} bytes of a message`
+  }
+}

@@ -1,0 +1,93 @@
+/**
+ * The seam between the protocol and whatever carries its bytes.
+ *
+ * A transport knows sockets, pipes or memory and nothing about NBD; the protocol knows NBD and nothing about
+ * sockets. The seam is a callback with backpressure rather than a stream of chunks, because a reply is parsed in
+ * the transport's own receive buffer: no copy and no fiber between the kernel and the caller's memory.
+ *
+ * It does not reconnect, does not retry and does not interpret a byte.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { OpenError, ProgramExitedError, TransportLostError } from "./TransportError.ts"
+
+/**
+ * How the peer's half of a connection came to its end.
+ *
+ * - `Finished`: the peer ended its half in order (FIN, end of a pipe). Whether that was the right moment is for the
+ *   protocol to say. `program` tells how the program behind a command transport exited, where there is one.
+ * - `Broken`: the transport failed; nothing more will come.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ConnectionEnd =
+  | { readonly _tag: "Finished"; readonly program: ProgramExitedError | undefined }
+  | { readonly _tag: "Broken"; readonly error: TransportLostError | ProgramExitedError }
+
+/**
+ * What a connection calls. Nothing here may throw, and a connection never calls it from inside `receive`, `resume`,
+ * `write`, `endWrites` or `close`: always later, from its own turn.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Receiver {
+  /**
+   * Takes the next bytes, in order. They are borrowed: the connection writes over them as soon as the call returns.
+   * All of them count as taken; `false` asks the connection to deliver no more until `resume`.
+   */
+  readonly onBytes: (bytes: Uint8Array) => boolean
+  /** Called once, after the last byte. */
+  readonly onEnd: (end: ConnectionEnd) => void
+  /** Called after `write` returned `false`, once there is room again. */
+  readonly onDrain: () => void
+}
+
+/**
+ * One open, ordered, two-way byte channel. Reading and writing never wait for each other: bytes keep arriving while
+ * writes are held back, or a server that will not read before its replies are taken would stall both ends.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Connection {
+  /** The peer in words, for errors and spans, for example `tcp 127.0.0.1:10809`. */
+  readonly peer: string
+  /**
+   * Delivers bytes to `receiver` from now on, in place of an earlier receiver. Nothing is delivered before the first
+   * call; whatever arrived before it, the end included, is kept.
+   */
+  readonly receive: (receiver: Receiver) => void
+  /** Asks for bytes again after `onBytes` returned `false`. */
+  readonly resume: () => void
+  /**
+   * Sends the chunks in order, as one write where the transport can. The chunks must stay unchanged until they are
+   * sent. `false`: everything was accepted, but do not write more until `onDrain`. After `endWrites`, `close` or the
+   * end of the connection the chunks are dropped: the end is reported by `onEnd`.
+   */
+  readonly write: (chunks: ReadonlyArray<Uint8Array>) => boolean
+  /** Ends our half in order, after what was written. */
+  readonly endWrites: () => void
+  /** Drops the connection at once. `onEnd` is not called any more. May be called again, and after the end. */
+  readonly close: () => void
+}
+
+/**
+ * Opens connections to one target, which the `Layer` that provides it has chosen: core never sees an address.
+ * Opening again gives another connection.
+ *
+ * Closing the scope of `open` closes its connection and waits until nothing of it is left: what was written is given
+ * a short time to leave, then the socket is destroyed and the child process ended.
+ *
+ * @since 0.1.0
+ * @category tags
+ */
+export class Transport extends Context.Tag("@effect-nbd/core/Transport")<Transport, {
+  /** The target in words, for errors and spans, for example `tcp localhost:10809`. */
+  readonly target: string
+  readonly open: Effect.Effect<Connection, OpenError, Scope.Scope>
+}>() {}

@@ -1,0 +1,173 @@
+/**
+ * Why a transport could not be opened, or was lost. One tag per thing a caller would do differently.
+ *
+ * @since 0.1.0
+ */
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+
+/**
+ * One address that was tried, and the system's name for why it did not answer (`ECONNREFUSED`, `ETIMEDOUT`, …).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Attempt {
+  readonly address: string
+  readonly code: string
+}
+
+const attemptsInWords = (attempts: ReadonlyArray<Attempt>): string =>
+  attempts.map(({ address, code }) => `${address} ${code}`).join(", ")
+
+/**
+ * The host name does not resolve. Nothing was opened, so the handle is `Created` again.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class HostNotFoundError extends Data.TaggedError("NbdHostNotFoundError")<{
+  readonly host: string
+  /** The resolver's code, for example `ENOTFOUND` or `EAI_AGAIN`. */
+  readonly code: string
+  readonly cause?: unknown
+}> {
+  override get message(): string {
+    return `no such host: ${this.host} (${this.code})`
+  }
+}
+
+/**
+ * The port is neither a number from 1 to 65535 nor a service name this system knows. The handle is `Created` again.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ServiceNotFoundError extends Data.TaggedError("NbdServiceNotFoundError")<{
+  readonly service: string
+}> {
+  override get message(): string {
+    return `no such TCP port or service: ${this.service}`
+  }
+}
+
+/**
+ * Every address refused the connection: nothing listens there. After TCP the handle is `Created` again, after a Unix
+ * socket it is `Dead`, as in libnbd.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ConnectionRefusedError extends Data.TaggedError("NbdConnectionRefusedError")<{
+  readonly target: string
+  readonly network: "tcp" | "unix"
+  readonly attempts: ReadonlyArray<Attempt>
+}> {
+  override get message(): string {
+    return `connection refused: ${this.target} (${attemptsInWords(this.attempts)})`
+  }
+}
+
+/**
+ * The target could not be reached for another reason than a refusal: no route, no permission, no such socket.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class UnreachableError extends Data.TaggedError("NbdUnreachableError")<{
+  readonly target: string
+  readonly network: "tcp" | "unix"
+  readonly attempts: ReadonlyArray<Attempt>
+}> {
+  override get message(): string {
+    return `cannot reach ${this.target} (${attemptsInWords(this.attempts)})`
+  }
+}
+
+/**
+ * No address answered in time. The handle is `Created` again after TCP.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ConnectTimeoutError extends Data.TaggedError("NbdConnectTimeoutError")<{
+  readonly target: string
+  readonly network: "tcp" | "unix"
+  readonly timeout: Duration.Duration
+}> {
+  override get message(): string {
+    return `${this.target} did not answer within ${Duration.format(this.timeout)}`
+  }
+}
+
+/**
+ * The program of a command transport could not be started.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ProgramNotFoundError extends Data.TaggedError("NbdProgramNotFoundError")<{
+  readonly command: string
+  readonly args: ReadonlyArray<string>
+  /** `ENOENT` (no such program or working directory), `EACCES` (not executable), … */
+  readonly code: string
+  readonly cause?: unknown
+}> {
+  override get message(): string {
+    return `cannot start ${this.command} (${this.code})`
+  }
+}
+
+/**
+ * The program of a command transport ended.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ProgramExitedError extends Data.TaggedError("NbdProgramExitedError")<{
+  readonly command: string
+  readonly args: ReadonlyArray<string>
+  /** The exit status, or `null` when a signal ended it. */
+  readonly exitCode: number | null
+  readonly signal: string | null
+  /** The last of what it wrote to its standard error, at most 4096 bytes. */
+  readonly stderr: string
+}> {
+  override get message(): string {
+    const how = this.signal === null ? `exit code ${this.exitCode}` : `signal ${this.signal}`
+    const said = this.stderr.trim()
+    return `${this.command} ended with ${how}${said === "" ? "" : `: ${said}`}`
+  }
+}
+
+/**
+ * An open connection broke.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class TransportLostError extends Data.TaggedError("NbdTransportLostError")<{
+  readonly peer: string
+  /** The system's code, for example `ECONNRESET` or `EPIPE`. */
+  readonly code: string
+  readonly cause?: unknown
+}> {
+  override get message(): string {
+    return `connection to ${this.peer} lost (${this.code})`
+  }
+}
+
+/**
+ * Every way in which a transport fails to open.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type OpenError =
+  | HostNotFoundError
+  | ServiceNotFoundError
+  | ConnectionRefusedError
+  | UnreachableError
+  | ConnectTimeoutError
+  | ProgramNotFoundError
+  | ProgramExitedError

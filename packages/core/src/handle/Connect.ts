@@ -1,0 +1,216 @@
+/**
+ * Connecting: opens the transport, reads the greeting and, outside opt mode, haggles its way into the export.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import type { ExportFacts } from "../Export.ts"
+import { FrameReader } from "../framing/FrameReader.ts"
+import type { Settings } from "../HandleConfig.ts"
+import type { StateError } from "../HandleError.ts"
+import { abort, sendAbort } from "../handshake/Abort.ts"
+import type { Agreed } from "../handshake/Agreed.ts"
+import { type ConnectError, isFatal, isRetriable } from "../handshake/ConnectError.ts"
+import { checkExportName } from "../handshake/ExportName.ts"
+import { greet, type Greeted } from "../handshake/Greet.ts"
+import { ConnectInterruptedError, HandshakeTimeoutError, OptionUnavailableError } from "../handshake/HandshakeError.ts"
+import { go } from "../handshake/InfoAndGo.ts"
+import { structuredReply } from "../handshake/StructuredReply.ts"
+import { ProtocolError, ServerDisconnectedError } from "../ProtocolError.ts"
+import { Transport } from "../Transport.ts"
+import type { OpenError } from "../TransportError.ts"
+import { die, enterTransmission, shutDownEarly } from "./Enter.ts"
+import { type Established, guard, type HandleCell } from "./HandleCell.ts"
+
+/**
+ * Admits the connect, moves the handle to `Connecting`, and returns the Effect that does the rest. Two steps, so that
+ * one can be done now and the other by a fiber of the handle's own.
+ *
+ * @since 0.1.0
+ * @category transitions
+ */
+export const begin = <Op extends "connect" | "startConnect">(
+  cell: HandleCell,
+  settings: Settings,
+  scope: Scope.Scope,
+  operation: Op
+): Effect.Effect<Effect.Effect<Established, ConnectError>, StateError<Op>, Transport> =>
+  Effect.flatMap(Transport, (transport) =>
+    Effect.map(guard(cell, operation), () => {
+      cell.move({ _tag: "Connecting", state: { _tag: "Connecting", target: transport.target } })
+      return establish(cell, settings, scope, transport)
+    }))
+
+const establish = (
+  cell: HandleCell,
+  settings: Settings,
+  handleScope: Scope.Scope,
+  transport: Transport["Type"]
+): Effect.Effect<Established, ConnectError> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.fork(handleScope, ExecutionStrategy.sequential)
+      const opening = checkExportName(settings.exportName).pipe(
+        Effect.zipRight(transport.open),
+        Scope.extend(scope)
+      )
+      const connection = yield* restore(opening).pipe(
+        Effect.onError((cause) =>
+          Effect.zipRight(
+            Effect.sync(() => notOpened(cell, Option.getOrUndefined(Cause.failureOption(cause)))),
+            Scope.close(scope, Exit.failCause(cause))
+          )
+        )
+      )
+      const reader = new FrameReader(connection)
+      yield* Scope.addFinalizer(scope, leaveInOrder(cell, reader))
+      const handshake = restore(shake(cell, settings, scope, reader)).pipe(
+        Effect.timeoutFail({
+          duration: settings.handshakeTimeout,
+          onTimeout: () => new HandshakeTimeoutError({ peer: connection.peer, timeout: settings.handshakeTimeout })
+        })
+      )
+      return yield* restore(handshake).pipe(
+        Effect.onError((cause) =>
+          Effect.zipRight(
+            Effect.sync(() => notAgreed(cell, Option.getOrUndefined(Cause.failureOption(cause)))),
+            Scope.close(scope, Exit.failCause(cause))
+          )
+        )
+      )
+    })
+  )
+
+/** Nothing was opened, so nothing is lost: the handle may connect again, unless libnbd calls this failure final. */
+const notOpened = (cell: HandleCell, error: ConnectError | undefined): void => {
+  if (cell.current._tag !== "Connecting") return
+  const back = (lastFailure: Option.Option<OpenError>) =>
+    cell.move({ _tag: "Created", state: { _tag: "Created", lastFailure } })
+  if (error === undefined || error._tag === "NbdExportNameInvalidError") return back(Option.none())
+  return isOpenError(error) && isRetriable(error) ? back(Option.some(error)) : die(cell, error)
+}
+
+const notAgreed = (cell: HandleCell, error: ConnectError | undefined): void => {
+  if (cell.current._tag === "Connecting") die(cell, error ?? new ConnectInterruptedError({ phase: "haggling" }))
+}
+
+const isOpenError = (error: ConnectError): error is OpenError => error._tag in openErrors
+
+const openErrors: { readonly [Tag in OpenError["_tag"]]: true } = {
+  NbdHostNotFoundError: true,
+  NbdServiceNotFoundError: true,
+  NbdConnectionRefusedError: true,
+  NbdUnreachableError: true,
+  NbdConnectTimeoutError: true,
+  NbdProgramNotFoundError: true,
+  NbdProgramExitedError: true
+}
+
+/** The last word on a connection whose scope closes: goodbye where the protocol has one, and no one is left waiting. */
+const leaveInOrder = (cell: HandleCell, reader: FrameReader): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const live = cell.current
+    if (live._tag === "Connected" || live._tag === "ShutDown") return Effect.sync(() => live.transmission?.close())
+    shutDownEarly(cell)
+    if (live._tag !== "Negotiating" || live.channel.agreed.protocol !== "newstyle-fixed") return Effect.void
+    // An option may be under way, and after it no other may be sent; a permit says that none is.
+    return live.channel.turn.withPermitsIfAvailable(1)(sendAbort(reader)).pipe(Effect.asVoid)
+  })
+
+const shake = (
+  cell: HandleCell,
+  settings: Settings,
+  scope: Scope.Scope,
+  reader: FrameReader
+): Effect.Effect<Established, ConnectError> =>
+  Effect.gen(function*() {
+    const greeted = yield* greet(reader, settings.handshakeFlags)
+    if (greeted._tag === "Oldstyle") return yield* enterOldstyle(cell, settings, reader, greeted)
+    const protocol = greeted.fixed ? "newstyle-fixed" : "newstyle"
+    const replyStyle = greeted.fixed && settings.structuredReplies ? yield* structuredReply(reader) : "Simple"
+    const agreed: Agreed = { protocol, replyStyle, noZeroes: greeted.noZeroes }
+    if (settings.optMode) return yield* startNegotiating(cell, scope, reader, agreed)
+    const facts = yield* go(reader, agreed, settings.exportName, settings.wanted).pipe(
+      // A refusal is answered by leaving in order (C-029); after a fault there is no one to tell.
+      Effect.tapError((error) => isFatal(error) ? Effect.void : abort(reader))
+    )
+    return enterTransmission(cell, reader, settings, agreed, facts)
+  })
+
+/** An oldstyle server has one export, without a name: to enter it in place of a named one would be to serve another disk (H-012). */
+const enterOldstyle = (
+  cell: HandleCell,
+  settings: Settings,
+  reader: FrameReader,
+  { greeting }: Extract<Greeted, { readonly _tag: "Oldstyle" }>
+): Effect.Effect<Established, OptionUnavailableError | ProtocolError> =>
+  Effect.suspend((): Effect.Effect<Established, OptionUnavailableError | ProtocolError> => {
+    if (settings.exportName !== "") {
+      return Effect.fail(
+        new OptionUnavailableError({ wanted: `export ${JSON.stringify(settings.exportName)}`, protocol: "oldstyle" })
+      )
+    }
+    if (greeting.flags === 0) {
+      return Effect.fail(
+        new ProtocolError({
+          phase: "greeting",
+          expected: "transmission flags",
+          received: "0x0000",
+          rule: "Transmission flags, C-123"
+        })
+      )
+    }
+    const facts: ExportFacts = {
+      name: "",
+      size: greeting.exportSize,
+      flags: greeting.flags,
+      replyStyle: "Simple",
+      blockSize: Option.none(),
+      canonicalName: Option.none(),
+      description: Option.none()
+    }
+    return Effect.sync(() =>
+      enterTransmission(cell, reader, settings, { protocol: "oldstyle", replyStyle: "Simple", noZeroes: false }, facts)
+    )
+  })
+
+const startNegotiating = (
+  cell: HandleCell,
+  scope: Scope.Scope,
+  reader: FrameReader,
+  agreed: Agreed
+): Effect.Effect<Established> =>
+  Effect.map(Effect.makeSemaphore(1), (turn) => {
+    const negotiating = {
+      _tag: "Negotiating",
+      state: { _tag: "Negotiating", peer: reader.connection.peer, agreed, export: Option.none() },
+      channel: { reader, agreed, turn, scope }
+    } as const
+    cell.move(negotiating)
+    // A server may hang up between two options: the handle does not wait for the next one to notice.
+    reader.whenIdleEnds(() => {
+      if (cell.current._tag !== "Negotiating") return
+      die(cell, idleEnd(reader))
+      reader.connection.close()
+    })
+    return negotiating
+  })
+
+const idleEnd = (reader: FrameReader) => {
+  if (reader.ended?._tag === "Broken") return reader.ended.error
+  return reader.ended?.program ??
+    new ServerDisconnectedError({ peer: reader.connection.peer, phase: "haggling", received: 0, wanted: 0 })
+}
+
+/**
+ * The end of a handle's scope: whatever state it is in, it is shut down.
+ *
+ * @since 0.1.0
+ * @category transitions
+ */
+export const close = (cell: HandleCell): Effect.Effect<void> => Effect.sync(() => shutDownEarly(cell))

@@ -1,0 +1,89 @@
+/**
+ * From the handshake into the transmission phase, and out of it: the ways a connection changes the state of its handle.
+ *
+ * @since 0.1.0
+ */
+import * as Option from "effect/Option"
+import { Export, type ExportFacts } from "../Export.ts"
+import type { FrameReader } from "../framing/FrameReader.ts"
+import type { Settings } from "../HandleConfig.ts"
+import type { DeathReason } from "../HandleState.ts"
+import type { Agreed } from "../handshake/Agreed.ts"
+import { Transmission, type TransmissionEnd } from "../transmission/Transmission.ts"
+import type { Established, HandleCell } from "./HandleCell.ts"
+
+/**
+ * Begins the transmission phase: the handle is `Connected`, for a moment at least.
+ *
+ * @since 0.1.0
+ * @category transitions
+ */
+export const enterTransmission = (
+  cell: HandleCell,
+  reader: FrameReader,
+  settings: Settings,
+  agreed: Agreed,
+  facts: ExportFacts
+): Extract<Established, { readonly _tag: "Connected" }> => {
+  const entered = new Export(facts)
+  const transmission: Transmission = new Transmission({
+    connection: reader.connection,
+    export: entered,
+    limits: settings.limits,
+    events: {
+      onEnd: (end) => transmissionEnded(cell, end),
+      onServerShutdown: () => beginShutDown(cell)
+    }
+  })
+  const connected = {
+    _tag: "Connected",
+    state: { _tag: "Connected", peer: reader.connection.peer, agreed, export: entered },
+    transmission
+  } as const
+  cell.move(connected)
+  transmission.start(reader.detach(), reader.ended)
+  return connected
+}
+
+/**
+ * A `Connected` handle is `ShutDown` from now on: no more commands, and goodbye after the last reply.
+ *
+ * @since 0.1.0
+ * @category transitions
+ */
+export const beginShutDown = (cell: HandleCell): void => {
+  const live = cell.current
+  if (live._tag !== "Connected") return
+  const { agreed, export: known } = live.state
+  cell.move({
+    _tag: "ShutDown",
+    state: { _tag: "ShutDown", agreed: Option.some(agreed), export: Option.some(known) },
+    transmission: live.transmission
+  })
+  live.transmission.drain()
+}
+
+/**
+ * Ends a handle that was not connected in order, by abort or by the end of its scope.
+ *
+ * @since 0.1.0
+ * @category transitions
+ */
+export const shutDownEarly = (cell: HandleCell): void => {
+  const live = cell.current
+  if (live._tag === "ShutDown" || live._tag === "Dead") return
+  const agreed = live._tag === "Negotiating" ? Option.some(live.state.agreed) : Option.none()
+  const known = live._tag === "Negotiating" ? live.state.export : Option.none()
+  cell.move({ _tag: "ShutDown", state: { _tag: "ShutDown", agreed, export: known }, transmission: undefined })
+}
+
+/**
+ * @since 0.1.0
+ * @category transitions
+ */
+export const die = (cell: HandleCell, reason: DeathReason): void => {
+  if (cell.current._tag !== "Dead") cell.move({ _tag: "Dead", state: { _tag: "Dead", reason } })
+}
+
+const transmissionEnded = (cell: HandleCell, end: TransmissionEnd): void =>
+  end._tag === "Failed" ? die(cell, end.fault) : beginShutDown(cell)

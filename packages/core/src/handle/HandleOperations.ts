@@ -1,0 +1,116 @@
+/**
+ * The operations of a handle, each behind the guard.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import * as Commands from "../Commands.ts"
+import type { Settings } from "../HandleConfig.ts"
+import type { StateError } from "../HandleError.ts"
+import type { StateTag } from "../HandleState.ts"
+import { ExportNotKnownError } from "../handshake/HandshakeError.ts"
+import type { Transmission } from "../transmission/Transmission.ts"
+import * as Connect from "./Connect.ts"
+import { beginShutDown } from "./Enter.ts"
+import { admit, guard, HandleCell } from "./HandleCell.ts"
+import * as Negotiation from "./Negotiation.ts"
+
+/**
+ * A handle and what is behind it, for the views.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Core = Effect.Effect.Success<ReturnType<typeof makeCore>>
+
+/**
+ * A cell in its first state, with its operations and a scope that ends with the caller's.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const makeCore = (settings: Settings) =>
+  Effect.gen(function*() {
+    const cell = new HandleCell({ _tag: "Created", state: { _tag: "Created", lastFailure: Option.none() } })
+    const scope = yield* Effect.acquireRelease(
+      Scope.make(),
+      (scope, exit) => Effect.zipRight(Scope.close(scope, exit), Connect.close(cell))
+    )
+    const connect = Effect.flatten(Connect.begin(cell, settings, scope, "connect"))
+    return { cell, settings, connect, operations: operationsOf(cell, settings, scope, Effect.asVoid(connect)) }
+  })
+
+const operationsOf = <E, R>(
+  cell: HandleCell,
+  settings: Settings,
+  scope: Scope.Scope,
+  connect: Effect.Effect<void, E, R>
+) => ({
+  ...observe(cell),
+  ...Commands.make((operation): Transmission | StateError<Commands.CommandOperation> => {
+    const admission = admit(cell, operation)
+    return admission._tag === "Admitted" ? admission.live.transmission : admission.refusal
+  }, settings.strictness),
+  isCreated: is(cell, "Created"),
+  isConnecting: is(cell, "Connecting"),
+  isNegotiating: is(cell, "Negotiating"),
+  isReady: is(cell, "Connected"),
+  isClosed: is(cell, "ShutDown"),
+  isDead: is(cell, "Dead"),
+  connect,
+  startConnect: Connect.begin(cell, settings, scope, "startConnect").pipe(
+    Effect.flatMap((rest) => Effect.forkIn(Effect.ignore(rest), scope)),
+    Effect.asVoid
+  ),
+  go: (exportName = settings.exportName) => Effect.asVoid(Negotiation.go(cell, settings, exportName)),
+  info: (exportName = settings.exportName) => Negotiation.info(cell, settings, exportName),
+  list: Negotiation.list(cell, settings),
+  abort: Negotiation.abort(cell),
+  agreed: Effect.flatMap(
+    guard(cell, "agreed"),
+    ({ state }) => state._tag === "ShutDown" ? known(state.agreed) : Effect.succeed(state.agreed)
+  ),
+  exportInfo: Effect.flatMap(
+    guard(cell, "exportInfo"),
+    ({ state }) => state._tag === "Connected" ? Effect.succeed(state.export) : known(state.export)
+  ),
+  inFlight: Effect.map(
+    guard(cell, "inFlight"),
+    (live) => live._tag === "Dead" ? 0 : live.transmission?.requestsInFlight ?? 0
+  ),
+  shutdown: Effect.flatMap(
+    guard(cell, "shutdown"),
+    (live) => live._tag === "Connected" ? shutDown(cell, live.transmission) : Effect.ignore(Negotiation.abort(cell))
+  )
+})
+
+/**
+ * What can be asked in every state.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const observe = (cell: HandleCell) => ({
+  state: Effect.sync(() => cell.current.state),
+  changes: cell.changes,
+  awaitState: <Tag extends StateTag>(...tags: readonly [Tag, ...ReadonlyArray<Tag>]) => cell.await(tags)
+})
+
+const is = (cell: HandleCell, tag: StateTag): Effect.Effect<boolean> => Effect.sync(() => cell.current._tag === tag)
+
+const known = <A>(option: Option.Option<A>): Effect.Effect<A, ExportNotKnownError> =>
+  Option.match(option, { onNone: () => Effect.fail(new ExportNotKnownError()), onSome: Effect.succeed })
+
+const shutDown = (cell: HandleCell, transmission: Transmission): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    beginShutDown(cell)
+    yield* called((callback) => transmission.onLeaving(callback))
+    // The server has been told; one that keeps the connection open is left all the same (H-097).
+    yield* Effect.timeoutOption(called((callback) => transmission.onOver(callback)), "1 second")
+    transmission.close()
+  })
+
+const called = (register: (callback: () => void) => () => void): Effect.Effect<void> =>
+  Effect.async((resume) => Effect.sync(register(() => resume(Effect.void))))

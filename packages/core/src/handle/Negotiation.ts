@@ -1,0 +1,213 @@
+/**
+ * Haggling in the caller's hands: the options of opt mode.
+ *
+ * An option that was sent runs to its end in the connection's scope, even when its caller is interrupted, since the
+ * reply that would otherwise come unasked-for would be taken for the next option's. Options wait for each other.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import { Export } from "../Export.ts"
+import type { Settings } from "../HandleConfig.ts"
+import type { StateError } from "../HandleError.ts"
+import * as Abort from "../handshake/Abort.ts"
+import { isFatal } from "../handshake/ConnectError.ts"
+import { checkExportName } from "../handshake/ExportName.ts"
+import {
+  type ExportNameInvalidError,
+  type ExportRefusal,
+  type ExportRefusedError,
+  type HagglingFault,
+  HandshakeTimeoutError,
+  type OptionRefusal,
+  OptionUnavailableError
+} from "../handshake/HandshakeError.ts"
+import * as InfoAndGo from "../handshake/InfoAndGo.ts"
+import * as List from "../handshake/List.ts"
+import { replyType } from "../wire/OptionReply.ts"
+import { die, enterTransmission, shutDownEarly } from "./Enter.ts"
+import { type Admitted, type Established, guard, type HandleCell } from "./HandleCell.ts"
+
+/**
+ * What ends the connection in the middle of an option.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type OptionFault = HagglingFault | HandshakeTimeoutError
+
+/**
+ * @since 0.1.0
+ * @category errors
+ */
+export type GoError = ExportRefusal | ExportRefusedError | OptionFault
+
+/**
+ * @since 0.1.0
+ * @category errors
+ */
+export type InfoError = ExportRefusal | OptionFault
+
+/**
+ * @since 0.1.0
+ * @category errors
+ */
+export type ListError = OptionRefusal | OptionFault
+
+/** Operations that send an option: all of them on the same row of the table. */
+type OptionOperation = "go" | "info" | "list" | "abort"
+
+type Haggling = Admitted<OptionOperation>
+
+/**
+ * Enters an export; a refusal leaves the handle negotiating.
+ *
+ * @since 0.1.0
+ * @category haggling
+ */
+export const go = (
+  cell: HandleCell,
+  settings: Settings,
+  exportName: string
+): Effect.Effect<Extract<Established, { readonly _tag: "Connected" }>, StateError<"go"> | GoError> =>
+  named(cell, "go", exportName, (live) =>
+    bounded(
+      cell,
+      settings,
+      live,
+      InfoAndGo.go(live.channel.reader, live.channel.agreed, exportName, settings.wanted).pipe(
+        Effect.map((facts) => enterTransmission(cell, live.channel.reader, settings, live.channel.agreed, facts))
+      )
+    ))
+
+/**
+ * Asks about an export, and stays negotiating.
+ *
+ * @since 0.1.0
+ * @category haggling
+ */
+export const info = (
+  cell: HandleCell,
+  settings: Settings,
+  exportName: string
+): Effect.Effect<Export, StateError<"info"> | InfoError> =>
+  named(cell, "info", exportName, (live) =>
+    bounded(
+      cell,
+      settings,
+      live,
+      needsFixed("NBD_OPT_INFO", live).pipe(
+        Effect.zipRight(Effect.sync(() => learn(cell, Option.none()))),
+        Effect.zipRight(InfoAndGo.info(live.channel.reader, live.channel.agreed, exportName, settings.wanted)),
+        Effect.map((facts) => new Export(facts)),
+        Effect.tap((known) => Effect.sync(() => learn(cell, Option.some(known))))
+      )
+    ))
+
+/**
+ * Asks for the exports the server shows.
+ *
+ * @since 0.1.0
+ * @category haggling
+ */
+export const list = (
+  cell: HandleCell,
+  settings: Settings
+): Effect.Effect<ReadonlyArray<List.ListedExport>, StateError<"list"> | ListError> =>
+  inTurn(
+    cell,
+    "list",
+    (live) =>
+      bounded(
+        cell,
+        settings,
+        live,
+        needsFixed("NBD_OPT_LIST", live).pipe(Effect.zipRight(List.list(live.channel.reader)))
+      )
+  )
+
+/**
+ * Leaves in order.
+ *
+ * @since 0.1.0
+ * @category haggling
+ */
+export const abort = (cell: HandleCell): Effect.Effect<void, StateError<"abort">> => inTurn(cell, "abort", leave(cell))
+
+const leave = (cell: HandleCell) => ({ channel: { agreed, reader } }: Haggling): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    shutDownEarly(cell)
+    // Only fixed newstyle knows the option; the others are left by closing.
+    return agreed.protocol === "newstyle-fixed" ? Abort.abort(reader) : Effect.void
+  }).pipe(Effect.ensuring(Effect.sync(() => reader.connection.close())))
+
+const needsFixed = (wanted: string, { channel }: Haggling): Effect.Effect<void, OptionUnavailableError> =>
+  channel.agreed.protocol === "newstyle"
+    ? Effect.fail(new OptionUnavailableError({ wanted, protocol: "newstyle" }))
+    : Effect.void
+
+/** What an earlier `info` told does not hold any more once a new one is asked. */
+const learn = (cell: HandleCell, known: Option.Option<Export>): void => {
+  const live = cell.current
+  if (live._tag === "Negotiating") cell.move({ ...live, state: { ...live.state, export: known } })
+}
+
+/**
+ * An option against the clock, and what its failure does to the handle: a fault kills it, a refusal does not, and a
+ * server that is shutting down is left in order (C-037, H-051).
+ */
+const bounded = <A, E extends GoError>(
+  cell: HandleCell,
+  settings: Settings,
+  live: Haggling,
+  option: Effect.Effect<A, E>
+): Effect.Effect<A, E | HandshakeTimeoutError> =>
+  option.pipe(
+    Effect.timeoutFail({
+      duration: settings.handshakeTimeout,
+      onTimeout: () =>
+        new HandshakeTimeoutError({ peer: live.channel.reader.connection.peer, timeout: settings.handshakeTimeout })
+    }),
+    Effect.tapError((error: GoError) => {
+      if (error._tag === "NbdOptionRefusedError" && error.replyType === replyType.ERR_SHUTDOWN) return leave(cell)(live)
+      if (!isFatal(error)) return Effect.void
+      return Effect.sync(() => {
+        die(cell, error)
+        live.channel.reader.connection.close()
+      })
+    })
+  )
+
+const named = <A, E>(
+  cell: HandleCell,
+  operation: "go" | "info",
+  exportName: string,
+  option: (live: Haggling) => Effect.Effect<A, E>
+): Effect.Effect<A, StateError<OptionOperation> | ExportNameInvalidError | E> =>
+  guard(cell, operation).pipe(
+    Effect.zipRight(checkExportName(exportName)),
+    Effect.zipRight(inTurn(cell, operation, option))
+  )
+
+/**
+ * Waits for the options before it, asks the guard again, and runs in the connection's scope from there on. An
+ * interruption while waiting sends nothing; a later one leaves the option running.
+ */
+const inTurn = <A, E>(
+  cell: HandleCell,
+  operation: OptionOperation,
+  option: (live: Haggling) => Effect.Effect<A, E>
+): Effect.Effect<A, StateError<OptionOperation> | E> =>
+  guard(cell, operation).pipe(
+    Effect.flatMap(({ channel: { scope, turn } }) => {
+      const once = guard(cell, operation).pipe(Effect.flatMap(option), Effect.interruptible)
+      return Effect.uninterruptibleMask((restore) =>
+        restore(turn.take(1)).pipe(
+          Effect.zipRight(Effect.forkIn(Effect.ensuring(once, turn.release(1)), scope)),
+          Effect.flatMap((fiber) => restore(Fiber.join(fiber)))
+        )
+      )
+    })
+  )

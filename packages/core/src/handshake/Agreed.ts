@@ -1,0 +1,18 @@
+/**
+ * What greeting and haggling settled about a connection, whatever the export.
+ *
+ * @since 0.1.0
+ */
+import type { ReplyStyle } from "../Export.ts"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Agreed {
+  /** Only `newstyle-fixed` can haggle: the others know one way to an export. */
+  readonly protocol: "oldstyle" | "newstyle" | "newstyle-fixed"
+  readonly replyStyle: ReplyStyle
+  /** The answer to NBD_OPT_EXPORT_NAME comes without its 124 bytes of padding. */
+  readonly noZeroes: boolean
+}

@@ -1,0 +1,22 @@
+/**
+ * What it takes to haggle: a connection between two options, and the right to send the next one.
+ *
+ * @since 0.1.0
+ */
+import type * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { FrameReader } from "../framing/FrameReader.ts"
+import type { Agreed } from "./Agreed.ts"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Channel {
+  readonly reader: FrameReader
+  readonly agreed: Agreed
+  /** One permit: haggling is lockstep, and fibers take turns. */
+  readonly turn: Effect.Semaphore
+  /** The connection's own scope, in which an option runs to its end even when its caller has gone. */
+  readonly scope: Scope.Scope
+}

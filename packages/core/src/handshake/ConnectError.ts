@@ -1,0 +1,56 @@
+/**
+ * Everything that connecting can fail with.
+ *
+ * @since 0.1.0
+ */
+import type { OpenError } from "../TransportError.ts"
+import type { ExportRefusal, ExportRefusedError, GreetingFault, HandshakeTimeoutError } from "./HandshakeError.ts"
+
+/**
+ * The transport, the peer, or the server's answer to what was asked of it.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type ConnectError = OpenError | GreetingFault | HandshakeTimeoutError | ExportRefusal | ExportRefusedError
+
+/**
+ * After these nothing was opened, and libnbd allows another try on the same handle: the name did not resolve, or no
+ * address of a TCP host answered.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isRetriable = (error: OpenError): boolean => {
+  switch (error._tag) {
+    case "NbdHostNotFoundError":
+    case "NbdServiceNotFoundError":
+      return true
+    case "NbdConnectionRefusedError":
+    case "NbdUnreachableError":
+    case "NbdConnectTimeoutError":
+      return error.network === "tcp"
+    case "NbdProgramNotFoundError":
+    case "NbdProgramExitedError":
+      return false
+  }
+}
+
+/**
+ * Errors after which a connection that was open is of no more use. The others are refusals: haggling can go on.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isFatal = (error: ConnectError): error is Exclude<ConnectError, ExportRefusal> => {
+  switch (error._tag) {
+    case "NbdOptionRefusedError":
+    case "NbdTlsRequiredError":
+    case "NbdOptionUnavailableError":
+    case "NbdExportUnknownError":
+    case "NbdExportNameInvalidError":
+      return false
+    default:
+      return true
+  }
+}

@@ -1,0 +1,184 @@
+/**
+ * One option and its replies: what every option has in common.
+ *
+ * Haggling is lockstep: no option is sent before the final reply to the one before (C-020), and bytes that come while
+ * none is in flight are a breach (H-007). Who keeps two fibers from haggling at once is not this module's business.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import type { FrameReader, StreamEnded } from "../framing/FrameReader.ts"
+import { fromWireError, type Phase, ProtocolError, ServerDisconnectedError } from "../ProtocolError.ts"
+import type { ProgramExitedError, TransportLostError } from "../TransportError.ts"
+import { encodeOption, optionName } from "../wire/NbdOption.ts"
+import {
+  decodeOptionReply,
+  decodeOptionReplyHeader,
+  headerSize,
+  type OptionReply,
+  replyType,
+  replyTypeName
+} from "../wire/OptionReply.ts"
+import { isWireError, type WireError } from "../wire/WireError.ts"
+import { type HagglingFault, OptionRefusedError, TlsRequiredError } from "./HandshakeError.ts"
+
+/**
+ * Most replies one option may have before its final one, and most bytes of payload in them together: a server that
+ * never comes to an end must not fill the memory (H-024).
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const limits = { replies: 65_536, bytes: 16_777_216 } as const
+
+/**
+ * What an end of the stream means in the middle of a handshake: always a failure, with the best reason there is.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export const disconnected = (
+  reader: FrameReader,
+  phase: Phase
+) =>
+(ended: StreamEnded): ServerDisconnectedError | TransportLostError | ProgramExitedError => {
+  if (ended.end._tag === "Broken") return ended.end.error
+  return ended.end.program ?? new ServerDisconnectedError({
+    peer: reader.connection.peer,
+    phase,
+    received: ended.received.byteLength,
+    wanted: ended.wanted
+  })
+}
+
+const breach = (error: WireError): ProtocolError => fromWireError("haggling", error)
+
+/**
+ * Sends one option.
+ *
+ * @since 0.1.0
+ * @category haggling
+ */
+export const sendOption = (
+  reader: FrameReader,
+  option: number,
+  data: Uint8Array = new Uint8Array(0)
+): Effect.Effect<void, ProtocolError> =>
+  Effect.suspend(() =>
+    reader.buffered === 0
+      ? reader.send([encodeOption(option, data)])
+      : Effect.fail(
+        new ProtocolError({
+          phase: "haggling",
+          expected: "no byte while no option is in flight",
+          received: `${reader.buffered} bytes before ${optionName(option)}`,
+          rule: "Fixed newstyle, C-020"
+        })
+      )
+  )
+
+/**
+ * The next reply to the option in flight.
+ *
+ * @since 0.1.0
+ * @category haggling
+ */
+export const nextReply = (reader: FrameReader, option: number): Effect.Effect<OptionReply, HagglingFault> =>
+  Effect.gen(function*() {
+    const header = decodeOptionReplyHeader(yield* reader.take(headerSize), option)
+    if (isWireError(header)) return yield* breach(header)
+    const payload = yield* reader.take(header.length)
+    const reply = decodeOptionReply(header, payload)
+    return isWireError(reply) ? yield* breach(reply) : reply
+  }).pipe(
+    Effect.mapError((error) => error._tag === "NbdStreamEnded" ? disconnected(reader, "haggling")(error) : error)
+  )
+
+/**
+ * What came of an option: everything it was answered before the final reply, and that reply.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Answer<A> {
+  readonly replies: ReadonlyArray<A>
+  readonly final: Extract<OptionReply, { readonly _tag: "Ack" | "ErrorReply" }>
+}
+
+/**
+ * Sends an option and gathers its replies up to the final one. `pick` takes the replies that belong to this option;
+ * any other kind is a breach (H-023).
+ *
+ * @since 0.1.0
+ * @category haggling
+ */
+export const haggle = <A>(
+  reader: FrameReader,
+  option: number,
+  data: Uint8Array,
+  pick: (reply: Exclude<OptionReply, Answer<unknown>["final"]>) => A | undefined
+): Effect.Effect<Answer<A>, HagglingFault> =>
+  Effect.gen(function*() {
+    yield* sendOption(reader, option, data)
+    const replies: Array<A> = []
+    let count = 0
+    let bytes = 0
+    while (true) {
+      const reply = yield* nextReply(reader, option)
+      if (reply._tag === "Ack" || reply._tag === "ErrorReply") return { replies, final: reply }
+      const picked = pick(reply)
+      if (picked === undefined) {
+        return yield* new ProtocolError({
+          phase: "haggling",
+          expected: `a reply that belongs to ${optionName(option)}`,
+          received: reply._tag === "Server" ? "NBD_REP_SERVER" : "NBD_REP_INFO",
+          rule: "Option reply types, H-023"
+        })
+      }
+      count += 1
+      bytes += weight(reply)
+      if (count > limits.replies || bytes > limits.bytes) {
+        return yield* new ProtocolError({
+          phase: "haggling",
+          expected: `at most ${limits.replies} replies and ${limits.bytes} bytes to ${optionName(option)}`,
+          received: `${count} replies and ${bytes} bytes without an end`,
+          rule: "Fixed newstyle, H-024"
+        })
+      }
+      // An information reply of a type nobody knows is answered for by `pick`, and not worth keeping.
+      if (!(reply._tag === "InfoReply" && reply.info._tag === "UnknownInfo")) replies.push(picked)
+    }
+  })
+
+const weight = (reply: Exclude<OptionReply, Answer<unknown>["final"]>): number => {
+  if (reply._tag === "Server") return reply.name.length + reply.description.length
+  switch (reply.info._tag) {
+    case "NameInfo":
+      return reply.info.name.length
+    case "DescriptionInfo":
+      return reply.info.description.length
+    case "UnknownInfo":
+      return reply.info.payload.byteLength
+    default:
+      return 0
+  }
+}
+
+/**
+ * A refusal that says nothing about an export.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export const refused = (
+  option: number,
+  reply: Extract<OptionReply, { readonly _tag: "ErrorReply" }>
+): OptionRefusedError | TlsRequiredError =>
+  reply.type === replyType.ERR_TLS_REQD
+    ? new TlsRequiredError({ option: optionName(option), serverMessage: reply.message })
+    : new OptionRefusedError({
+      option: optionName(option),
+      reply: replyTypeName(reply.type),
+      replyType: reply.type,
+      serverMessage: reply.message
+    })

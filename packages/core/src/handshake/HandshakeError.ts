@@ -1,0 +1,187 @@
+/**
+ * What can go wrong between the greeting and the transmission phase, besides a broken protocol or transport.
+ *
+ * @since 0.1.0
+ * @public
+ */
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+import type { NotNbdServerError, Phase, ProtocolError, ServerDisconnectedError } from "../ProtocolError.ts"
+import type { ProgramExitedError, TransportLostError } from "../TransportError.ts"
+
+const said = (serverMessage: string): string => serverMessage === "" ? "" : `; the server says: ${serverMessage}`
+
+const named = (exportName: string): string =>
+  exportName === "" ? "the default export" : `export ${JSON.stringify(exportName)}`
+
+/**
+ * The server refused an option. The connection is fine: after a refusal the handle is still negotiating, unless the
+ * server is shutting down (NBD_REP_ERR_SHUTDOWN).
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class OptionRefusedError extends Data.TaggedError("NbdOptionRefusedError")<{
+  /** The option's name in the specification, for example `NBD_OPT_LIST`. */
+  readonly option: string
+  /** The reply's name, for example `NBD_REP_ERR_POLICY`, or its number where it has none. */
+  readonly reply: string
+  /** The reply type as it came. */
+  readonly replyType: number
+  /** The server's text, safe to print; empty where it gave none. */
+  readonly serverMessage: string
+}> {
+  override get message(): string {
+    return `the server refused ${this.option} with ${this.reply}${said(this.serverMessage)}`
+  }
+}
+
+/**
+ * The server has no export of that name, or does not show it to this client (NBD_REP_ERR_UNKNOWN).
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ExportUnknownError extends Data.TaggedError("NbdExportUnknownError")<{
+  readonly exportName: string
+  readonly serverMessage: string
+}> {
+  override get message(): string {
+    return `the server has no ${named(this.exportName)}${said(this.serverMessage)}`
+  }
+}
+
+/**
+ * The server wants TLS before it answers (NBD_REP_ERR_TLS_REQD). It may hide that an export does not exist (C-058).
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class TlsRequiredError extends Data.TaggedError("NbdTlsRequiredError")<{
+  readonly option: string
+  readonly serverMessage: string
+}> {
+  override get message(): string {
+    return `the server requires TLS before ${this.option}${said(this.serverMessage)}`
+  }
+}
+
+/**
+ * The server closed the connection in answer to NBD_OPT_EXPORT_NAME, which is the only way an old server can say that
+ * it does not have, or does not give, that export (C-064).
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ExportRefusedError extends Data.TaggedError("NbdExportRefusedError")<{
+  readonly exportName: string
+}> {
+  override get message(): string {
+    return `the server closed the connection when asked for ${named(this.exportName)}`
+  }
+}
+
+/**
+ * No server can be asked for an export of that name: it is longer than 4096 bytes, contains a NUL or is not Unicode.
+ * Nothing was sent.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ExportNameInvalidError extends Data.TaggedError("NbdExportNameInvalidError")<{
+  readonly exportName: string
+  readonly reason: "longer than 4096 bytes" | "contains a NUL" | "contains an unpaired surrogate"
+}> {
+  override get message(): string {
+    return `not a name for an export: ${this.reason}`
+  }
+}
+
+/**
+ * The server speaks a handshake without haggling, so what was asked for cannot be asked of it. An oldstyle server has
+ * one export and no names; a newstyle server that is not fixed knows NBD_OPT_EXPORT_NAME alone.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class OptionUnavailableError extends Data.TaggedError("NbdOptionUnavailableError")<{
+  readonly wanted: string
+  readonly protocol: "oldstyle" | "newstyle"
+}> {
+  override get message(): string {
+    return `${this.wanted} is not possible: the server speaks ${this.protocol} only`
+  }
+}
+
+/**
+ * The handshake was not over in time. It covers everything from the first byte, however slowly the server drips.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class HandshakeTimeoutError extends Data.TaggedError("NbdHandshakeTimeoutError")<{
+  readonly peer: string
+  readonly timeout: Duration.Duration
+}> {
+  override get message(): string {
+    return `${this.peer} did not finish the handshake within ${Duration.format(this.timeout)}`
+  }
+}
+
+/**
+ * The fiber that connected was interrupted in the middle of the handshake, so the connection was given up.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ConnectInterruptedError extends Data.TaggedError("NbdConnectInterruptedError")<{
+  readonly phase: Phase
+}> {
+  override get message(): string {
+    return `connecting was interrupted during ${this.phase}`
+  }
+}
+
+/**
+ * Faults that end the connection while haggling.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type HagglingFault = ProtocolError | ServerDisconnectedError | TransportLostError | ProgramExitedError
+
+/**
+ * Faults that end the connection while it greets.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type GreetingFault = HagglingFault | NotNbdServerError
+
+/**
+ * Refusals by the server or by us that leave the handle negotiating.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type OptionRefusal = OptionRefusedError | TlsRequiredError | OptionUnavailableError
+
+/**
+ * The same, for options that name an export.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type ExportRefusal = OptionRefusal | ExportUnknownError | ExportNameInvalidError
+
+/**
+ * Nothing is known yet of an export, or of what the connection agreed on: while negotiating, ask with `info` first.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ExportNotKnownError extends Data.TaggedError("NbdExportNotKnownError")<{}> {
+  override get message(): string {
+    return "nothing is known of the export yet: ask for it with info, or enter it with go"
+  }
+}

@@ -1,0 +1,96 @@
+/**
+ * The checks before a cookie is given: what fails here never reaches the wire.
+ *
+ * They come in libnbd's order, so that a request with several faults is refused for the same one: capability, empty
+ * range, bounds, alignment, length.
+ *
+ * @since 0.1.0
+ */
+import { type Export, maximumRequestPayload } from "../Export.ts"
+import {
+  OutOfBoundsError,
+  type RangeRefusal,
+  ReadOnlyError,
+  RequestTooLargeError,
+  UnalignedError,
+  UnsupportedError,
+  ZeroLengthError
+} from "./CommandError.ts"
+import type { CommandName } from "./NbdCommand.ts"
+import type { Strictness } from "./Strictness.ts"
+
+const maximumEffectLength = 0xffff_ffff
+const maximumOffset = 0xffff_ffff_ffff_ffffn
+
+/**
+ * The export takes writes.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const checkWritable = (
+  target: Export,
+  command: CommandName,
+  strictness: Strictness
+): ReadOnlyError | undefined => strictness.commands && target.isReadOnly ? new ReadOnlyError({ command }) : undefined
+
+/**
+ * The server advertised what the command needs.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const checkOffered = (
+  offered: boolean,
+  command: CommandName,
+  missing: UnsupportedError["missing"],
+  strictness: Strictness
+): UnsupportedError | undefined =>
+  strictness.commands && !offered ? new UnsupportedError({ command, missing }) : undefined
+
+/**
+ * The range is one, lies inside the export, is aligned and is not too long.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const checkRange = (
+  target: Export,
+  command: CommandName,
+  offset: bigint,
+  length: number | bigint,
+  strictness: Strictness
+): RangeRefusal | undefined => {
+  const bytes = Number(length)
+  const outOfBounds = () => new OutOfBoundsError({ command, offset, length, exportSize: target.size })
+  if (!(bytes >= 0) || offset < 0n || offset > maximumOffset) return outOfBounds()
+  if (strictness.zeroSize && bytes === 0) return new ZeroLengthError({ command, offset })
+  if (!Number.isInteger(bytes)) return outOfBounds()
+  // By subtraction, and on the exact length: neither sum nor rounding can bring a range back inside.
+  if (strictness.bounds && (offset > target.size || BigInt(length) > target.size - offset)) return outOfBounds()
+  const minimumBlockSize = target.minimumBlockSize
+  if (
+    strictness.align && minimumBlockSize > 1 && !(isAligned(offset, minimumBlockSize) && bytes % minimumBlockSize === 0)
+  ) {
+    return new UnalignedError({ command, offset, length, minimumBlockSize })
+  }
+  const maximum = longest(target, command, strictness)
+  return bytes > maximum ? new RequestTooLargeError({ command, offset, length, maximum }) : undefined
+}
+
+const isAligned = (offset: bigint, block: number): boolean => offset % BigInt(block) === 0n
+
+/**
+ * A read longer than the server's maximum is allowed under structured replies: the server may answer in pieces, or say
+ * EOVERFLOW (C-094, C-095).
+ */
+const longest = (target: Export, command: CommandName, strictness: Strictness): number => {
+  switch (command) {
+    case "read":
+      return strictness.payload && target.replyStyle === "Simple" ? target.maximumPayload : maximumRequestPayload
+    case "write":
+      return strictness.payload ? target.maximumPayload : maximumRequestPayload
+    default:
+      return maximumEffectLength
+  }
+}

@@ -1,0 +1,120 @@
+/**
+ * The commands that wait for a reply, by cookie.
+ *
+ * A cookie stays here until its final reply has come, whether or not anybody still waits for it: a simple reply to a
+ * read carries no length of its own, so forgetting the request would lose the framing (C-127, H-080).
+ *
+ * @since 0.1.0
+ */
+import type { CommandFailure } from "./CommandError.ts"
+import { Coverage } from "./Coverage.ts"
+import type { NbdCommand } from "./NbdCommand.ts"
+
+/**
+ * The connection ended while the command was waiting for its turn: nothing of it was sent.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface NeverSent {
+  readonly _tag: "NeverSent"
+}
+
+/**
+ * Called once with what became of a command: `undefined` for success.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Settle = (failure: CommandFailure | NeverSent | undefined) => void
+
+/**
+ * A command on its way, and what its reply has brought so far.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export class PendingCommand {
+  readonly command: NbdCommand
+  /** Where a read goes, once it is sent and as long as anybody waits for it. */
+  destination: Uint8Array | undefined
+  /** `undefined` once nobody waits for it. */
+  settle: Settle | undefined
+  /** From 1, in order of sending; 0 while it waits for its turn. */
+  cookie = 0
+  /** The first failure; later chunks do not replace it (H-131). */
+  failure: CommandFailure | undefined
+  /** Where errors were reported, as positions in the range: no content may follow there (H-106). */
+  errorPositions: Array<number> | undefined
+  private ranges: Coverage | undefined
+
+  constructor(command: NbdCommand, settle: Settle) {
+    this.command = command
+    this.destination = command.destination
+    this.settle = settle
+  }
+
+  /** What has arrived of a read. */
+  get coverage(): Coverage {
+    return this.ranges ??= new Coverage()
+  }
+
+  /** Nobody waits for it any more, and its memory is not ours any more. */
+  abandon(): void {
+    this.settle = undefined
+    this.destination = undefined
+  }
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export class InFlight {
+  private readonly byCookie = new Map<number, PendingCommand>()
+  private lastCookie = 0
+  private payload = 0
+
+  get size(): number {
+    return this.byCookie.size
+  }
+
+  /** Bytes of payload that the commands in flight carry or wait for. */
+  get payloadBytes(): number {
+    return this.payload
+  }
+
+  /** Gives the command its cookie: distinct from all that were, since 2^53 of them do not run out. */
+  register(pending: PendingCommand): void {
+    this.lastCookie += 1
+    pending.cookie = this.lastCookie
+    this.byCookie.set(pending.cookie, pending)
+    this.payload += payloadBytes(pending.command)
+  }
+
+  find(cookie: number): PendingCommand | undefined {
+    return this.byCookie.get(cookie)
+  }
+
+  /** After the final reply, and only then. */
+  remove(pending: PendingCommand): void {
+    if (this.byCookie.delete(pending.cookie)) this.payload -= payloadBytes(pending.command)
+  }
+
+  /** Everything in flight, in order of sending, which is then in flight no more. */
+  removeAll(): ReadonlyArray<PendingCommand> {
+    const all = [...this.byCookie.values()]
+    this.byCookie.clear()
+    this.payload = 0
+    return all
+  }
+}
+
+/**
+ * Bytes of memory that a command holds until its reply.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const payloadBytes = (command: NbdCommand): number =>
+  command.name === "read" || command.name === "write" ? command.length : 0

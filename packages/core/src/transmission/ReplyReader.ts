@@ -1,0 +1,301 @@
+/**
+ * Reads replies out of the bytes of a connection, however they are split, and puts what they carry where it belongs.
+ *
+ * This is the hot path. Headers are parsed in the connection's own receive buffer, and payload is copied once, from
+ * there into the caller's memory. Only a header or small payload that a split runs through is first put together in a
+ * buffer of 5 KiB. Lengths are checked from the header alone, before anything is waited for or kept.
+ *
+ * It does not know who waits for a reply, nor how a connection ends: it reports settled commands and breaches.
+ *
+ * @since 0.1.0
+ */
+import type { ReplyStyle } from "../Export.ts"
+import { ReplyFlags } from "../wire/Flags.ts"
+import { magic } from "../wire/Magic.ts"
+import { chunkType, decodeCookie, decodeErrorPayload, isErrorChunk, payloadHead, size } from "../wire/Reply.ts"
+import { hex, isWireError, WireError } from "../wire/WireError.ts"
+import type { InFlight, PendingCommand } from "./InFlight.ts"
+import { acceptContent, acceptError, commandError, complete } from "./ReplyAssembly.ts"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface ReplyEvents {
+  /** The final reply of a command has come; its failure, if any, is in it. */
+  readonly onSettled: (pending: PendingCommand) => void
+  /** The stream makes no sense any more. Nothing is read after this. */
+  readonly onBreach: (breach: WireError) => void
+}
+
+/**
+ * What the next bytes are.
+ *
+ * - `Header`: the start of a reply.
+ * - `Head`: the fixed part of a chunk's payload, or a whole error payload.
+ * - `Content`: `remaining` bytes that belong at `position` of the command's range.
+ * - `Skipped`: `remaining` bytes of no use.
+ */
+type Stage = "Header" | "Head" | "Content" | "Skipped" | "Broken"
+
+/** Longest payload that is put together before it is looked at: an error with the longest message there is. */
+const maxHead = payloadHead.ERROR_OFFSET + 4096
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export class ReplyReader {
+  private readonly inFlight: InFlight
+  private readonly replyStyle: ReplyStyle
+  private readonly events: ReplyEvents
+
+  private stage: Stage = "Header"
+  /** Bytes that `Header` and `Head` need in one piece. */
+  private wanted: number = size.simple
+  private readonly held = new Uint8Array(Math.max(maxHead, size.chunk))
+  private readonly heldView = new DataView(this.held.buffer)
+  private heldLength = 0
+  /** A view on the connection's buffer, which is the same one every time. */
+  private view: DataView = this.heldView
+
+  private pending: PendingCommand | undefined
+  private chunk: number = chunkType.NONE
+  private isLast = true
+  private contentLength = 0
+  private remaining = 0
+  private position = 0
+
+  constructor(inFlight: InFlight, replyStyle: ReplyStyle, events: ReplyEvents) {
+    this.inFlight = inFlight
+    this.replyStyle = replyStyle
+    this.events = events
+  }
+
+  /** Nothing of a reply has been read yet: the stream may end here. */
+  get isAtBoundary(): boolean {
+    return this.stage === "Header" && this.heldLength === 0
+  }
+
+  /** Bytes of the current message, and bytes it should have as far as is known. */
+  get progress(): { readonly received: number; readonly wanted: number } {
+    return this.stage === "Content" || this.stage === "Skipped"
+      ? { received: this.contentLength - this.remaining, wanted: this.contentLength }
+      : { received: this.heldLength, wanted: this.wanted }
+  }
+
+  push(bytes: Uint8Array): void {
+    const end = bytes.byteLength
+    let at = 0
+    while (at < end) {
+      switch (this.stage) {
+        case "Header":
+        case "Head":
+          at += this.gather(bytes, at)
+          break
+        case "Content": {
+          const count = Math.min(this.remaining, end - at)
+          this.pending?.destination?.set(
+            at === 0 && count === end ? bytes : bytes.subarray(at, at + count),
+            this.position
+          )
+          this.position += count
+          this.remaining -= count
+          at += count
+          if (this.remaining === 0) this.endOfMessage()
+          break
+        }
+        case "Skipped": {
+          const count = Math.min(this.remaining, end - at)
+          this.remaining -= count
+          at += count
+          if (this.remaining === 0) this.endOfMessage()
+          break
+        }
+        case "Broken":
+          return
+      }
+    }
+  }
+
+  /** Interprets `wanted` bytes once they are there in one piece; returns how many of `bytes` it used up. */
+  private gather(bytes: Uint8Array, at: number): number {
+    const available = bytes.byteLength - at
+    if (this.heldLength === 0 && available >= this.wanted) {
+      if (this.view.buffer !== bytes.buffer) this.view = new DataView(bytes.buffer)
+      const used = this.wanted
+      return this.interpret(this.view, bytes.byteOffset + at, bytes, at) ? used : 0
+    }
+    const count = Math.min(this.wanted - this.heldLength, available)
+    this.held.set(bytes.subarray(at, at + count), this.heldLength)
+    this.heldLength += count
+    if (this.heldLength === this.wanted && this.interpret(this.heldView, 0, this.held, 0)) this.heldLength = 0
+    return count
+  }
+
+  /** `false`: the header turned out to be longer than `wanted`, which has grown; nothing is used up. */
+  private interpret(view: DataView, at: number, bytes: Uint8Array, start: number): boolean {
+    if (this.stage === "Head") {
+      this.readHead(view, at, bytes, start)
+      return true
+    }
+    const kind = view.getUint32(at)
+    if (kind === magic.SIMPLE_REPLY) {
+      this.readSimple(view, at)
+      return true
+    }
+    if (kind !== magic.STRUCTURED_REPLY || this.replyStyle !== "Structured") {
+      this.breach(this.expectedMagic(), hex(kind, 4), "C-153, C-158")
+      return true
+    }
+    if (this.wanted < size.chunk) {
+      this.wanted = size.chunk
+      return false
+    }
+    this.readChunk(view, at)
+    return true
+  }
+
+  private expectedMagic(): string {
+    const simple = `reply magic ${hex(magic.SIMPLE_REPLY, 4)}`
+    return this.replyStyle === "Structured" ? `${simple} or ${hex(magic.STRUCTURED_REPLY, 4)}` : simple
+  }
+
+  private readSimple(view: DataView, at: number): void {
+    const pending = this.find(view, at)
+    if (pending === undefined) return
+    const error = view.getUint32(at + 4)
+    const isRead = pending.command.name === "read"
+    if (isRead && this.replyStyle === "Structured") {
+      return this.breach("a structured reply to a read", "a simple one", "Simple reply message, C-159")
+    }
+    this.pending = pending
+    this.isLast = true
+    if (error !== 0) pending.failure ??= commandError(pending, error, "", undefined)
+    this.content(error === 0 && isRead ? pending.command.length : 0, 0)
+  }
+
+  private readChunk(view: DataView, at: number): void {
+    const pending = this.find(view, at)
+    if (pending === undefined) return
+    const length = view.getUint32(at + 16)
+    this.pending = pending
+    this.isLast = (view.getUint16(at + 4) & ReplyFlags.DONE) !== 0
+    this.chunk = view.getUint16(at + 6)
+    const fault = this.checkLength(this.chunk, length, pending)
+    if (fault !== undefined) return this.breach(...fault)
+    this.remaining = length
+    if (this.chunk === chunkType.NONE) return this.endOfMessage()
+    this.stage = "Head"
+    this.wanted = this.chunk === chunkType.OFFSET_DATA
+      ? payloadHead.OFFSET_DATA
+      : Math.min(length, maxHead)
+  }
+
+  /** What is wrong with a chunk, judged by its header. */
+  private checkLength(
+    type: number,
+    length: number,
+    { command }: PendingCommand
+  ): readonly [expected: string, received: string, rule: string] | undefined {
+    const rule = "Structured reply types, C-169"
+    switch (type) {
+      case chunkType.NONE:
+        if (length !== 0) return ["no payload in NBD_REPLY_TYPE_NONE", `${length} bytes`, rule]
+        return this.isLast ? undefined : ["NBD_REPLY_FLAG_DONE on NBD_REPLY_TYPE_NONE", "a chunk without it", "C-172"]
+      case chunkType.OFFSET_DATA: {
+        const longest = payloadHead.OFFSET_DATA + (command.name === "read" ? command.length : 0)
+        return length > payloadHead.OFFSET_DATA && length <= longest
+          ? undefined
+          : [
+            `${payloadHead.OFFSET_DATA + 1} to ${longest} bytes in a data chunk for ${command.name}`,
+            `${length} bytes`,
+            "C-173"
+          ]
+      }
+      case chunkType.OFFSET_HOLE:
+        return length === payloadHead.OFFSET_HOLE ? undefined : ["12 bytes in a hole chunk", `${length} bytes`, "C-174"]
+      default: {
+        if (!isErrorChunk(type)) {
+          return ["a chunk type that fits the command", hex(type, 2), "Structured reply types, C-167"]
+        }
+        // A message has at most 4096 bytes; an error type of the future may carry more beside it, within reason.
+        return length >= payloadHead.ERROR && length <= 65_536 + payloadHead.ERROR_OFFSET
+          ? undefined
+          : ["6 to 65550 bytes in an error chunk", `${length} bytes`, "Structured reply types, C-180"]
+      }
+    }
+  }
+
+  private readHead(view: DataView, at: number, bytes: Uint8Array, start: number): void {
+    const { pending } = this
+    if (pending === undefined) return
+    const head = this.wanted
+    this.remaining -= head
+    if (isErrorChunk(this.chunk)) {
+      return this.readError(pending, bytes.subarray(start, start + head), head + this.remaining)
+    }
+    const isHole = this.chunk === chunkType.OFFSET_HOLE
+    const length = isHole ? view.getUint32(at + 8) : this.remaining
+    if (length === 0) return this.breach("a hole of at least one byte", "0 bytes", "C-174")
+    const position = acceptContent(pending, view.getBigUint64(at), length)
+    if (isWireError(position)) return this.fail(position)
+    if (isHole) {
+      pending.destination?.fill(0, position, position + length)
+      return this.endOfMessage()
+    }
+    this.content(this.remaining, position)
+  }
+
+  private readError(pending: PendingCommand, head: Uint8Array, length: number): void {
+    // A payload longer than any message has its message cut off; what follows is skipped.
+    const payload = decodeErrorPayload(this.chunk, head)
+    if (isWireError(payload) && length === head.byteLength) return this.fail(payload)
+    acceptError(pending, isWireError(payload) ? { error: errorValue(head), message: "", offset: undefined } : payload)
+    if (this.remaining === 0) return this.endOfMessage()
+    this.contentLength = this.remaining
+    this.stage = "Skipped"
+  }
+
+  private content(length: number, position: number): void {
+    this.contentLength = length
+    this.remaining = length
+    this.position = position
+    if (length === 0) return this.endOfMessage()
+    this.stage = "Content"
+  }
+
+  private endOfMessage(): void {
+    const { pending } = this
+    this.stage = "Header"
+    this.wanted = size.simple
+    this.pending = undefined
+    if (!this.isLast || pending === undefined) return
+    if (this.chunkedRead(pending)) complete(pending)
+    this.events.onSettled(pending)
+  }
+
+  private chunkedRead(pending: PendingCommand): boolean {
+    return this.replyStyle === "Structured" && pending.command.name === "read"
+  }
+
+  private find(view: DataView, at: number): PendingCommand | undefined {
+    const pending = this.inFlight.find(decodeCookie(view, at))
+    if (pending === undefined) {
+      this.breach("the cookie of a request in flight", hex(view.getBigUint64(at + 8), 8), "C-154, H-078")
+    }
+    return pending
+  }
+
+  private breach(expected: string, received: string, rule: string): void {
+    this.fail(new WireError(expected, received, rule))
+  }
+
+  private fail(error: WireError): void {
+    this.stage = "Broken"
+    this.pending = undefined
+    this.events.onBreach(error)
+  }
+}
+
+const errorValue = (head: Uint8Array): number => new DataView(head.buffer, head.byteOffset).getUint32(0)

@@ -1,0 +1,31 @@
+/**
+ * Which of its own checks the client makes before it sends a command, libnbd's strict mode as one switch per bit.
+ *
+ * All are on. Switching one off is for testing servers: the request goes out, and the server's answer decides.
+ * What the wire cannot carry, and reads and writes over 64 MiB, are refused whatever the switches say.
+ *
+ * @since 0.1.0
+ */
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Strictness {
+  /** LIBNBD_STRICT_COMMANDS: the server must have advertised the command and its flags, and a write needs a writable export. */
+  readonly commands: boolean
+  /** LIBNBD_STRICT_BOUNDS: the range must lie inside the export. */
+  readonly bounds: boolean
+  /** LIBNBD_STRICT_ZERO_SIZE: the range must not be empty. */
+  readonly zeroSize: boolean
+  /** LIBNBD_STRICT_ALIGN: offset and length must be multiples of the minimum block size. */
+  readonly align: boolean
+  /** LIBNBD_STRICT_PAYLOAD: the payload must not be longer than the server takes. */
+  readonly payload: boolean
+}
+
+/**
+ * @since 0.1.0
+ * @category constants
+ */
+export const strict: Strictness = { commands: true, bounds: true, zeroSize: true, align: true, payload: true }

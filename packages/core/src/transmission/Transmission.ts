@@ -1,0 +1,280 @@
+/**
+ * The transmission phase of one connection: admits commands, sends them, hands replies back, and knows its end.
+ *
+ * Plain TypeScript fed with bytes. Checking and registering a command is one synchronous step, so a connection cannot
+ * die between the two and leave a command waiting for ever. Only so many commands, and so many bytes of payload, are
+ * in flight at once; the others wait in order, without memory of their own.
+ *
+ * It does not check commands (CommandCheck does), nor read replies (ReplyReader), nor know handle states.
+ *
+ * @since 0.1.0
+ */
+import type { Export } from "../Export.ts"
+import { fromWireError, ServerDisconnectedError } from "../ProtocolError.ts"
+import type { Connection, ConnectionEnd, Receiver } from "../Transport.ts"
+import { errno } from "../wire/Errno.ts"
+import type { WireError } from "../wire/WireError.ts"
+import { CommandLostError, HandleClosedError, type TransmissionFault } from "./CommandError.ts"
+import { InFlight, type NeverSent, payloadBytes, PendingCommand, type Settle } from "./InFlight.ts"
+import type { NbdCommand } from "./NbdCommand.ts"
+import { ReplyReader } from "./ReplyReader.ts"
+import { RequestWriter } from "./RequestWriter.ts"
+
+/**
+ * How much may be in flight at once on one connection. A single command that is larger than `bytes` goes alone.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Limits {
+  readonly requests: number
+  /** Bytes of payload, written or to be read. */
+  readonly bytes: number
+}
+
+/**
+ * How a transmission phase came to its end.
+ *
+ * - `Ended`: in order, after our disconnect or by a close of an idle server.
+ * - `Failed`: by a fault.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type TransmissionEnd = { readonly _tag: "Ended" } | {
+  readonly _tag: "Failed"
+  readonly fault: TransmissionFault
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface TransmissionEvents {
+  /** Called once, before the commands that are lost by it are settled. */
+  readonly onEnd: (end: TransmissionEnd) => void
+  /** The server said ESHUTDOWN: it is going, and no new command should be sent (C-162). */
+  readonly onServerShutdown: () => void
+}
+
+/**
+ * - `Open`: commands are admitted.
+ * - `Draining`: no more are admitted; once the last reply has come the server is told goodbye.
+ * - `Leaving`: it was told, and its end of the stream is waited for.
+ * - `Over`: nothing comes or goes any more.
+ */
+type Course = "Open" | "Draining" | "Leaving" | "Over"
+
+const neverSent: NeverSent = { _tag: "NeverSent" }
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export class Transmission implements Receiver {
+  readonly export: Export
+  private readonly connection: Connection
+  private readonly limits: Limits
+  private readonly events: TransmissionEvents
+  private readonly inFlight = new InFlight()
+  private readonly reader: ReplyReader
+  private readonly writer: RequestWriter
+  private course: Course = "Open"
+  /** Commands that wait for their turn; those before `turn` have had it. */
+  private queue: Array<PendingCommand> = []
+  private turn = 0
+  private whenLeaving: Array<() => void> = []
+  private whenOver: Array<() => void> = []
+
+  constructor(options: {
+    readonly connection: Connection
+    readonly export: Export
+    readonly limits: Limits
+    readonly events: TransmissionEvents
+  }) {
+    this.export = options.export
+    this.connection = options.connection
+    this.limits = options.limits
+    this.events = options.events
+    this.writer = new RequestWriter(options.connection)
+    this.reader = new ReplyReader(this.inFlight, options.export.replyStyle, {
+      onSettled: (pending) => this.settled(pending),
+      onBreach: (breach) => this.breach(breach)
+    })
+  }
+
+  /**
+   * Takes the connection over, beginning with what its reader has: bytes behind the handshake, and the end of the
+   * stream if that has come already.
+   */
+  start(early: Uint8Array, ended: ConnectionEnd | undefined): void {
+    if (early.byteLength > 0) this.onBytes(early)
+    if (ended === undefined) this.connection.receive(this)
+    else this.onEnd(ended)
+  }
+
+  /** Commands that were sent and have no final reply yet, those that nobody waits for any more included. */
+  get requestsInFlight(): number {
+    return this.inFlight.size
+  }
+
+  /** Commands that wait for their turn. */
+  get requestsQueued(): number {
+    return this.queue.length - this.turn
+  }
+
+  /** Sends a command, now or when its turn comes. It must have been checked. */
+  submit(command: NbdCommand, settle: Settle): PendingCommand {
+    const pending = new PendingCommand(command, settle)
+    if (this.course !== "Open") settle(neverSent)
+    else if (this.queue.length === this.turn && this.hasRoom(command)) this.send(pending)
+    else this.queue.push(pending)
+    return pending
+  }
+
+  /**
+   * Nobody waits for the command any more. If it was sent, its cookie stays until the reply has been drained; if it
+   * still waits for its turn, it is never sent.
+   */
+  abandon(pending: PendingCommand): void {
+    pending.abandon()
+    if (pending.cookie === 0) this.advance()
+  }
+
+  /** Admits no more commands, and tells the server goodbye once the last reply has come. */
+  drain(): void {
+    if (this.course !== "Open") return
+    this.course = "Draining"
+    this.leaveIfDrained()
+  }
+
+  /** Calls back once the server has been told goodbye, or the connection is over. */
+  onLeaving(callback: () => void): () => void {
+    return this.whenever(this.whenLeaving, this.course === "Leaving" || this.course === "Over", callback)
+  }
+
+  /** Calls back once the connection is over. */
+  onOver(callback: () => void): () => void {
+    return this.whenever(this.whenOver, this.course === "Over", callback)
+  }
+
+  /** Says goodbye without waiting for replies, and gives up what is in flight. */
+  close(): void {
+    if (this.course === "Over") return
+    if (this.course !== "Leaving") this.writer.disconnect()
+    this.finish({ _tag: "Ended" }, new HandleClosedError())
+  }
+
+  onBytes(bytes: Uint8Array): boolean {
+    if (this.course !== "Over") this.reader.push(bytes)
+    return true
+  }
+
+  onDrain(): void {
+    this.writer.drained()
+  }
+
+  onEnd(end: ConnectionEnd): void {
+    if (this.course === "Over") return
+    const fault = this.faultOf(end)
+    // After our goodbye, and between replies that nobody waits for, any end will do.
+    const orderly = this.reader.isAtBoundary && this.inFlight.size === 0 &&
+      (this.course === "Leaving" || end._tag === "Finished")
+    if (orderly) this.finish({ _tag: "Ended" }, fault)
+    else this.finish({ _tag: "Failed", fault }, fault)
+    this.connection.close()
+  }
+
+  private faultOf(end: ConnectionEnd): TransmissionFault {
+    if (end._tag === "Broken") return end.error
+    return end.program ?? new ServerDisconnectedError({
+      peer: this.connection.peer,
+      phase: "transmission",
+      ...this.reader.progress,
+      ...(this.reader.isAtBoundary ? { received: 0 } : {})
+    })
+  }
+
+  private breach(error: WireError): void {
+    const fault = fromWireError("transmission", error)
+    this.finish({ _tag: "Failed", fault }, fault)
+    this.connection.close()
+  }
+
+  private hasRoom(command: NbdCommand): boolean {
+    const { payloadBytes: bytes, size } = this.inFlight
+    return size === 0 || (size < this.limits.requests && bytes + payloadBytes(command) <= this.limits.bytes)
+  }
+
+  private send(pending: PendingCommand): void {
+    const { command } = pending
+    this.inFlight.register(pending)
+    if (command.name === "read") pending.destination ??= new Uint8Array(command.length)
+    this.writer.append(command, pending.cookie)
+  }
+
+  /** Sends what has its turn now. */
+  private advance(): void {
+    while (this.turn < this.queue.length) {
+      const next = this.queue[this.turn]
+      if (next?.settle !== undefined) {
+        if (!this.hasRoom(next.command)) break
+        this.send(next)
+      }
+      this.turn += 1
+    }
+    if (this.turn === this.queue.length) {
+      this.queue = []
+      this.turn = 0
+    } else if (this.turn >= 1024) {
+      this.queue = this.queue.slice(this.turn)
+      this.turn = 0
+    }
+  }
+
+  private settled(pending: PendingCommand): void {
+    this.inFlight.remove(pending)
+    const { failure, settle } = pending
+    settle?.(failure)
+    if (failure?._tag === "NbdCommandError" && failure.value === errno.ESHUTDOWN) this.events.onServerShutdown()
+    if (this.turn < this.queue.length) this.advance()
+    this.leaveIfDrained()
+  }
+
+  private leaveIfDrained(): void {
+    if (this.course !== "Draining" || this.inFlight.size > 0 || this.turn < this.queue.length) return
+    this.course = "Leaving"
+    this.writer.disconnect()
+    this.call(this.whenLeaving)
+  }
+
+  private finish(end: TransmissionEnd, reason: TransmissionFault | HandleClosedError): void {
+    this.course = "Over"
+    this.events.onEnd(end)
+    const waiting = this.queue.slice(this.turn)
+    this.queue = []
+    this.turn = 0
+    for (const pending of this.inFlight.removeAll()) {
+      const { cookie, command: { length, name: command, offset }, settle } = pending
+      pending.abandon()
+      // One error each: a caller finds its own range in it.
+      settle?.(new CommandLostError({ cookie: BigInt(cookie), command, offset, length, reason }))
+    }
+    for (const pending of waiting) pending.settle?.(neverSent)
+    this.call(this.whenLeaving)
+    this.call(this.whenOver)
+  }
+
+  private whenever(callbacks: Array<() => void>, already: boolean, callback: () => void): () => void {
+    if (already) callback()
+    else callbacks.push(callback)
+    return () => {
+      const at = callbacks.indexOf(callback)
+      if (at >= 0) callbacks.splice(at, 1)
+    }
+  }
+
+  private call(callbacks: Array<() => void>): void {
+    for (const callback of callbacks.splice(0)) callback()
+  }
+}

@@ -1,0 +1,70 @@
+/**
+ * Bytes and text as the protocol has them: big-endian fields, UTF-8 strings of at most 4096 bytes.
+ *
+ * @since 0.1.0
+ */
+
+/**
+ * A big-endian window on the bytes. Callers check lengths before they read: a `DataView` throws outside its bounds.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const concat = (parts: ReadonlyArray<Uint8Array>): Uint8Array => {
+  let length = 0
+  for (const part of parts) length += part.byteLength
+  const joined = new Uint8Array(length)
+  let at = 0
+  for (const part of parts) {
+    joined.set(part, at)
+    at += part.byteLength
+  }
+  return joined
+}
+
+/**
+ * Longest string either side may send, in bytes (C-003).
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const maxStringBytes = 4096
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
+
+/**
+ * @since 0.1.0
+ * @category encoding
+ */
+export const encodeText = (text: string): Uint8Array => encoder.encode(text)
+
+/**
+ * Bytes that are not UTF-8 become U+FFFD: a server's text is for display and must never stop a handshake (H-019).
+ *
+ * @since 0.1.0
+ * @category decoding
+ */
+export const decodeText = (bytes: Uint8Array): string => decoder.decode(bytes)
+
+/**
+ * A server's text, made safe to print: control characters, those that steer a terminal among them, become `\xNN`.
+ *
+ * @since 0.1.0
+ * @category decoding
+ */
+export const decodeDisplayText = (bytes: Uint8Array): string =>
+  // eslint-disable-next-line no-control-regex -- control characters are exactly what is looked for
+  decodeText(bytes).replace(
+    /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g,
+    (char) =>
+      char.charCodeAt(0) > 0xff
+        ? `\\u${char.charCodeAt(0).toString(16)}`
+        : `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`
+  )

@@ -1,0 +1,52 @@
+/**
+ * Writes every file that is derived from another. With `--check` it writes nothing and fails when one of them is not
+ * what it would write.
+ */
+import { spawnSync } from "node:child_process"
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { createRequire } from "node:module"
+import { dirname, join } from "node:path"
+import { barrel } from "./generate/barrel.mjs"
+import { handleStates } from "./generate/handleStates.mjs"
+import { isMain, report, repositoryRoot, shown } from "./lib/sources.mjs"
+
+/** Brings `file` up to date, or with `check` says why it is not. */
+const settle = (root, check, file, text) => {
+  const found = existsSync(file) ? readFileSync(file, "utf8") : undefined
+  if (found === text) return []
+  if (check) return [`${shown(root, file)}:1 ${found === undefined ? "missing" : "stale"}: run npm run generate`]
+  mkdirSync(dirname(file), { recursive: true })
+  writeFileSync(file, text)
+  console.log(`wrote ${shown(root, file)}`)
+  return []
+}
+
+/** Builds core, whose table of states is read from its JavaScript; nothing to do takes no time. */
+const buildCore = (root) => {
+  const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc")
+  const built = spawnSync(process.execPath, [tsc, "-b", join(root, "packages/core/tsconfig.src.json")], {
+    stdio: "inherit"
+  })
+  return built.status === 0
+}
+
+/** Violations, one line each. */
+export const generate = async (root, { check }) => {
+  const violations = []
+  // Barrels first: core does not build without its own, and the next step needs core built.
+  for (const name of ["core", "node", "testing"]) {
+    const source = join(root, "packages", name, "src")
+    const { text, violations: found } = barrel(root, source)
+    violations.push(...found)
+    if (found.length === 0) violations.push(...settle(root, check, join(source, "index.ts"), text))
+  }
+  if (!buildCore(root)) return [...violations, "packages/core does not build"]
+  const { text, violations: found } = await handleStates(join(root, "packages/core/dist/HandleState.js"))
+  violations.push(...found)
+  if (found.length === 0) violations.push(...settle(root, check, join(root, "docs/handle-states.md"), text))
+  return violations
+}
+
+if (isMain(import.meta)) {
+  report("generate", await generate(repositoryRoot, { check: process.argv.includes("--check") }))
+}

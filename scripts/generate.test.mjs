@@ -1,0 +1,79 @@
+import assert from "node:assert/strict"
+import { test } from "node:test"
+import { barrel } from "./generate/barrel.mjs"
+import { renderHandleStates } from "./generate/handleStates.mjs"
+import { withTree } from "./lib/temporaryTree.mjs"
+
+const barrelOf = (files) => withTree(files, (root) => barrel(root, root))
+
+test("a barrel has a namespace for each public top-level module, described by its header", () => {
+  const { text, violations } = barrelOf({
+    "index.ts": "stale",
+    "B.ts": "/**\n * Does b, e.g.\n * twice. Not c.\n *\n * @since 0.2.0\n */\nexport {}",
+    "A.ts": "/** Does a */\nexport {}",
+    "Hidden.ts": "/**\n * Private.\n *\n * @internal\n */\nexport {}",
+    "wire/C.ts": "export {}"
+  })
+  assert.deepEqual(violations, [])
+  assert.equal(
+    text.slice(text.indexOf("*/") + 4),
+    `/**
+ * Does a
+ */
+export * as A from "./A.ts"
+
+/**
+ * Does b, e.g. twice.
+ *
+ * @since 0.2.0
+ */
+export * as B from "./B.ts"
+`
+  )
+})
+
+test("a module without a header is reported", () => {
+  const { violations } = barrelOf({ "A.ts": "import \"x\"\n/** A. */\nexport const a = 1" })
+  assert.deepEqual(violations, ["A.ts:1 no module header to describe A with"])
+})
+
+test("a barrel without modules is still a module", () => {
+  assert.match(barrelOf({}).text, /\nexport \{\}\n$/)
+})
+
+test("a long sentence is wrapped at 120 columns", () => {
+  const { text } = barrelOf({ "A.ts": `/** ${"word ".repeat(60)}end. */\nexport {}` })
+  assert.ok(text.split("\n").every((line) => line.length <= 120))
+  assert.ok(text.includes("end."))
+})
+
+const states = ["Created", "Connecting", "Negotiating", "Connected", "ShutDown", "Dead"]
+
+test("the page of handle states has an overview and libnbd's six lines for each operation", () => {
+  const page = renderHandleStates({
+    states,
+    permitted: { connect: ["Created"], shutdown: ["Negotiating", "Connected"] }
+  })
+  assert.ok(page.includes("| shutdown | ❌ | ❌ | ✅ | ✅ | ❌ | ❌ |"))
+  assert.ok(page.endsWith(`## shutdown
+
+| HANDLE STATE | shutdown | fails with |
+| --- | --- | --- |
+| Handle created, before connecting | ❌ error | \`NbdNotConnectedError\` |
+| Connecting | ❌ error | \`NbdStillConnectingError\` |
+| Connecting & handshaking (opt_mode) | ✅ allowed |  |
+| Connected to the server | ✅ allowed |  |
+| Connection shut down | ❌ error | \`NbdShutDownError\` |
+| Handle dead | ❌ error | \`NbdHandleDeadError\` |
+`))
+  assert.ok(page.includes("`NbdStillNegotiatingError`"))
+  assert.ok(page.includes("`NbdAlreadyConnectedError`"))
+})
+
+test("a table that does not speak of the six states is refused", () => {
+  assert.throws(() => renderHandleStates({ states: states.slice(1), permitted: {} }), /HandleState.states/)
+  assert.throws(
+    () => renderHandleStates({ states, permitted: { read: ["Closed"] } }),
+    /permitted.read names unknown Closed/
+  )
+})

@@ -1,0 +1,116 @@
+/**
+ * `npm test`: gets the servers to test against where it can, runs vitest with the arguments it was given, and ends
+ * with one line that says how many tests passed and failed. Under CI=true nothing may be missing and nothing skipped.
+ */
+import { spawnSync } from "node:child_process"
+import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs"
+import { delimiter, join, relative } from "node:path"
+import { isMain, repositoryRoot } from "./lib/sources.mjs"
+
+/** The real servers and clients that tests run against: the program, and the Debian package it is in. */
+const peers = [
+  { program: "nbdkit", debian: "nbdkit" },
+  { program: "qemu-nbd", debian: "qemu-utils" },
+  { program: "nbd-server", debian: "nbd-server" },
+  { program: "nbd-client", debian: "nbd-client" },
+  { program: "nbdinfo", debian: "libnbd-bin" },
+  { program: "fio", debian: "fio" }
+]
+
+// nbd-client lies in /usr/sbin, which the PATH of most users leaves out.
+const folders = [...(process.env.PATH ?? "").split(delimiter), "/usr/sbin", "/sbin"]
+const isInstalled = (program) => folders.some((folder) => existsSync(join(folder, program)))
+const missingPeers = () => peers.filter(({ program }) => !isInstalled(program))
+
+const canInstall = () => process.platform === "linux" && process.getuid?.() === 0 && isInstalled("apt-get")
+
+/** Installs Debian packages without a word; what apt-get said, when it failed. */
+const install = (packages) => {
+  const options = ["-qq", "-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::Retries=3"]
+  const said = []
+  // One unreachable source fails the update, though the packages may come from another: install all the same.
+  for (const args of [["update"], ["install", "--yes", "--no-install-recommends", ...packages]]) {
+    const { error, status, stderr } = spawnSync("apt-get", [...options, ...args], {
+      encoding: "utf8",
+      env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
+      stdio: ["ignore", "ignore", "pipe"],
+      timeout: 600_000
+    })
+    if (status !== 0) said.push(`apt-get ${args[0]}: ${(stderr || error?.message || "failed").trim()}`)
+  }
+  return said
+}
+
+/** The peers that are still missing after trying to install them. */
+const obtainPeers = () => {
+  const missing = missingPeers()
+  if (missing.length === 0 || !canInstall()) return missing
+  const packages = missing.map(({ debian }) => debian)
+  console.log(`installing ${packages.join(", ")}`)
+  const said = install(packages)
+  const missingStill = missingPeers()
+  if (missingStill.length > 0) { for (const line of said) console.error(line) }
+  return missingStill
+}
+
+/**
+ * What vitest's JSON report comes to. A file that could not be loaded counts as one failed test, since the report has
+ * none of its tests.
+ */
+export const summarize = (report) => {
+  const tests = report.testResults.flatMap((file) =>
+    file.assertionResults.map((test) => ({ ...test, file: file.name }))
+  )
+  const withStatus = (...statuses) => tests.filter(({ status }) => statuses.includes(status))
+  const unloaded = report.testResults.filter((file) => file.status === "failed" && file.assertionResults.length === 0)
+  return {
+    passed: withStatus("passed").length,
+    failed: withStatus("failed").length + unloaded.length,
+    skipped: withStatus("skipped", "pending", "todo", "disabled")
+  }
+}
+
+/** The closing line. */
+export const inWords = ({ failed, passed, skipped }) =>
+  `${passed} passed, ${failed} failed${skipped.length === 0 ? "" : `, ${skipped.length} skipped`}`
+
+const runVitest = (root, args) => {
+  const file = join(root, "build", "test-report.json")
+  mkdirSync(join(root, "build"), { recursive: true })
+  rmSync(file, { force: true })
+  const vitest = join(root, "node_modules", "vitest", "vitest.mjs")
+  const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${file}`]
+  const { status } = spawnSync(process.execPath, [vitest, "run", ...reporters, ...args], {
+    cwd: root,
+    env: { ...process.env, PATH: folders.join(delimiter) },
+    stdio: ["ignore", "inherit", "inherit"]
+  })
+  const report = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : { testResults: [] }
+  return { succeeded: status === 0, summary: summarize(report) }
+}
+
+const main = (root, args) => {
+  const ci = process.env.CI === "true"
+  const missing = obtainPeers()
+  for (const { debian, program } of missing) {
+    console.log(`${program} is not installed (Debian package ${debian}): tests against it are skipped`)
+  }
+  if (ci && missing.length > 0) {
+    console.error("CI=true: nothing may be skipped, so nothing was run")
+    console.log(inWords(summarize({ testResults: [] })))
+    return 1
+  }
+  const { succeeded, summary } = runVitest(root, args)
+  const none = summary.passed + summary.failed === 0
+  const skippedInCi = ci && summary.skipped.length > 0
+  if (skippedInCi) {
+    console.error("CI=true, but skipped:")
+    for (const { file, fullName } of summary.skipped) console.error(`  ${relative(root, file)}: ${fullName.trim()}`)
+  }
+  if (none) console.error("no test ran")
+  else if (!succeeded && summary.failed === 0) console.error("every test passed, but the run failed: see above")
+  console.log(inWords(summary))
+  return succeeded && summary.failed === 0 && !none && !skippedInCi ? 0 : 1
+}
+
+if (isMain(import.meta)) process.exitCode = main(repositoryRoot, process.argv.slice(2))

@@ -1,0 +1,2 @@
+/** One project per package; vitest.config.ts takes its list of projects from here. */
+export default ["packages/*"]
