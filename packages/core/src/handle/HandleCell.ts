@@ -87,7 +87,7 @@ export class HandleCell {
       throw new Error(`a handle cannot go from ${this.live._tag} to ${next._tag}`)
     }
     this.live = next
-    for (const watcher of [...this.watchers]) watcher(next.state)
+    for (const watcher of this.watchers) watcher(next.state)
   }
 
   /** Calls back at every change, until the returned function is called. */

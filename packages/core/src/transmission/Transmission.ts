@@ -17,6 +17,7 @@ import type { WireError } from "../wire/WireError.ts"
 import { CommandLostError, HandleClosedError, type TransmissionFault } from "./CommandError.ts"
 import { InFlight, type NeverSent, payloadBytes, PendingCommand, type Settle } from "./InFlight.ts"
 import type { NbdCommand } from "./NbdCommand.ts"
+import { ReadMemory } from "./ReadMemory.ts"
 import { ReplyReader } from "./ReplyReader.ts"
 import { RequestWriter } from "./RequestWriter.ts"
 
@@ -77,6 +78,7 @@ export class Transmission implements Receiver {
   private readonly limits: Limits
   private readonly events: TransmissionEvents
   private readonly inFlight = new InFlight()
+  private readonly memory = new ReadMemory()
   private readonly reader: ReplyReader
   private readonly writer: RequestWriter
   private course: Course = "Open"
@@ -209,7 +211,7 @@ export class Transmission implements Receiver {
   private send(pending: PendingCommand): void {
     const { command } = pending
     this.inFlight.register(pending)
-    if (command.name === "read") pending.destination ??= new Uint8Array(command.length)
+    if (command.name === "read") pending.destination ??= this.memory.take(command.length)
     this.writer.append(command, pending.cookie)
   }
 

@@ -54,17 +54,16 @@ export const encodeText = (text: string): Uint8Array => encoder.encode(text)
 export const decodeText = (bytes: Uint8Array): string => decoder.decode(bytes)
 
 /**
- * A server's text, made safe to print: control characters, those that steer a terminal among them, become `\xNN`.
+ * A server's text, made safe to print: control characters, those that steer a terminal among them, become `\xNN`
+ * or `\uNNNN`.
  *
  * @since 0.1.0
  * @category decoding
  */
 export const decodeDisplayText = (bytes: Uint8Array): string =>
-  // eslint-disable-next-line no-control-regex -- control characters are exactly what is looked for
-  decodeText(bytes).replace(
-    /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g,
-    (char) =>
-      char.charCodeAt(0) > 0xff
-        ? `\\u${char.charCodeAt(0).toString(16)}`
-        : `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`
-  )
+  decodeText(bytes).replace(/[\p{Cc}\p{Bidi_Control}\u2028\u2029]/gu, (char) => char === "\t" ? char : escaped(char))
+
+const escaped = (char: string): string => {
+  const code = char.charCodeAt(0)
+  return code > 0xff ? `\\u${code.toString(16)}` : `\\x${code.toString(16).padStart(2, "0")}`
+}

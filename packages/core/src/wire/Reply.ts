@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import { concat, decodeDisplayText, encodeText, maxStringBytes, viewOf } from "./Bytes.ts"
-import { ReplyFlags } from "./Flags.ts"
+import type { ReplyFlags } from "./Flags.ts"
 import { magic } from "./Magic.ts"
 import { WireError } from "./WireError.ts"
 
