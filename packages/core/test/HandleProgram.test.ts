@@ -1,0 +1,183 @@
+/**
+ * Random programs of operations on one handle: none does what the state table forbids, what is refused is not sent, and
+ * reads see what was written. (A step that the table of transitions does not know is a defect, and fails the program.)
+ */
+import { Handle, HandleState, type Transport } from "@effect-nbd/core"
+import { FakeServer } from "@effect-nbd/testing"
+import { expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as FastCheck from "effect/FastCheck"
+
+const size = 8192
+
+const errorOf: { readonly [Tag in HandleState.StateTag]: string } = {
+  Created: "NbdNotConnectedError",
+  Connecting: "NbdStillConnectingError",
+  Negotiating: "NbdStillNegotiatingError",
+  Connected: "NbdAlreadyConnectedError",
+  ShutDown: "NbdShutDownError",
+  Dead: "NbdHandleDeadError"
+}
+
+const refusals = new Set(Object.values(errorOf))
+
+type Step =
+  | {
+    readonly op:
+      | "connect"
+      | "startConnect"
+      | "list"
+      | "abort"
+      | "flush"
+      | "shutdown"
+      | "inFlight"
+      | "agreed"
+      | "exportInfo"
+  }
+  | { readonly op: "go" | "info"; readonly name: string }
+  | { readonly op: "read" | "trim" | "writeZeroes"; readonly offset: number; readonly length: number }
+  | { readonly op: "write"; readonly offset: number; readonly length: number; readonly byte: number }
+  | { readonly op: "hangUp" }
+
+const range = { offset: FastCheck.integer({ min: 0, max: size }), length: FastCheck.integer({ min: 0, max: 1024 }) }
+
+const step: FastCheck.Arbitrary<Step> = FastCheck.oneof(
+  {
+    weight: 4,
+    arbitrary: FastCheck.record({ op: FastCheck.constantFrom("connect" as const, "startConnect" as const) })
+  },
+  {
+    weight: 3,
+    arbitrary: FastCheck.record({
+      op: FastCheck.constantFrom(
+        "list" as const,
+        "flush" as const,
+        "inFlight" as const,
+        "agreed" as const,
+        "exportInfo" as const
+      )
+    })
+  },
+  { weight: 1, arbitrary: FastCheck.record({ op: FastCheck.constantFrom("abort" as const, "shutdown" as const) }) },
+  {
+    weight: 4,
+    arbitrary: FastCheck.record({
+      op: FastCheck.constantFrom("go" as const, "info" as const),
+      name: FastCheck.constantFrom("disk", "disk", "unknown", "\0", "x".repeat(4097))
+    })
+  },
+  {
+    weight: 6,
+    arbitrary: FastCheck.record({
+      op: FastCheck.constantFrom("read" as const, "trim" as const, "writeZeroes" as const),
+      ...range
+    })
+  },
+  {
+    weight: 4,
+    arbitrary: FastCheck.record({ op: FastCheck.constant("write" as const), ...range, byte: FastCheck.nat(255) })
+  },
+  { weight: 1, arbitrary: FastCheck.record({ op: FastCheck.constant("hangUp" as const) }) }
+)
+
+/** The disk as it should be; `undefined` where trimming has made the content unknown. */
+class Model {
+  private readonly bytes: Array<number | undefined> = new Array<number | undefined>(size).fill(0)
+
+  fill(offset: number, length: number, byte: number | undefined): void {
+    this.bytes.fill(byte, offset, offset + length)
+  }
+  check(offset: number, read: Uint8Array): void {
+    read.forEach((byte, index) => {
+      const known = this.bytes[offset + index]
+      if (known !== undefined && known !== byte) {
+        throw new Error(`byte ${offset + index} is ${byte} and should be ${known}`)
+      }
+    })
+  }
+}
+
+const perform = (handle: Handle.Handle, model: Model, each: Exclude<Step, { readonly op: "hangUp" }>): Effect.Effect<
+  unknown,
+  { readonly _tag: string },
+  Transport.Transport
+> => {
+  switch (each.op) {
+    case "go":
+    case "info":
+      return handle[each.op](each.name)
+    case "read":
+      return Effect.map(handle.read(BigInt(each.offset), each.length), (bytes) => model.check(each.offset, bytes))
+    case "write":
+      return Effect.map(
+        handle.write(BigInt(each.offset), new Uint8Array(each.length).fill(each.byte)),
+        () => model.fill(each.offset, each.length, each.byte)
+      )
+    case "trim":
+      return Effect.map(
+        handle.trim(BigInt(each.offset), each.length),
+        () => model.fill(each.offset, each.length, undefined)
+      )
+    case "writeZeroes":
+      return Effect.map(
+        handle.writeZeroes(BigInt(each.offset), each.length),
+        () => model.fill(each.offset, each.length, 0)
+      )
+    default:
+      return handle[each.op]
+  }
+}
+
+/** What programs came across, so that a run that never got anywhere does not pass for one that found nothing. */
+const visited = new Set<string>()
+
+const run = (optMode: boolean, steps: ReadonlyArray<Step>) =>
+  Effect.gen(function*() {
+    const server = yield* FakeServer.FakeServer
+    const handle = yield* Handle.make({ exportName: "disk", optMode })
+    const model = new Model()
+    const sent = Effect.map(
+      Effect.all([server.requests, server.options, server.clientFlags]),
+      (lists) => lists.map(({ length }) => length)
+    )
+    for (const each of steps) {
+      const before = (yield* handle.state)._tag
+      if (each.op === "hangUp") {
+        yield* server.killAll
+        if (before === "Connected" || before === "Negotiating") yield* handle.awaitState("Dead", "ShutDown")
+      } else {
+        const permitted: ReadonlyArray<HandleState.StateTag> = HandleState.permitted[each.op]
+        const sentBefore = yield* sent
+        const outcome = yield* Effect.either(perform(handle, model, each))
+        visited.add(before).add(`${each.op} ${outcome._tag}`)
+        if (permitted.includes(before)) {
+          expect(outcome._tag === "Left" && refusals.has(outcome.left._tag)).toBe(false)
+        } else {
+          expect(outcome).toMatchObject({ _tag: "Left", left: { _tag: errorOf[before], operation: each.op } })
+          expect(yield* sent).toStrictEqual(sentBefore)
+        }
+        // Only now, so that the next step does not run into the middle of this one.
+        if (each.op === "startConnect") {
+          yield* handle.awaitState("Created", "Negotiating", "Connected", "ShutDown", "Dead")
+        }
+      }
+    }
+  }).pipe(Effect.scoped, Effect.provide(FakeServer.layer({ exports: [{ name: "disk", size }] })))
+
+it("no program of operations does what the state table forbids", async () => {
+  await FastCheck.assert(
+    FastCheck.asyncProperty(
+      FastCheck.boolean(),
+      FastCheck.array(step, { maxLength: 30, size: "max" }),
+      (optMode, steps) => Effect.runPromise(run(optMode, steps))
+    ),
+    { numRuns: 300 }
+  )
+  for (const tag of ["Created", "Negotiating", "Connected", "ShutDown", "Dead"]) expect(visited).toContain(tag)
+  for (
+    const op of ["connect", "startConnect", "go", "info", "list", "abort", "read", "write", "trim", "flush", "shutdown"]
+  ) {
+    expect(visited).toContain(`${op} Right`)
+    expect(visited).toContain(`${op} Left`)
+  }
+}, 60_000)

@@ -1,0 +1,158 @@
+/**
+ * A client socket as a core `Connection`, on the fast path: Node reads straight into one buffer (`onread`), and the
+ * receiver parses there. Twice as fast as 'data' events, for a third of the processor time.
+ *
+ * One attempt at one address. Host names, several addresses and time limits belong to the transports.
+ *
+ * @since 0.1.0
+ */
+import type { Connection } from "@effect-nbd/core/Transport"
+import type { Attempt } from "@effect-nbd/core/TransportError"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as net from "node:net"
+import * as Delivery from "./Delivery.ts"
+import { inOwnScope } from "./OwnScope.ts"
+import * as StreamConnection from "./StreamConnection.ts"
+
+/**
+ * An IP literal and a port, or the path of a Unix socket.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Address =
+  | { readonly host: string; readonly port: number }
+  | { readonly path: string }
+
+/**
+ * Size of the receive buffer in bytes. At 64 KiB it stays in the processor's cache; larger ones measured slower.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const receiveBufferBytes = 65_536
+
+/**
+ * How long, in milliseconds of real time, what was written may take to leave when the scope closes.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const lingerMillis = 500
+
+/**
+ * Connects. An attempt that fails or is interrupted leaves no socket behind. Closing the scope sends what was written
+ * for at most 500 ms, destroys the socket and waits until it is gone; after `close` it only waits.
+ *
+ * Fails with the attempt: the address and the system's code.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const open = (address: Address, peer: string): Effect.Effect<Connection, Attempt, Scope.Scope> =>
+  Effect.acquireRelease(Effect.sync(() => prepare(peer)), ({ release }) => release).pipe(
+    Effect.flatMap(({ connection, socket }) => Effect.as(connect(socket, address), connection)),
+    inOwnScope
+  )
+
+const prepare = (peer: string) => {
+  const socket = new OnreadSocket((bytes) => delivery.push(bytes), (error) => attached.writesLost(error))
+  const delivery = Delivery.make({ pause: () => {}, resume: () => socket.resume() })
+  const attached = StreamConnection.attach({ readable: socket, writable: socket, peer }, delivery, () => {})
+  const gone = new Promise<void>((resolve) => socket.once("close", () => resolve()))
+  // Paused before it connects, a socket does not begin to read: what arrives early waits in the kernel.
+  socket.pause()
+
+  const linger = Effect.async<void>((resume) => {
+    attached.abandon()
+    const done = (): void => {
+      clearTimeout(timer)
+      socket.off("finish", done)
+      socket.off("close", done)
+      socket.destroy()
+      resume(Effect.void)
+    }
+    const timer = setTimeout(done, lingerMillis)
+    if (socket.connecting || socket.pending || socket.destroyed || socket.writableFinished) return done()
+    socket.once("finish", done)
+    socket.once("close", done)
+    socket.end()
+  })
+  return { socket, connection: attached.connection, release: Effect.zipRight(linger, Effect.promise(() => gone)) }
+}
+
+const connect = (socket: net.Socket, address: Address): Effect.Effect<void, Attempt> =>
+  Effect.async((resume) => {
+    const settle = (result: Effect.Effect<void, Attempt>) => (): void => {
+      socket.off("connect", onConnect)
+      socket.off("error", onError)
+      resume(result)
+    }
+    const onConnect = settle(Effect.void)
+    const onError = (error: unknown): void =>
+      settle(Effect.fail({ address: addressInWords(address), code: StreamConnection.codeOf(error) }))()
+    socket.once("connect", onConnect)
+    socket.once("error", onError)
+    if ("host" in address) socket.setNoDelay(true)
+    socket.connect({ ...address })
+  })
+
+/**
+ * An address as `Attempt` names it: `127.0.0.1:10809`, `[::1]:10809` or the path.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const addressInWords = (address: Address): string =>
+  "path" in address ? address.path : hostAndPort(address.host, address.port)
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export const hostAndPort = (host: string, port: number | string): string =>
+  host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`
+
+/**
+ * A failed write makes Node destroy the socket, and with it what the peer had still to say, such as why it hung up.
+ * Here the failure is only noted: later writes are dropped and reading goes on.
+ */
+class OnreadSocket extends net.Socket {
+  readonly #onWriteFailure: (error: Error) => void
+  #failed = false
+
+  constructor(onBytes: (bytes: Uint8Array) => boolean, onWriteFailure: (error: Error) => void) {
+    const onread: net.OnReadOpts = {
+      buffer: new Uint8Array(receiveBufferBytes),
+      callback: (length, buffer) => onBytes(length === buffer.byteLength ? buffer : buffer.subarray(0, length))
+    }
+    // Only the types of `net.connect` know that `onread` is an option of the socket itself.
+    const options = { allowHalfOpen: true, onread }
+    super(options)
+    this.#onWriteFailure = onWriteFailure
+  }
+
+  override _write(chunk: unknown, encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
+    if (this.#failed) callback()
+    else super._write(chunk, encoding, this.#noting(callback))
+  }
+
+  override _writev(
+    chunks: Array<{ chunk: unknown; encoding: BufferEncoding }>,
+    callback: (error?: Error | null) => void
+  ): void {
+    if (this.#failed || super._writev === undefined) callback()
+    else super._writev(chunks, this.#noting(callback))
+  }
+
+  #noting(callback: (error?: Error | null) => void): (error?: Error | null) => void {
+    return (error) => {
+      if (error) {
+        this.#failed = true
+        this.#onWriteFailure(error)
+      }
+      callback()
+    }
+  }
+}

@@ -1,0 +1,73 @@
+/**
+ * The conformance suite over real servers and every transport. A server that is not installed is skipped by name.
+ */
+import type { Transport } from "@effect-nbd/core"
+import { Conformance } from "@effect-nbd/testing"
+import { describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import type * as Layer from "effect/Layer"
+import {
+  has,
+  nbdkitCommand,
+  nbdkitTcp,
+  nbdkitUnix,
+  nbdServer,
+  nbdServerCommand,
+  qcow2Nbd,
+  qemuNbd,
+  type ServerFailed
+} from "./RealServers.ts"
+
+type Server = readonly [
+  name: string,
+  program: string,
+  layer: Layer.Layer<Transport.Transport, ServerFailed>,
+  target: Conformance.Target
+]
+
+const anyName = { exportName: "", lists: false } as const
+
+const servers: ReadonlyArray<Server> = [
+  ["nbdkit over a Unix socket", "nbdkit", nbdkitUnix("memory", "64M"), anyName],
+  ["nbdkit over TCP", "nbdkit", nbdkitTcp("memory", "64M"), anyName],
+  ["nbdkit as a command", "nbdkit", nbdkitCommand("memory", "64M"), { ...anyName, keepsContent: false }],
+  [
+    "nbdkit with block size constraints",
+    "nbdkit",
+    nbdkitUnix(
+      "--filter=blocksize-policy",
+      "memory",
+      "64M",
+      "blocksize-minimum=512",
+      "blocksize-preferred=4096",
+      "blocksize-maximum=1M",
+      "blocksize-error-policy=error"
+    ),
+    anyName
+  ],
+  ["nbdkit that delays", "nbdkit", nbdkitUnix("--filter=delay", "memory", "64M", "rdelay=2ms", "wdelay=1ms"), anyName],
+  ["nbdkit without fixed newstyle", "nbdkit", nbdkitUnix("--mask-handshake=0", "memory", "64M"), {
+    ...anyName,
+    protocol: "newstyle"
+  }],
+  ["nbdkit that pads the export name's answer", "nbdkit", nbdkitUnix("--mask-handshake=1", "memory", "64M"), anyName],
+  // nbdkit 1.32 advertises every command to an oldstyle client and then knows none but read and write.
+  ["nbdkit, oldstyle", "nbdkit", nbdkitUnix("-o", "memory", "64M"), {
+    ...anyName,
+    protocol: "oldstyle",
+    refusesAdvertised: true
+  }],
+  ["qemu-nbd with a raw image", "qemu-nbd", qemuNbd(67_108_864, "-x", "disk", "-D", "a disk"), {
+    exportName: "disk",
+    unknownExport: "nothing"
+  }],
+  ["qemu-nbd with a qcow2 image", "qemu-nbd", qcow2Nbd("64M"), { exportName: "", unknownExport: "nothing" }],
+  ["nbd-server", "nbd-server", nbdServer(67_108_864), { exportName: "disk", unknownExport: "nothing" }],
+  ["nbd-server as a command", "nbd-server", nbdServerCommand(67_108_864), { exportName: "" }]
+]
+
+describe.each(servers)("%s", (_name, program, layer, target) => {
+  for (const { name, run } of Conformance.checks(target)) {
+    it.scopedLive.skipIf(!has(program))(name, () => Effect.provide(run, layer))
+  }
+})

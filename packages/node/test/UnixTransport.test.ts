@@ -1,0 +1,82 @@
+import { Transport } from "@effect-nbd/core/Transport"
+import * as NodeTransport from "@effect-nbd/node/NodeTransport"
+import * as UnixTransport from "@effect-nbd/node/UnixTransport"
+import { describe, expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as fs from "node:fs/promises"
+import * as path from "node:path"
+import { folder, listen, record } from "./Peers.ts"
+
+const failure = (file: string) => Effect.flip(Effect.scoped(UnixTransport.make({ path: file }).open))
+
+describe("UnixTransport", () => {
+  it.scopedLive("opens", () =>
+    Effect.gen(function*() {
+      const file = path.join(yield* folder, "nbd.sock")
+      yield* listen((socket) => socket.end("hello"), { path: file })
+      const transport = yield* Effect.provide(Transport, UnixTransport.layer({ path: file }))
+      const connection = yield* transport.open
+      const recorder = record(connection)
+      yield* recorder.ended
+      expect([recorder.text, connection.peer, transport.target]).toStrictEqual([
+        "hello",
+        `unix ${file}`,
+        `unix ${file}`
+      ])
+    }))
+
+  it.scopedLive("says why it cannot", () =>
+    Effect.gen(function*() {
+      const dir = yield* folder
+      const file = path.join(dir, "plain")
+      yield* Effect.promise(() => fs.writeFile(file, ""))
+      const long = `/tmp/${"x".repeat(103)}`
+      const cases: ReadonlyArray<readonly [string, string]> = [
+        [path.join(dir, "absent"), "ENOENT"],
+        [path.join(file, "below"), "ENOTDIR"],
+        ["", "ENOENT"],
+        ["/tmp/a\0b", "EINVAL"],
+        [long, "ENAMETOOLONG"],
+        [`/tmp/${"€".repeat(35)}`, "ENAMETOOLONG"]
+      ]
+      for (const [address, code] of cases) {
+        expect(yield* failure(address)).toMatchObject({
+          _tag: "NbdUnreachableError",
+          target: `unix ${address}`,
+          network: "unix",
+          attempts: [{ address, code }]
+        })
+      }
+      expect(yield* failure(long.slice(0, -1))).toMatchObject({ attempts: [{ code: "ENOENT" }] })
+      expect(yield* failure(file)).toMatchObject({
+        _tag: "NbdConnectionRefusedError",
+        network: "unix",
+        attempts: [{ address: file, code: "ECONNREFUSED" }]
+      })
+    }))
+})
+
+describe("NodeTransport", () => {
+  it.scopedLive("finds the transport and the export name of a URI", () =>
+    Effect.gen(function*() {
+      const file = path.join(yield* folder, "nbd.sock")
+      yield* listen((socket) => socket.end("hello"), { path: file })
+      const uri = `nbd+unix:////disk%201?socket=${encodeURIComponent(file)}`
+      const { exportName, transport } = yield* NodeTransport.fromUri(uri)
+      expect([exportName, transport.target]).toStrictEqual(["/disk 1", `unix ${file}`])
+      const layered = yield* Effect.provide(Transport, NodeTransport.layerUri(uri))
+      const recorder = record(yield* layered.open)
+      yield* recorder.ended
+      expect(recorder.text).toBe("hello")
+      expect((yield* NodeTransport.fromUri("nbd://[::1]/x")).transport.target).toBe("tcp [::1]:10809")
+    }))
+
+  it.effect("refuses what it cannot do", () =>
+    Effect.gen(function*() {
+      const refusal = (uri: string) =>
+        Effect.flip(Effect.provide(Effect.asVoid(Transport), NodeTransport.layerUri(uri)))
+      expect(yield* refusal("nbds://server/")).toMatchObject({ _tag: "NbdUriUnsupportedError", scheme: "nbds" })
+      expect(yield* refusal("nbd+vsock://2/")).toMatchObject({ _tag: "NbdUriUnsupportedError", scheme: "nbd+vsock" })
+      expect(yield* refusal("nbd://server:0/")).toMatchObject({ _tag: "NbdUriError", part: "0" })
+    }))
+})

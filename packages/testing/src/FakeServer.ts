@@ -1,0 +1,280 @@
+/**
+ * An NBD server in memory, as a Layer: it provides the Transport that connects to it, and itself to look at and to steer.
+ *
+ * It keeps the rules of the specification for servers, and holds clients to theirs. It speaks no TLS, no metadata
+ * contexts and no extended headers; a server that breaks the rules is a script: see ScriptedServer.
+ *
+ * @since 0.1.0
+ */
+import { type Connection, Transport } from "@effect-nbd/core/Transport"
+import { ConnectionRefusedError, type OpenError } from "@effect-nbd/core/TransportError"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import * as FakeExport from "./FakeExport.ts"
+import * as MemoryPipe from "./MemoryPipe.ts"
+import {
+  type RecordedClientFlags,
+  type RecordedOption,
+  type RecordedRequest,
+  Recorder,
+  type SessionEnd,
+  type Violation
+} from "./Recording.ts"
+import type { HandshakeRules, Protocol, Refusals } from "./ServerHandshake.ts"
+import * as Session from "./session/Session.ts"
+import { type Handler, Steering } from "./Steering.ts"
+
+/**
+ * What to serve and how. Everything but the exports has a default.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface FakeServerConfig {
+  /** In the order of listing. The first is the default export, unless one has the empty name. */
+  readonly exports: ReadonlyArray<FakeExport.FakeExportConfig | FakeExport.FakeExport>
+  /** `newstyle-fixed` by default. */
+  readonly protocol?: Protocol
+  /** Whether structured replies can be negotiated; `true` by default. */
+  readonly structuredReplies?: boolean
+  /** Whether the server offers to leave out the padding after NBD_OPT_EXPORT_NAME; `true` by default. */
+  readonly noZeroes?: boolean
+  /** Refuse clients that do not ask for the constraints of an export that has some; `false` by default. */
+  readonly requireBlockSize?: boolean
+  /** Options to refuse; none by default. */
+  readonly refuse?: Refusals
+  /** How bytes arrive, in both directions; `MemoryPipe.whole` by default. Of no effect on `serve`. */
+  readonly delivery?: MemoryPipe.Delivery
+  /** Most bytes of data in one chunk of a structured READ; an extent in one chunk by default. */
+  readonly chunkSize?: number
+  /** Order of the chunks of a structured READ; `Ascending` by default. */
+  readonly chunkOrder?: "Ascending" | "Descending"
+  /** End each structured READ with a NONE chunk; `false` by default. */
+  readonly endWithNone?: boolean
+  /** How anything but a READ is answered once structured replies are negotiated; `Structured` by default. */
+  readonly acknowledgements?: "Simple" | "Structured"
+  /** Requests of one session that may wait for their answer at a time; 256 by default. */
+  readonly maxPending?: number
+  /** Entries that each list of the record keeps, the newest ones; 4096 by default. */
+  readonly history?: number
+}
+
+/**
+ * A running fake server.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface FakeServerService {
+  /** The exports by name. */
+  readonly exports: ReadonlyMap<string, FakeExport.FakeExport>
+  /** The bytes of an export, behind the protocol's back. A name that is not exported is a defect. */
+  readonly exportBytes: (name: string, offset: bigint, length: number) => Effect.Effect<Uint8Array>
+
+  /** Opens a connection and serves it; closing the scope closes the connection's client end. */
+  readonly open: Effect.Effect<Connection, OpenError, Scope.Scope>
+  /** Serves a connection made elsewhere, until its session is over. */
+  readonly serve: (connection: Connection) => Effect.Effect<void>
+
+  /** Requests in order of arrival, NBD_CMD_DISC included; the newest `history` of them, as in every list here. */
+  readonly requests: Effect.Effect<ReadonlyArray<RecordedRequest>>
+  /** Options in order of arrival. */
+  readonly options: Effect.Effect<ReadonlyArray<RecordedOption>>
+  /** Client flags in order of arrival. */
+  readonly clientFlags: Effect.Effect<ReadonlyArray<RecordedClientFlags>>
+  /** What clients did wrong. */
+  readonly violations: Effect.Effect<ReadonlyArray<Violation>>
+  /** How sessions ended. */
+  readonly ends: Effect.Effect<ReadonlyArray<SessionEnd>>
+  /** How many sessions are open now. */
+  readonly sessions: Effect.Effect<number>
+  /** Requests that wait for their release now. */
+  readonly held: Effect.Effect<ReadonlyArray<RecordedRequest>>
+
+  /** Waits until `count` requests have arrived since the server began, and gives the list. */
+  readonly awaitRequests: (count: number) => Effect.Effect<ReadonlyArray<RecordedRequest>>
+  /** Waits until `count` options have arrived since the server began, and gives the list. */
+  readonly awaitOptions: (count: number) => Effect.Effect<ReadonlyArray<RecordedOption>>
+  /** Waits until `count` violations were seen since the server began, and gives the list. */
+  readonly awaitViolations: (count: number) => Effect.Effect<ReadonlyArray<Violation>>
+  /** Waits until `count` sessions have ended since the server began, and gives the list. */
+  readonly awaitEnds: (count: number) => Effect.Effect<ReadonlyArray<SessionEnd>>
+  /** Waits until exactly `count` sessions are open. */
+  readonly awaitSessions: (count: number) => Effect.Effect<void>
+
+  /** Decides about each request from now on; `undefined` lets all of them through again. */
+  readonly onRequest: (handler: Handler | undefined) => Effect.Effect<void>
+  /** Holds every request from now on: carried out, but not answered before its release. */
+  readonly hold: Effect.Effect<void>
+  /** Holds no more, and lets everything held go, in order of arrival. */
+  readonly release: Effect.Effect<void>
+  /** Lets the held requests that match go, in order of arrival, and says how many they were. Holding goes on. */
+  readonly releaseWhere: (matches: (request: RecordedRequest) => boolean) => Effect.Effect<number>
+  /** Ends every session in order: what is pending fails with ESHUTDOWN, then the connection ends. */
+  readonly disconnectAll: Effect.Effect<void>
+  /** Breaks every connection, in the middle of a reply if one is under way. */
+  readonly killAll: Effect.Effect<void>
+  /** Whether `open` fails with ConnectionRefusedError from now on. */
+  readonly refuseConnections: (refused: boolean) => Effect.Effect<void>
+}
+
+/**
+ * A running fake server, to look at and to steer.
+ *
+ * @since 0.1.0
+ * @category tags
+ */
+export class FakeServer extends Context.Tag("@effect-nbd/testing/FakeServer")<FakeServer, FakeServerService>() {}
+
+const target = "fake server"
+
+/**
+ * A fake server whose sessions live in the scope.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (config: FakeServerConfig): Effect.Effect<FakeServerService, never, Scope.Scope> =>
+  Effect.map(Effect.scope, (scope) => {
+    const shared = sharedOf(config)
+    let refused = false
+    const open = Effect.suspend(() =>
+      refused
+        ? new ConnectionRefusedError({ target, network: "tcp", attempts: [{ address: target, code: "ECONNREFUSED" }] })
+        : openIn(scope, shared, config.delivery)
+    )
+    return {
+      open,
+      serve: (connection) => Session.run(shared, connection),
+      ...exportsOf(shared),
+      ...inspection(shared),
+      ...steering(shared),
+      refuseConnections: (refuse) =>
+        Effect.sync(() => {
+          refused = refuse
+        })
+    }
+  })
+
+const sharedOf = (config: FakeServerConfig): Session.Shared => {
+  const handshake: HandshakeRules = {
+    exports: config.exports.map(FakeExport.make),
+    protocol: config.protocol ?? "newstyle-fixed",
+    structuredReplies: config.structuredReplies ?? true,
+    noZeroes: config.noZeroes ?? true,
+    requireBlockSize: config.requireBlockSize ?? false,
+    refuse: config.refuse ?? {}
+  }
+  const transmission = {
+    acknowledgements: config.acknowledgements ?? "Structured",
+    chunkSize: config.chunkSize,
+    chunkOrder: config.chunkOrder ?? "Ascending",
+    endWithNone: config.endWithNone ?? false,
+    maxPending: config.maxPending ?? 256
+  } as const
+  const recorder = new Recorder(config.history ?? 4096)
+  return { handshake, transmission, recorder, steering: new Steering(), sessions: new Set() }
+}
+
+const openIn = (
+  scope: Scope.Scope,
+  shared: Session.Shared,
+  delivery: MemoryPipe.Delivery = MemoryPipe.whole
+): Effect.Effect<Connection, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.suspend(() => {
+      const pipe = MemoryPipe.make({ delivery, name: target })
+      // Acquiring is uninterruptible, and a fiber would inherit that.
+      const session = Effect.interruptible(Session.run(shared, pipe.server, pipe.reset))
+      return Effect.as(Effect.forkIn(session, scope), pipe.client)
+    }),
+    (client) => Effect.sync(client.close)
+  )
+
+const exportsOf = ({ handshake }: Session.Shared): Pick<FakeServerService, "exports" | "exportBytes"> => {
+  const exports = new Map(handshake.exports.map((served) => [served.name, served]))
+  return {
+    exports,
+    exportBytes: (name, offset, length) =>
+      Effect.suspend(() => {
+        const found = exports.get(name)
+        return found === undefined
+          ? Effect.dieMessage(`the fake server has no export called ${JSON.stringify(name)}`)
+          : Effect.succeed(found.read(offset, length))
+      })
+  }
+}
+
+const inspection = ({ recorder, steering }: Session.Shared) => {
+  const reached = <A>(list: { readonly count: number; readonly newest: () => ReadonlyArray<A> }) => (count: number) =>
+    recorder.until(() => list.count >= count ? list.newest() : undefined)
+  return {
+    requests: Effect.sync(() => recorder.requests.newest()),
+    options: Effect.sync(() => recorder.options.newest()),
+    clientFlags: Effect.sync(() => recorder.clientFlags.newest()),
+    violations: Effect.sync(() => recorder.violations.newest()),
+    ends: Effect.sync(() => recorder.ends.newest()),
+    sessions: Effect.sync(() => recorder.open),
+    held: Effect.sync(() => steering.held),
+    awaitRequests: reached(recorder.requests),
+    awaitOptions: reached(recorder.options),
+    awaitViolations: reached(recorder.violations),
+    awaitEnds: reached(recorder.ends),
+    awaitSessions: (count: number) => Effect.asVoid(recorder.until(() => recorder.open === count ? true : undefined))
+  }
+}
+
+const steering = ({ sessions, steering }: Session.Shared) => ({
+  onRequest: (handler: Handler | undefined) =>
+    Effect.sync(() => {
+      steering.handler = handler
+    }),
+  hold: Effect.sync(() => {
+    steering.holding = true
+  }),
+  release: Effect.sync(() => {
+    steering.holding = false
+    steering.release(() => true)
+  }),
+  releaseWhere: (matches: (request: RecordedRequest) => boolean) => Effect.sync(() => steering.release(matches)),
+  disconnectAll: Effect.suspend(() =>
+    Effect.forEach([...sessions], ({ shutDown }) => Deferred.succeed(shutDown, undefined), { discard: true })
+  ),
+  killAll: Effect.suspend(() =>
+    Effect.forEach([...sessions], ({ kill }) => Deferred.succeed(kill, undefined), { discard: true })
+  )
+})
+
+/**
+ * The Transport whose connections a fake server serves.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const transport = (server: FakeServerService): Context.Tag.Service<Transport> => ({ target, open: server.open })
+
+/**
+ * A fake server, and the Transport that connects to it.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (config: FakeServerConfig): Layer.Layer<FakeServer | Transport> =>
+  Layer.scopedContext(
+    Effect.map(
+      make(config),
+      (server) => Context.make(FakeServer, server).pipe(Context.add(Transport, transport(server)))
+    )
+  )
+
+/**
+ * Serves one connection of any kind, a socket for example, until its session is over. Interrupting closes it.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const serve = (server: FakeServerService, connection: Connection): Effect.Effect<void> =>
+  server.serve(connection)

@@ -1,0 +1,133 @@
+/**
+ * What a check is, what it needs to know of its server, and the ways in which it finds something wrong.
+ *
+ * @since 0.1.0
+ */
+import * as Handle from "@effect-nbd/core/Handle"
+import type { Transport } from "@effect-nbd/core/Transport"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
+import type * as Scope from "effect/Scope"
+
+/**
+ * What the suite has to know of the server behind the Transport.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Target {
+  /** The export to work with, at least 1 MiB, alone for the suite. Its content is lost. */
+  readonly exportName: string
+  /** A name that the server refuses, where it knows its exports by name. */
+  readonly unknownExport?: string
+  /** The server lists its exports, the one to work with among them. Default: `true`. */
+  readonly lists?: boolean
+  /** How it shakes hands. Default: `newstyle-fixed`. */
+  readonly protocol?: "oldstyle" | "newstyle" | "newstyle-fixed"
+  /** Every connection finds what the one before has written. Default: `true`; a command starts afresh each time. */
+  readonly keepsContent?: boolean
+  /**
+   * The server answers EINVAL to commands that it advertised, which is its fault and not a transport's. Default: `false`.
+   */
+  readonly refusesAdvertised?: boolean
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Check {
+  readonly name: string
+  readonly run: Effect.Effect<void, unknown, Transport | Scope.Scope>
+}
+
+/**
+ * A check saw something else than what it expected.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ConformanceError extends Data.TaggedError("NbdConformanceError")<{
+  readonly what: string
+  readonly expected: unknown
+  readonly actual: unknown
+}> {
+  override get message(): string {
+    return `${this.what}: expected ${inWords(this.expected)}, saw ${inWords(this.actual)}`
+  }
+}
+
+const inWords = (value: unknown): string =>
+  typeof value === "bigint" ? `${value}` : JSON.stringify(value) ?? String(value)
+
+/**
+ * @since 0.1.0
+ * @category guards
+ */
+export const expectEqual = (what: string, actual: unknown, expected: unknown): Effect.Effect<void, ConformanceError> =>
+  Equal.equals(actual, expected) ? Effect.void : Effect.fail(new ConformanceError({ what, expected, actual }))
+
+/**
+ * Compares bytes, and tells where they first differ.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const expectBytes = (
+  what: string,
+  actual: Uint8Array,
+  expected: Uint8Array
+): Effect.Effect<void, ConformanceError> =>
+  Effect.suspend(() => {
+    const at = expected.findIndex((byte, index) => actual[index] !== byte)
+    return at === -1 && actual.byteLength === expected.byteLength
+      ? Effect.void
+      : Effect.fail(
+        new ConformanceError({
+          what: `${what}, byte ${at}`,
+          expected: at === -1 ? `${expected.byteLength} bytes` : expected[at],
+          actual: at === -1 ? `${actual.byteLength} bytes` : actual[at]
+        })
+      )
+  })
+
+/**
+ * The effect fails, with this tag.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const expectTag = <A, E extends { readonly _tag: string }, R>(
+  what: string,
+  effect: Effect.Effect<A, E, R>,
+  tag: string
+): Effect.Effect<void, ConformanceError, R> =>
+  Effect.matchEffect(effect, {
+    onSuccess: (actual) => Effect.fail(new ConformanceError({ what, expected: tag, actual })),
+    onFailure: (error) => expectEqual(what, error._tag, tag)
+  })
+
+/**
+ * Connects to the target's export.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const connect = (target: Target) => Handle.connect({ exportName: target.exportName })
+
+/**
+ * Bytes that tell where they belong: every offset and every seed gives others.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const pattern = (offset: bigint, length: number, seed: number): Uint8Array => {
+  const bytes = new Uint8Array(length)
+  const start = Number(offset % 0x1_0000_0000n)
+  for (let index = 0; index < length; index++) {
+    const mixed = Math.imul(start + index + 1, 0x9e3779b1) ^ Math.imul(seed + 1, 0x85ebca6b)
+    bytes[index] = mixed >>> 24
+  }
+  return bytes
+}

@@ -1,0 +1,84 @@
+/**
+ * Many commands at a time, and commands that nobody waits for any more.
+ *
+ * @since 0.1.0
+ */
+import type { Connected } from "@effect-nbd/core/Handle"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import { type Check, connect, expectBytes, expectEqual, expectTag, pattern, type Target } from "./Check.ts"
+
+const pieceSize = 4096
+const pieces = 128
+
+const offsetOf = (piece: number): bigint => BigInt(piece * pieceSize)
+
+const writeAll = (connected: Connected, seed: number) =>
+  Effect.forEach(
+    Array.from({ length: pieces }, (_, piece) => offsetOf(piece)),
+    (offset) => connected.write(offset, pattern(offset, pieceSize, seed)),
+    { concurrency: 64, discard: true }
+  )
+
+const verifyAll = (connected: Connected, seed: number) =>
+  Effect.forEach(
+    Array.from({ length: pieces }, (_, piece) => offsetOf((piece * 37) % pieces)),
+    (offset) =>
+      Effect.flatMap(connected.read(offset, pieceSize), (bytes) =>
+        expectBytes(`read at ${offset}`, bytes, pattern(offset, pieceSize, seed))),
+    { concurrency: 64, discard: true }
+  )
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const concurrencyChecks = (target: Target): ReadonlyArray<Check> => [
+  {
+    name: "64 writes and 64 reads in flight find their own replies (C-154, C-155)",
+    run: Effect.gen(function*() {
+      const connected = yield* connect(target)
+      yield* writeAll(connected, 11)
+      yield* verifyAll(connected, 11)
+      yield* expectEqual("commands in flight at the end", yield* connected.inFlight, 0)
+    })
+  },
+  {
+    name: "a command that fails leaves its neighbours alone",
+    run: Effect.gen(function*() {
+      const connected = yield* connect(target)
+      yield* writeAll(connected, 12)
+      const refused = expectTag(
+        "read past the end",
+        connected.read(connected.export.size, pieceSize),
+        "NbdOutOfBoundsError"
+      )
+      yield* Effect.all([verifyAll(connected, 12), refused, verifyAll(connected, 12)], {
+        concurrency: "unbounded",
+        discard: true
+      })
+    })
+  },
+  {
+    name: "interrupted reads and writes leave the connection healthy (H-156)",
+    run: Effect.gen(function*() {
+      const connected = yield* connect(target)
+      yield* writeAll(connected, 13)
+      for (let round = 0; round < 8; round++) {
+        const fibers = yield* Effect.forEach(
+          Array.from({ length: 32 }, (_, piece) => offsetOf(piece)),
+          (offset, index) =>
+            Effect.fork(
+              index % 2 === 0
+                ? connected.read(offset, pieceSize)
+                : connected.write(offset, pattern(offset, pieceSize, 13))
+            )
+        )
+        yield* Effect.forEach(Array.from({ length: round }), () => Effect.yieldNow())
+        yield* Fiber.interruptAll(fibers)
+      }
+      yield* verifyAll(connected, 13)
+      yield* expectEqual("state", (yield* connected.state)._tag, "Connected")
+    })
+  }
+]

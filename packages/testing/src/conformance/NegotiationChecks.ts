@@ -1,0 +1,157 @@
+/**
+ * Greeting and haggling, and the states of the handle on the way.
+ *
+ * @since 0.1.0
+ */
+import * as Handle from "@effect-nbd/core/Handle"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Stream from "effect/Stream"
+import { type Check, ConformanceError, connect, expectEqual, expectTag, type Target } from "./Check.ts"
+
+/** The next `count` states, the one now included: a fiber that is watching already when this is done. */
+const watch = (handle: Handle.Handle, count: number) =>
+  Effect.gen(function*() {
+    const watching = yield* Deferred.make<void>()
+    const seen = yield* handle.changes.pipe(
+      Stream.tap(() => Deferred.succeed(watching, undefined)),
+      Stream.map(({ _tag }) => _tag),
+      Stream.take(count),
+      Stream.runCollect,
+      Effect.fork
+    )
+    yield* Deferred.await(watching)
+    return seen
+  })
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const negotiationChecks = (target: Target): ReadonlyArray<Check> => {
+  const protocol = target.protocol ?? "newstyle-fixed"
+  const always: ReadonlyArray<Check> = [
+    {
+      name: "connecting tells what was agreed on and what the export is",
+      run: Effect.gen(function*() {
+        const connected = yield* connect(target)
+        yield* expectEqual("protocol", connected.agreed.protocol, protocol)
+        yield* expectEqual("export", connected.export.name, target.exportName)
+        if (connected.export.size < 1_048_576n) {
+          return yield* new ConformanceError({
+            what: "size",
+            expected: "1 MiB at least",
+            actual: `${connected.export.size}`
+          })
+        }
+      })
+    },
+    {
+      name: "a handle goes from Created through Connecting to Connected, and shuts down",
+      run: Effect.gen(function*() {
+        const handle = yield* Handle.make({ exportName: target.exportName })
+        const seen = yield* watch(handle, 4)
+        yield* handle.connect
+        yield* expectTag("a second connect", handle.connect, "NbdAlreadyConnectedError")
+        yield* handle.shutdown
+        yield* expectEqual("states", [...(yield* Fiber.join(seen))].join(), "Created,Connecting,Connected,ShutDown")
+      })
+    },
+    {
+      name: "startConnect returns while the handle is Connecting, and the state tells the rest",
+      run: Effect.gen(function*() {
+        const handle = yield* Handle.make({ exportName: target.exportName })
+        yield* handle.startConnect
+        yield* expectEqual("state", (yield* handle.state)._tag, "Connecting")
+        yield* expectTag("a read meanwhile", handle.read(0n, 512), "NbdStillConnectingError")
+        yield* expectEqual("state", (yield* handle.awaitState("Connected", "Created", "Dead"))._tag, "Connected")
+        yield* handle.shutdown
+      })
+    }
+  ]
+  return [...always, ...(protocol === "newstyle-fixed" ? haggling(target) : withoutHaggling(target, protocol))]
+}
+
+const haggling = (target: Target): ReadonlyArray<Check> => [
+  {
+    name: "negotiate stops to haggle: list, info and go (C-041, C-053)",
+    run: Effect.gen(function*() {
+      const negotiating = yield* Handle.negotiate()
+      if (target.lists !== false) {
+        const listed = (yield* negotiating.list).map(({ name }) => name)
+        yield* expectEqual(`${target.exportName} is in ${listed.join()}`, listed.includes(target.exportName), true)
+      }
+      const told = yield* negotiating.info(target.exportName)
+      yield* expectEqual("name", told.name, target.exportName)
+      const connected = yield* negotiating.go(target.exportName)
+      // What info told is advisory: nbd-server, for one, tells a size of 0 there (C-056).
+      yield* expectEqual("there is something to read", connected.export.size > 0n, true)
+      yield* connected.shutdown
+    })
+  },
+  {
+    name: "a refused go leaves the handle negotiating (C-058)",
+    run: Effect.gen(function*() {
+      const { unknownExport } = target
+      const negotiating = yield* Handle.negotiate()
+      if (unknownExport !== undefined) {
+        yield* expectTag("info", negotiating.info(unknownExport), "NbdExportUnknownError")
+        yield* expectTag("go", negotiating.go(unknownExport), "NbdExportUnknownError")
+      }
+      yield* expectEqual("state", (yield* negotiating.state)._tag, "Negotiating")
+      yield* Effect.flatMap(negotiating.go(target.exportName), ({ shutdown }) => shutdown)
+    })
+  },
+  {
+    name: "fibers that haggle at once take turns (C-020)",
+    run: Effect.gen(function*() {
+      const negotiating = yield* Handle.negotiate()
+      yield* Effect.all(Array.from({ length: 4 }, () => negotiating.info(target.exportName)), {
+        concurrency: "unbounded"
+      })
+      yield* Effect.flatMap(negotiating.go(target.exportName), ({ shutdown }) => shutdown)
+    })
+  },
+  {
+    name: "abort leaves in order (C-029, C-034)",
+    run: Effect.gen(function*() {
+      const negotiating = yield* Handle.negotiate()
+      yield* negotiating.abort
+      yield* expectEqual("state", (yield* negotiating.state)._tag, "ShutDown")
+      yield* expectTag("go afterwards", negotiating.go(target.exportName), "NbdShutDownError")
+    })
+  },
+  {
+    name: "simple replies are enough (C-105, C-212)",
+    run: Effect.gen(function*() {
+      const connected = yield* Handle.connect({ exportName: target.exportName, requestStructuredReplies: false })
+      yield* expectEqual("reply style", connected.agreed.replyStyle, "Simple")
+      const bytes = yield* connected.read(0n, Math.max(512, connected.export.minimumBlockSize))
+      yield* expectEqual("bytes read", bytes.byteLength, Math.max(512, connected.export.minimumBlockSize))
+    })
+  },
+  {
+    name: "an unknown export is refused by name",
+    run: target.unknownExport === undefined
+      ? Effect.void
+      : expectTag("connect", Handle.connect({ exportName: target.unknownExport }), "NbdExportUnknownError")
+  }
+]
+
+const withoutHaggling = (target: Target, protocol: "oldstyle" | "newstyle"): ReadonlyArray<Check> => [
+  {
+    name: "a server without haggling is entered all the same, and says what it cannot do (C-011, C-019)",
+    run: protocol === "oldstyle"
+      ? Effect.zipRight(
+        expectTag("negotiate", Handle.negotiate(), "NbdOptionUnavailableError"),
+        expectTag("a named export", Handle.connect({ exportName: "named" }), "NbdOptionUnavailableError")
+      )
+      : Effect.gen(function*() {
+        const negotiating = yield* Handle.negotiate()
+        yield* expectTag("list", negotiating.list, "NbdOptionUnavailableError")
+        yield* expectTag("info", negotiating.info(target.exportName), "NbdOptionUnavailableError")
+        yield* Effect.flatMap(negotiating.go(target.exportName), ({ shutdown }) => shutdown)
+      })
+  }
+]

@@ -1,0 +1,154 @@
+/**
+ * One session of the fake server on any connection: handshake, transmission, and the way it ends.
+ *
+ * An orderly end is told to the client and waited for; a client that broke the protocol is closed on at once. Whatever
+ * happens, the connection is closed when the session is over.
+ *
+ * @since 0.1.0
+ */
+import { FrameReader, type StreamEnded } from "@effect-nbd/core/framing/FrameReader"
+import type { Connection } from "@effect-nbd/core/Transport"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import type { Ending, Recorder } from "../Recording.ts"
+import * as ServerHandshake from "../ServerHandshake.ts"
+import * as ServerTransmission from "../ServerTransmission.ts"
+import type { Steering } from "../Steering.ts"
+import type { ClientMisbehavedError, SessionContext } from "./SessionContext.ts"
+
+/**
+ * What the sessions of one server share.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Shared {
+  readonly handshake: ServerHandshake.HandshakeRules
+  /** The reply style is settled by each handshake. */
+  readonly transmission: Omit<ServerTransmission.TransmissionRules, "replyStyle">
+  readonly recorder: Recorder
+  readonly steering: Steering
+  /** The sessions open now. */
+  readonly sessions: Set<SessionControl>
+}
+
+/**
+ * How a session is ended from outside.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SessionControl {
+  readonly shutDown: Deferred.Deferred<void>
+  readonly kill: Deferred.Deferred<void>
+}
+
+/** How long a client may take to end its side after the server has ended its own. */
+const lingering = "5 seconds"
+
+const killed: Ending = { _tag: "Killed" }
+const shutDown: Ending = { _tag: "ShutDown" }
+
+/**
+ * Runs one session to its end. `reset` breaks the connection; by default it is closed. Interrupting closes it too.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const run = (
+  shared: Shared,
+  connection: Connection,
+  reset: () => void = connection.close
+): Effect.Effect<void> =>
+  Effect.acquireUseRelease(open(shared, connection), (opened) => use(shared, opened, reset), release)
+
+interface Opened {
+  readonly shared: Shared
+  readonly context: SessionContext
+  readonly control: SessionControl
+  readonly state: { ending: Ending | undefined }
+}
+
+const open = Effect.fnUntraced(function*(shared: Shared, connection: Connection) {
+  const control: SessionControl = { shutDown: yield* Deferred.make<void>(), kill: yield* Deferred.make<void>() }
+  shared.sessions.add(control)
+  const { recorder } = shared
+  const context: SessionContext = {
+    session: recorder.sessionOpened(),
+    reader: new FrameReader(connection),
+    recorder
+  }
+  const opened: Opened = { shared, context, control, state: { ending: undefined } }
+  return opened
+})
+
+const use = Effect.fnUntraced(function*(shared: Shared, opened: Opened, reset: () => void) {
+  const { context, control } = opened
+  const kill = Effect.as(Deferred.await(control.kill), killed)
+  const ending = yield* Effect.raceFirst(serve(shared, context, control), kill)
+  end(opened, ending)
+  if (ending._tag === "Killed") return reset()
+  if (!isOrderly(ending)) return
+  context.reader.connection.endWrites()
+  const left = Effect.timeoutOption(untilEnded(context), lingering)
+  const last = yield* Effect.raceFirst(Effect.as(left, ending), kill)
+  if (last._tag === "Killed") reset()
+})
+
+const release = (opened: Opened): Effect.Effect<void> =>
+  Effect.sync(() => {
+    const { context, control, shared } = opened
+    context.reader.connection.close()
+    // Without an ending of its own, the session was interrupted.
+    if (opened.state.ending === undefined) end(opened, killed)
+    shared.sessions.delete(control)
+    shared.recorder.sessionClosed()
+  })
+
+const end = ({ context, shared, state }: Opened, ending: Ending): void => {
+  state.ending = ending
+  shared.recorder.sessionEnded(context.session, ending)
+}
+
+/** Ends that the client is told of in order, and given time to take its replies. */
+const isOrderly = ({ _tag }: Ending): boolean => _tag === "Disconnected" || _tag === "Aborted" || _tag === "ShutDown"
+
+const serve = (shared: Shared, context: SessionContext, control: SessionControl): Effect.Effect<Ending> =>
+  Effect.raceFirst(
+    ServerHandshake.run(context, shared.handshake),
+    Effect.as(Deferred.await(control.shutDown), shutDown)
+  ).pipe(
+    Effect.flatMap((settled) =>
+      settled._tag === "Agreed" ? transmit(shared, context, control, settled) : Effect.succeed(settled)
+    ),
+    Effect.catchAll((error) => Effect.succeed(endingOf(error)))
+  )
+
+const transmit = (
+  shared: Shared,
+  context: SessionContext,
+  control: SessionControl,
+  { export: target, replyStyle }: Extract<ServerHandshake.Settled, { readonly _tag: "Agreed" }>
+): Effect.Effect<Ending, StreamEnded | ClientMisbehavedError> =>
+  Effect.map(
+    ServerTransmission.run(
+      context,
+      target,
+      { ...shared.transmission, replyStyle },
+      shared.steering,
+      control.shutDown
+    ),
+    (end) => end === "Dropped" ? killed : { _tag: end }
+  )
+
+const endingOf = (error: StreamEnded | ClientMisbehavedError): Ending =>
+  error._tag === "NbdStreamEnded"
+    ? { _tag: "ClientLeft", end: error.end }
+    : { _tag: "Misbehaved", violation: error.violation }
+
+/** Takes and forgets what still comes: closing on unread bytes would break the connection. */
+const untilEnded = ({ reader }: SessionContext): Effect.Effect<void> =>
+  Effect.suspend(() => reader.take(Math.max(1, reader.buffered))).pipe(
+    Effect.forever,
+    Effect.catchAll(() => Effect.void)
+  )

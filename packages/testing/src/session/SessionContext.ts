@@ -1,0 +1,99 @@
+/**
+ * What the phases of one session share: its reader, its record, and the telling of a client's fault from a lost
+ * connection.
+ *
+ * @since 0.1.0
+ */
+import type { FrameReader, StreamEnded } from "@effect-nbd/core/framing/FrameReader"
+import { WireError } from "@effect-nbd/core/wire/WireError"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import type { Recorder, Violation } from "../Recording.ts"
+
+/**
+ * One session's ends of things.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SessionContext {
+  /** Numbered from 1. */
+  readonly session: number
+  readonly reader: FrameReader
+  readonly recorder: Recorder
+}
+
+/**
+ * The client broke a rule that its session cannot recover from. Other sessions go on.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ClientMisbehavedError extends Data.TaggedError("NbdClientMisbehavedError")<{
+  readonly violation: Violation
+}> {
+  override get message(): string {
+    const { expected, received, rule } = this.violation
+    return `the client broke the protocol: expected ${expected}, received ${received} (${rule})`
+  }
+}
+
+/**
+ * Records a fatal violation and fails with it.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export const misbehaved = (context: SessionContext, error: WireError): Effect.Effect<never, ClientMisbehavedError> =>
+  Effect.suspend(() =>
+    new ClientMisbehavedError({ violation: context.recorder.violation(context.session, error, true) })
+  )
+
+/**
+ * Takes the rest of a message whose beginning has been read: an end of the stream here cuts it short, and an orderly one
+ * is the client's fault.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const takeRest = (
+  context: SessionContext,
+  count: number,
+  rule: string
+): Effect.Effect<Uint8Array, StreamEnded | ClientMisbehavedError> =>
+  Effect.catchAll(context.reader.take(count), (ended) => cutShort(context, ended, rule))
+
+/**
+ * Records a violation that its session survives.
+ *
+ * @since 0.1.0
+ * @category inspection
+ */
+export const note = (context: SessionContext, error: WireError): void => {
+  context.recorder.violation(context.session, error, false)
+}
+
+/**
+ * Takes the beginning of a message. An end of the stream here is no violation unless it cuts the message short.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const takeStart = (
+  context: SessionContext,
+  count: number,
+  rule: string
+): Effect.Effect<Uint8Array, StreamEnded | ClientMisbehavedError> =>
+  Effect.catchAll(
+    context.reader.take(count),
+    (ended) => ended.received.byteLength === 0 ? Effect.fail(ended) : cutShort(context, ended, rule)
+  )
+
+const cutShort = (
+  context: SessionContext,
+  ended: StreamEnded,
+  rule: string
+): Effect.Effect<never, StreamEnded | ClientMisbehavedError> =>
+  ended.end._tag === "Broken"
+    ? Effect.fail(ended)
+    : misbehaved(context, new WireError(`${ended.wanted} bytes`, `${ended.received.byteLength} and the end`, rule))
