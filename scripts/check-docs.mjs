@@ -21,7 +21,10 @@ const namesOf = (statement) => {
   if (!ts.isExportDeclaration(statement)) return [statement.name?.getText() ?? "default"]
   if (statement.exportClause === undefined) return ["*"]
   if (ts.isNamespaceExport(statement.exportClause)) return [statement.exportClause.name.text]
-  return statement.exportClause.elements.map(({ name }) => name.text)
+  // What is passed on under its own name has its comment where it is declared, and editors show that one.
+  const passesOn = statement.moduleSpecifier !== undefined
+  return statement.exportClause.elements.filter(({ propertyName }) => !passesOn || propertyName !== undefined)
+    .map(({ name }) => name.text)
 }
 
 /** The doc comment directly above a statement: no blank line between, though `// oxlint-…` lines may be. */

@@ -1,8 +1,8 @@
 /**
  * The commands of the transmission phase as Effects.
  *
- * One `Effect.async` with a canceller per command, over the engine's table of pending replies: the cheapest way there
- * is from a callback to a fiber. Interruption leaves the connection healthy: the reply is drained when it comes.
+ * One `Effect.async` per command, over the engine's table of pending replies: the cheapest way there is from a callback
+ * to a fiber. Interruption leaves the connection healthy: the reply is drained when it comes.
  *
  * @since 0.1.0
  */
@@ -129,17 +129,26 @@ export const make = <R extends Refusal>(
     prepare: (target: Export) => NbdCommand | E,
     result: (pending: PendingCommand) => A
   ): Effect.Effect<A, R | E | CommandFailure> =>
-    Effect.async((resume) => {
-      const transmission = admit(operation)
-      if (!(transmission instanceof Transmission)) return resume(Effect.fail(transmission))
-      const command = prepare(transmission.export)
-      if ("_tag" in command) return resume(Effect.fail(command))
-      const pending = transmission.submit(command, (failure) => {
-        if (failure === undefined) resume(Effect.succeed(result(pending)))
-        else if (failure._tag === "NeverSent") resume(Effect.suspend(() => refuseUnsent(operation)))
-        else resume(Effect.fail(failure))
+    Effect.uninterruptibleMask((restore) => {
+      let abandon = (): void => undefined
+      const reply = Effect.async<A, R | E | CommandFailure>((resume) => {
+        const transmission = admit(operation)
+        if (!(transmission instanceof Transmission)) return resume(Effect.fail(transmission))
+        const command = prepare(transmission.export)
+        if ("_tag" in command) return resume(Effect.fail(command))
+        const pending = transmission.submit(command, (failure) => {
+          if (failure === undefined) resume(Effect.succeed(result(pending)))
+          else if (failure._tag === "NeverSent") resume(Effect.suspend(() => refuseUnsent(operation)))
+          else resume(Effect.fail(failure))
+        })
+        abandon = () => transmission.abandon(pending)
       })
-      return Effect.sync(() => transmission.abandon(pending))
+      // What the canceller of `Effect.async` would do, for a quarter less of the time that a read of 4 KiB takes here
+      // (7.2 against 5.5 µs). To abandon a command that was settled does nothing.
+      return Effect.catchAllCause(restore(reply), (cause) => {
+        abandon()
+        return Effect.failCause(cause)
+      })
     })
 
   const refuseUnsent = (operation: CommandOperation): Effect.Effect<never, R> => {

@@ -82,7 +82,7 @@ const step: FastCheck.Arbitrary<Step> = FastCheck.oneof(
 
 /** The disk as it should be; `undefined` where trimming has made the content unknown. */
 class Model {
-  private readonly bytes: Array<number | undefined> = new Array<number | undefined>(size).fill(0)
+  private readonly bytes = Array.from({ length: size }, (): number | undefined => 0)
 
   fill(offset: number, length: number, byte: number | undefined): void {
     this.bytes.fill(byte, offset, offset + length)

@@ -7,6 +7,7 @@ import { FakeServer } from "@effect-nbd/testing"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { readFileSync } from "node:fs"
 
@@ -68,7 +69,7 @@ const inState: {
   readonly [Tag in HandleState.StateTag]: Effect.Effect<
     Handle.Handle,
     unknown,
-    Transport.Transport | import("effect/Scope").Scope
+    Transport.Transport | Scope.Scope
   >
 } = {
   Created: Handle.make(),
@@ -148,9 +149,7 @@ describe("the table", () => {
   })
 
   it("has a row of libnbd's for every operation", () => {
-    expect([...new Set(rows.map(([operation]) => operation))].sort()).toStrictEqual(
-      Object.keys(HandleState.permitted).sort()
-    )
+    expect(new Set(rows.map(([operation]) => operation))).toStrictEqual(new Set(Object.keys(HandleState.permitted)))
   })
 
   it.each(rows)("allows %s where libnbd allows nbd_%s", (operation, _call, ...cells) => {

@@ -1,16 +1,17 @@
 /**
- * A child process whose stdin and stdout are a connection: how it starts, what it said, how it is brought to an end.
+ * A child process whose stdin and stdout are one end of a socket pair, as `nbd_connect_command` has it: how it starts,
+ * what it said, how it is brought to an end.
  *
  * All times here are real, not those of Effect's clock: the child lives in real time, under a test clock too.
  *
  * @since 0.1.0
  */
-import type { Connection, ConnectionEnd } from "@effect-nbd/core/Transport"
+import type { ConnectionEnd } from "@effect-nbd/core/Transport"
 import { ProgramExitedError } from "@effect-nbd/core/TransportError"
 import * as Effect from "effect/Effect"
 import * as ChildProcess from "node:child_process"
-import type { Readable, Writable } from "node:stream"
-import * as DuplexConnection from "./DuplexConnection.ts"
+import type { Readable } from "node:stream"
+import type { SocketPair } from "./SocketPair.ts"
 
 /**
  * What to run: argv as given, never a shell.
@@ -61,10 +62,13 @@ export const stderrBytes = 4096
  * @category models
  */
 export interface ChildProgram {
-  readonly connection: Connection
   /** Settles once it is known whether it started: the error if not. */
   readonly started: Effect.Effect<Error | undefined>
-  /** Ends it and waits until it and its pipes are gone. */
+  /** Adds to an end of the connection how the program exited, where that is known in a short time. */
+  readonly explain: (end: ConnectionEnd, report: (end: ConnectionEnd) => void) => void
+  /** Ends its stdin, and after a while the program itself. */
+  readonly terminate: () => void
+  /** The same, and waits until it is gone. */
   readonly release: Effect.Effect<void>
 }
 
@@ -79,18 +83,18 @@ interface Exit {
  * @since 0.1.0
  * @category constructors
  */
-export const start = (program: Program): ChildProgram => {
+export const start = (program: Program, { ours, theirs }: SocketPair): ChildProgram => {
   const { args, command, cwd, env, gid, killGraceMillis, uid } = program
   const child = ChildProcess.spawn(command, args, {
     env,
     shell: false,
     windowsHide: true,
-    stdio: ["pipe", "pipe", program.stderr === "keep" ? "pipe" : "inherit"],
+    stdio: [theirs, theirs, program.stderr === "keep" ? "pipe" : "inherit"],
     ...(cwd === undefined ? {} : { cwd }),
     ...(uid === undefined ? {} : { uid }),
     ...(gid === undefined ? {} : { gid })
   })
-  const { stderr, stdin, stdout } = withPipes(child)
+  const { stderr } = child
   const said = tailOf(stderr)
 
   let exit: Exit | undefined
@@ -98,9 +102,11 @@ export const start = (program: Program): ChildProgram => {
     child.once("spawn", () => resolve(undefined))
     child.once("error", resolve)
   })
+  // It has its own copy now, if it was started at all.
+  theirs.destroy()
   child.on("error", () => {})
 
-  // 'close' comes after the exit and after the end of every pipe; the pipes may outlive the child in its children.
+  // 'close' comes after the exit and after the end of stderr, which may outlive the child in its children.
   let closed = false
   const gone = new Promise<void>((resolve) =>
     child.once("close", () => {
@@ -129,48 +135,28 @@ export const start = (program: Program): ChildProgram => {
   let ending: NodeJS.Timeout | undefined
   const terminate = (): void => {
     if (ending !== undefined || exit !== undefined || child.pid === undefined) return
-    stdin.end()
+    ours.connection.endWrites()
     ending = setTimeout(() => {
       child.kill("SIGTERM")
       ending = setTimeout(() => child.kill("SIGKILL"), killGraceMillis)
     }, exitGraceMillis)
   }
 
-  const attached = DuplexConnection.attach({
-    readable: stdout,
-    writable: stdin,
-    peer: `command ${command}`,
-    onClose: terminate,
-    explain
-  })
   child.once("exit", (code, signal) => {
     exit = { code, signal }
     clearTimeout(ending)
-    attached.writesLost(Object.assign(new Error(`${command} ended`), { code: "EPIPE" }))
+    ours.writesLost(Object.assign(new Error(`${command} ended`), { code: "EPIPE" }))
   })
 
   const release = Effect.promise(async () => {
     if (await started !== undefined) return
-    attached.abandon()
+    ours.abandon()
     terminate()
     if (exit === undefined) await new Promise<void>((resolve) => child.once("exit", () => resolve()))
-    for (const pipe of [stdin, stdout, stderr]) pipe?.destroy()
+    stderr?.destroy()
     await gone
   })
-  return { connection: attached.connection, started: Effect.promise(() => started), release }
-}
-
-interface Pipes {
-  readonly stdin: Writable
-  readonly stdout: Readable
-  readonly stderr: Readable | null
-}
-
-/** The types of `spawn` cannot follow a computed `stdio`; its pipes are there even when the program is not. */
-const withPipes = (child: ChildProcess.ChildProcess): Pipes => {
-  const { stderr, stdin, stdout } = child
-  if (stdin === null || stdout === null) throw new TypeError("spawn gave no pipes")
-  return { stdin, stdout, stderr }
+  return { started: Effect.promise(() => started), explain, terminate, release }
 }
 
 /** Drains the stream from now on, so that its writer never waits, and keeps the last bytes. */

@@ -1,5 +1,7 @@
 /**
- * A program as the server: NBD over its stdin and stdout, as `nbd_connect_command` and `nbdkit -s` have it.
+ * A program as the server: NBD over its stdin and stdout, which are one socket, as `nbd_connect_command` has it. A
+ * program that reads from stdin and writes to stdout (`nbdkit -s`) is served by that as well as one in inetd's manner,
+ * which does both on its stdin (`nbd-server -d 0 FILE`).
  *
  * The `Command` of `@effect/platform` only describes what to run; its executor is not used, since it has no
  * backpressure towards stdin and cannot end a program that ignores SIGTERM.
@@ -11,6 +13,7 @@ import { Transport } from "@effect-nbd/core/Transport"
 import type { OpenError } from "@effect-nbd/core/TransportError"
 import { ProgramNotFoundError } from "@effect-nbd/core/TransportError"
 import type { Command, StandardCommand } from "@effect/platform/Command"
+import { UnknownException } from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -18,6 +21,7 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as ChildProgram from "./ChildProgram.ts"
 import { inOwnScope } from "./OwnScope.ts"
+import * as SocketPair from "./SocketPair.ts"
 import { codeOf } from "./StreamConnection.ts"
 
 /**
@@ -64,9 +68,16 @@ export const layer = (command: Command, options?: Options): Layer.Layer<Transpor
 const open = (command: StandardCommand, killGraceMillis: number): Effect.Effect<Connection, OpenError, Scope.Scope> => {
   const notFound = (cause: unknown) =>
     new ProgramNotFoundError({ command: command.command, args: command.args, code: codeOf(cause), cause })
-  const start = Effect.try({
-    try: () =>
-      ChildProgram.start({
+  // The connection is there before the program, and asks it for the reason when it ends.
+  let started: ChildProgram.ChildProgram | undefined
+  const pair = SocketPair.make({
+    peer: `command ${command.command}`,
+    onClose: () => started?.terminate(),
+    explain: (end, report) => started === undefined ? report(end) : started.explain(end, report)
+  })
+  const start = (pair: SocketPair.SocketPair) =>
+    Effect.try(() => {
+      started = ChildProgram.start({
         command: command.command,
         args: command.args,
         env: { ...(command.extendEnv ? process.env : {}), ...Object.fromEntries(command.env) },
@@ -75,16 +86,16 @@ const open = (command: StandardCommand, killGraceMillis: number): Effect.Effect<
         gid: Option.getOrUndefined(command.gid),
         stderr: command.stderr === "inherit" ? "inherit" : "keep",
         killGraceMillis
-      }),
-    catch: notFound
-  })
-  return Effect.acquireRelease(start, (program) => program.release).pipe(
-    Effect.flatMap((program) =>
-      Effect.flatMap(
-        program.started,
-        (error) => error === undefined ? Effect.succeed(program.connection) : Effect.fail(notFound(error))
-      )
-    ),
+      }, pair)
+      return started
+    })
+  return Effect.gen(function*() {
+    const both = yield* pair
+    const program = yield* Effect.acquireRelease(start(both), ({ release }) => release)
+    const error = yield* program.started
+    return error === undefined ? both.ours.connection : yield* Effect.fail(error)
+  }).pipe(
+    Effect.mapError((cause) => notFound(cause instanceof UnknownException ? cause.error : cause)),
     inOwnScope
   )
 }

@@ -51,15 +51,28 @@ export const lingerMillis = 500
  * @category constructors
  */
 export const open = (address: Address, peer: string): Effect.Effect<Connection, Attempt, Scope.Scope> =>
-  Effect.acquireRelease(Effect.sync(() => prepare(peer)), ({ release }) => release).pipe(
-    Effect.flatMap(({ connection, socket }) => Effect.as(connect(socket, address), connection)),
+  Effect.map(openAttached(address, { peer }), ({ connection }) => connection)
+
+/**
+ * As `open`, with a say in how ends are told, and with the handles for one who knows more of the peer than its socket
+ * does.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const openAttached = (
+  address: Address,
+  options: Omit<StreamConnection.Options, "readable" | "writable">
+): Effect.Effect<StreamConnection.Attached, Attempt, Scope.Scope> =>
+  Effect.acquireRelease(Effect.sync(() => prepare(options)), ({ release }) => release).pipe(
+    Effect.flatMap(({ attached, socket }) => Effect.as(connect(socket, address), attached)),
     inOwnScope
   )
 
-const prepare = (peer: string) => {
+const prepare = (options: Omit<StreamConnection.Options, "readable" | "writable">) => {
   const socket = new OnreadSocket((bytes) => delivery.push(bytes), (error) => attached.writesLost(error))
   const delivery = Delivery.make({ pause: () => {}, resume: () => socket.resume() })
-  const attached = StreamConnection.attach({ readable: socket, writable: socket, peer }, delivery, () => {})
+  const attached = StreamConnection.attach({ ...options, readable: socket, writable: socket }, delivery, () => {})
   const gone = new Promise<void>((resolve) => socket.once("close", () => resolve()))
   // Paused before it connects, a socket does not begin to read: what arrives early waits in the kernel.
   socket.pause()
@@ -79,7 +92,7 @@ const prepare = (peer: string) => {
     socket.once("close", done)
     socket.end()
   })
-  return { socket, connection: attached.connection, release: Effect.zipRight(linger, Effect.promise(() => gone)) }
+  return { socket, attached, release: Effect.zipRight(linger, Effect.promise(() => gone)) }
 }
 
 const connect = (socket: net.Socket, address: Address): Effect.Effect<void, Attempt> =>

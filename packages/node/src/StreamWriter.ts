@@ -34,9 +34,15 @@ export const make = (writable: Writable, onDrain: () => void): StreamWriter => {
   return {
     write(chunks) {
       if (!writable.writable) return true
-      writable.cork()
-      for (const chunk of chunks) if (chunk.byteLength > 0) writable.write(chunk)
-      writable.uncork()
+      const [only] = chunks
+      if (only !== undefined && chunks.length === 1) {
+        // The requests of one turn are one chunk most of the time, and corking defers the write by a tick.
+        if (only.byteLength > 0) writable.write(only)
+      } else {
+        writable.cork()
+        for (const chunk of chunks) if (chunk.byteLength > 0) writable.write(chunk)
+        writable.uncork()
+      }
       // What the kernel took at once is already subtracted, so this is more exact than the answer of `write` itself,
       // which counts while corked. The stream has exceeded its mark too, so its 'drain' will come.
       if (writable.writableLength < writable.writableHighWaterMark) return true

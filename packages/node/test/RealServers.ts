@@ -195,4 +195,7 @@ export const nbdServer = (size: number) =>
 
 /** nbd-server with port 0 speaks over the socket that is its standard input, as a child of inetd would. */
 export const nbdServerCommand = (size: number) =>
-  serving(Effect.map(image(size), ({ file }) => CommandTransport.layer(Command.make("nbd-server", "0", file))))
+  serving(
+    Effect.map(image(size), ({ file }) =>
+      CommandTransport.layer(Command.make("nbd-server", "-d", "-C", "/dev/null", "0", file)))
+  )

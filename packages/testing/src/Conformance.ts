@@ -13,23 +13,7 @@ import { concurrencyChecks } from "./conformance/ConcurrencyChecks.ts"
 import { endChecks } from "./conformance/EndChecks.ts"
 import { negotiationChecks } from "./conformance/NegotiationChecks.ts"
 
-export {
-  /**
-   * @since 0.1.0
-   * @category models
-   */
-  type Check,
-  /**
-   * @since 0.1.0
-   * @category errors
-   */
-  ConformanceError,
-  /**
-   * @since 0.1.0
-   * @category models
-   */
-  type Target
-} from "./conformance/Check.ts"
+export { type Check, ConformanceError, type Target } from "./conformance/Check.ts"
 
 /**
  * All checks for a target, in an order that makes the first failure the most telling one. Each connects for itself.

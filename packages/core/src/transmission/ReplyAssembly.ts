@@ -33,11 +33,11 @@ export const acceptContent = (
   if (command.name !== "read") {
     return new WireError(`no content in a reply to ${command.name}`, "a content chunk", "C-168")
   }
-  const inside = `content inside ${command.length} bytes at ${command.offset}`
   // By subtraction, in 64 bits: an offset near 2^64 must not wrap into the range (H-102).
   const before = offset < command.offset
   const position = before ? 0 : Number(offset - command.offset)
   if (before || position > command.length || length > command.length - position) {
+    const inside = `content inside ${command.length} bytes at ${command.offset}`
     return new WireError(inside, `${length} bytes at ${offset}`, rule)
   }
   if (pending.errorPositions?.some((error) => error >= position && error - position < length) === true) {
