@@ -3,14 +3,15 @@
  */
 
 /**
- * A child process whose stdin and stdout are a connection: how it starts, what it said, how it is brought to an end.
+ * A child process whose stdin and stdout are one end of a socket pair, as `nbd_connect_command` has it: how it starts,
+ * what it said, how it is brought to an end.
  *
  * @since 0.1.0
  */
 export * as ChildProgram from "./ChildProgram.ts"
 
 /**
- * A program as the server: NBD over its stdin and stdout, as `nbd_connect_command` and `nbdkit -s` have it.
+ * A program as the server: NBD over its stdin and stdout, which are one socket, as `nbd_connect_command` has it.
  *
  * @since 0.1.0
  */
@@ -51,6 +52,13 @@ export * as OwnScope from "./OwnScope.ts"
  * @since 0.1.0
  */
 export * as SocketConnection from "./SocketConnection.ts"
+
+/**
+ * Two connected sockets: one of ours on the fast path, and one to give to a child as its stdin and stdout.
+ *
+ * @since 0.1.0
+ */
+export * as SocketPair from "./SocketPair.ts"
 
 /**
  * What every connection over Node streams has in common: the write side, how ends are told apart, and closing.

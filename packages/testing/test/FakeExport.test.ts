@@ -19,10 +19,11 @@ describe("against a plain array", () => {
     at: FastCheck.oneof(range, pages),
     value: FastCheck.integer({ min: 1, max: 255 })
   })
+  const generated = pattern(size, 5)
   const contents: ReadonlyArray<readonly [string, FakeExport.Content | undefined]> = [
     ["nothing", undefined],
     ["bytes", pattern(pageSize + 500, 3)],
-    ["a function", (offset, length) => Uint8Array.from({ length }, (_, index) => Number(offset) + index & 0xff)]
+    ["a function", (offset, length) => generated.slice(Number(offset), Number(offset) + length)]
   ]
   it.each(contents)("over %s, any program of writes, zeroes and trims reads back", (_name, content) => {
     FastCheck.assert(
@@ -35,7 +36,7 @@ describe("against a plain array", () => {
           else disk.zero(BigInt(offset), length, kind === "allocate")
           model.fill(kind === "write" ? value : 0, offset, offset + length)
         }
-        expect(disk.read(0n, size)).toEqual(model)
+        expect(Buffer.compare(disk.read(0n, size), model)).toBe(0)
         let at = 0n
         for (const extent of disk.extents(0n, size)) {
           expect(extent.offset).toBe(at)

@@ -1,7 +1,7 @@
 import type { Connection, ConnectionEnd } from "@effect-nbd/core/Transport"
 import { concat } from "@effect-nbd/core/wire/Bytes"
 import { MemoryPipe } from "@effect-nbd/testing"
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect, it, vi } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
 
 /** Long enough for every microtask of a small exchange. */
@@ -15,7 +15,7 @@ class Collector {
   answers: Array<boolean> = [true]
 
   onBytes(bytes: Uint8Array): boolean {
-    expect(this.ends).toEqual([])
+    if (this.ends.length > 0) throw new Error("bytes after the end")
     this.deliveries.push(bytes.slice())
     const [answer = true] = this.answers
     if (this.answers.length > 1) this.answers.shift()
@@ -100,6 +100,7 @@ describe.each(policies)("delivered %s", (_name, delivery) => {
     await settled()
     expect(writer.drains).toBe(0)
     const reader = listen(server)
+    await vi.waitUntil(() => writer.drains > 0)
     await settled()
     expect(reader.bytes.byteLength).toBe(MemoryPipe.highWater + 2)
     expect(writer.drains).toBe(1)

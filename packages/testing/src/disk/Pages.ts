@@ -84,8 +84,9 @@ export class Pages {
   write(offset: bigint, bytes: Uint8Array): ErrnoName | undefined {
     if (!this.hasRoom(offset, bytes.byteLength)) return "ENOSPC"
     for (const piece of pieces(offset, bytes.byteLength)) {
-      const page = this.materialised(piece.page, piece.count === pageSize)
-      page.set(bytes.subarray(piece.at, piece.at + piece.count), piece.within)
+      const part = bytes.subarray(piece.at, piece.at + piece.count)
+      if (piece.count === pageSize) this.setPage(piece.page, part.slice())
+      else this.materialised(piece.page).set(part, piece.within)
     }
     return undefined
   }
@@ -98,7 +99,7 @@ export class Pages {
       if (piece.within === 0 && (piece.count === pageSize || reachesEnd)) {
         this.setPage(piece.page, allocate ? "Zero" : "Hole")
       } else if (!this.readsZero(piece.page)) {
-        this.materialised(piece.page, false).fill(0, piece.within, piece.within + piece.count)
+        this.materialised(piece.page).fill(0, piece.within, piece.within + piece.count)
       } else if (allocate && this.pages.get(piece.page) !== "Zero") {
         this.setPage(piece.page, "Zero")
       }
@@ -150,12 +151,12 @@ export class Pages {
     target.set(bytes.subarray(0, target.byteLength))
   }
 
-  /** The page as bytes that can be written; `whole` says that all of them are about to be. */
-  private materialised(index: number, whole: boolean): Uint8Array {
+  /** The page as bytes that can be written. */
+  private materialised(index: number): Uint8Array {
     const held = this.pages.get(index)
     if (held instanceof Uint8Array) return held
     const page = new Uint8Array(pageSize)
-    if (held === undefined && !whole && this.hasContent(index)) {
+    if (held === undefined && this.hasContent(index)) {
       const start = BigInt(index) * BigInt(pageSize)
       const inside = this.size - start < BigInt(pageSize) ? Number(this.size - start) : pageSize
       this.copyContent(start, page.subarray(0, inside))

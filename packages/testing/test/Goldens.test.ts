@@ -1,0 +1,149 @@
+/**
+ * Whole conversations byte for byte, written by hand from the layouts in the specification ("Newstyle negotiation",
+ * "Fixed newstyle negotiation", "Request message", "Structured reply chunk message"), since server and client share
+ * their encoders and a mistake on both sides would not show otherwise.
+ */
+import { FrameReader } from "@effect-nbd/core/framing/FrameReader"
+import { FakeServer, MemoryPipe } from "@effect-nbd/testing"
+import { expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+
+/** Bytes from hexadecimal; what stands behind `#` on a line is a comment, `00*124` is 124 zeroes. */
+const bytes = (text: string): Uint8Array => {
+  const digits = text.split("\n").map((line) => line.replace(/#.*/, "")).join(" ")
+  const repeated = digits.replaceAll(/00\*(\d+)/g, (_, count: string) => "00 ".repeat(Number(count)))
+  return Uint8Array.from(repeated.trim().split(/\s+/).filter((digit) => digit !== ""), (byte) => parseInt(byte, 16))
+}
+
+type Turn = { readonly server: string } | { readonly client: string }
+
+const hexOf = (data: Uint8Array): string => Buffer.from(data).toString("hex")
+
+const converse = (config: FakeServer.FakeServerConfig, turns: ReadonlyArray<Turn>) =>
+  Effect.gen(function*() {
+    const server = yield* FakeServer.make(config)
+    const reader = new FrameReader(yield* server.open)
+    for (const [index, turn] of turns.entries()) {
+      if ("client" in turn) {
+        yield* reader.send([bytes(turn.client)])
+      } else {
+        const expected = bytes(turn.server)
+        expect(`${index}: ${hexOf(yield* reader.take(expected.byteLength))}`).toBe(`${index}: ${hexOf(expected)}`)
+      }
+    }
+    expect(yield* Effect.flip(reader.take(1))).toMatchObject({ end: { _tag: "Finished" }, received: new Uint8Array(0) })
+    return server
+  })
+
+const content = Uint8Array.of(0xc0, 0xff, 0xee, 0x00)
+const exports = [{ name: "disk", size: 131_072, content, description: "a disk" }]
+
+const greeting: ReadonlyArray<Turn> = [
+  {
+    server: "4e 42 44 4d 41 47 49 43  49 48 41 56 45 4f 50 54  00 03 # NBDMAGIC, IHAVEOPT, FIXED_NEWSTYLE | NO_ZEROES"
+  },
+  { client: "00 00 00 03" }
+]
+
+const deliveries = [
+  ["whole", MemoryPipe.whole],
+  ["bytes", MemoryPipe.bytes],
+  ["coalesced", MemoryPipe.coalesced],
+  ["random", MemoryPipe.random(11)]
+] as const
+
+it.scoped.each(deliveries)(
+  "newstyle, structured replies, GO, commands, DISC (delivered %s)",
+  ([, delivery]) =>
+    Effect.gen(function*() {
+      const server = yield* converse({ exports, delivery }, [
+        ...greeting,
+        { client: "49 48 41 56 45 4f 50 54  00 00 00 08  00 00 00 00 # STRUCTURED_REPLY" },
+        { server: "00 03 e8 89 04 55 65 a9  00 00 00 08  00 00 00 01  00 00 00 00 # ACK" },
+        { client: "49 48 41 56 45 4f 50 54  00 00 00 03  00 00 00 00 # LIST" },
+        {
+          server: `00 03 e8 89 04 55 65 a9  00 00 00 03  00 00 00 02  00 00 00 0e # SERVER, 14 bytes
+                 00 00 00 04  64 69 73 6b  61 20 64 69 73 6b # "disk", "a disk"
+                 00 03 e8 89 04 55 65 a9  00 00 00 03  00 00 00 01  00 00 00 00 # ACK`
+        },
+        {
+          client: `49 48 41 56 45 4f 50 54  00 00 00 07  00 00 00 0e # GO, 14 bytes
+                 00 00 00 04  64 69 73 6b  00 02  00 03 00 01 # "disk", two types: BLOCK_SIZE, NAME`
+        },
+        {
+          server: `00 03 e8 89 04 55 65 a9  00 00 00 07  00 00 00 03  00 00 00 0c # INFO, 12 bytes
+                 00 00  00 00 00 00 00 02 00 00  0d ed # EXPORT: 128 KiB, every flag but READ_ONLY, ROTATIONAL, RESIZE
+                 00 03 e8 89 04 55 65 a9  00 00 00 07  00 00 00 03  00 00 00 06 # INFO, 6 bytes
+                 00 01  64 69 73 6b # NAME
+                 00 03 e8 89 04 55 65 a9  00 00 00 07  00 00 00 03  00 00 00 0e # INFO, 14 bytes
+                 00 03  00 00 00 01  00 00 10 00  02 00 00 00 # BLOCK_SIZE: 1, 4096, 32 MiB
+                 00 03 e8 89 04 55 65 a9  00 00 00 07  00 00 00 01  00 00 00 00 # ACK`
+        },
+        {
+          client: `25 60 95 13  00 00  00 00  01 02 03 04 05 06 07 08 # READ, cookie
+                 00 00 00 00 00 00 ff fe  00 00 00 04 # 4 bytes at 65534, on both sides of the end of the data`
+        },
+        {
+          server: `66 8e 33 ef  00 00  00 01  01 02 03 04 05 06 07 08  00 00 00 0a # OFFSET_DATA, 10 bytes, not the last
+                 00 00 00 00 00 00 ff fe  00 00
+                 66 8e 33 ef  00 01  00 02  01 02 03 04 05 06 07 08  00 00 00 0c # OFFSET_HOLE, 12 bytes, DONE
+                 00 00 00 00 00 01 00 00  00 00 00 02`
+        },
+        {
+          client: `25 60 95 13  00 01  00 01  00 00 00 00 00 00 00 09 # WRITE with FUA
+                 00 00 00 00 00 00 00 01  00 00 00 02  aa bb`
+        },
+        { server: "66 8e 33 ef  00 01  00 00  00 00 00 00 00 00 00 09  00 00 00 00 # NONE, DONE" },
+        {
+          client: `25 60 95 13  00 00  00 00  00 00 00 00 00 00 00 0a  00 00 00 00 00 00 00 00  00 00 00 04 # READ
+                 25 60 95 13  00 00  00 03  ff ff ff ff ff ff ff ff  00 00 00 00 00 00 00 00  00 00 00 00 # FLUSH`
+        },
+        {
+          server: `66 8e 33 ef  00 01  00 01  00 00 00 00 00 00 00 0a  00 00 00 0c
+                 00 00 00 00 00 00 00 00  c0 aa bb 00
+                 66 8e 33 ef  00 01  00 00  ff ff ff ff ff ff ff ff  00 00 00 00`
+        },
+        { client: "25 60 95 13  00 00  00 02  00*8  00*8  00*4 # DISC" }
+      ])
+      expect(yield* server.violations).toEqual([])
+      expect(yield* server.ends).toEqual([{ session: 1, ending: { _tag: "Disconnected" } }])
+    })
+)
+
+it.scoped("an error chunk with its offset", () =>
+  Effect.gen(function*() {
+    const server = yield* FakeServer.make({ exports, refuse: { GO: { reply: "ERR_POLICY", message: "no" } } })
+    const reader = new FrameReader(yield* server.open)
+    yield* reader.take(18)
+    yield* reader.send([bytes("00 00 00 03  49 48 41 56 45 4f 50 54  00 00 00 08  00 00 00 00")])
+    yield* reader.take(20)
+    yield* reader.send([bytes("49 48 41 56 45 4f 50 54  00 00 00 07  00 00 00 06  00 00 00 00  00 00")])
+    const refused = "00 03 e8 89 04 55 65 a9  00 00 00 07  80 00 00 02  00 00 00 02  6e 6f"
+    expect(hexOf(yield* reader.take(22))).toBe(hexOf(bytes(refused)))
+    yield* reader.send([bytes("49 48 41 56 45 4f 50 54  00 00 00 01  00 00 00 00")])
+    expect(hexOf(yield* reader.take(10))).toBe(hexOf(bytes("00 00 00 00 00 02 00 00  0d ed")))
+    yield* server.onRequest(() => ({ _tag: "Fail", errno: "EIO", message: "sector", offset: 2n }))
+    yield* reader.send([bytes("25 60 95 13  00 00  00 00  00*7 07  00*8  00 00 00 04")])
+    const expected = bytes(`66 8e 33 ef  00 00  00 01  00*7 07  00 00 00 0a  00*8  c0 ff # what lies before it
+                            66 8e 33 ef  00 01  80 02  00*7 07  00 00 00 14 # ERROR_OFFSET, 20 bytes
+                            00 00 00 05  00 06  73 65 63 74 6f 72  00 00 00 00 00 00 00 02 # EIO, "sector", 2`)
+    expect(hexOf(yield* reader.take(expected.byteLength))).toBe(hexOf(expected))
+  }))
+
+it.scoped("EXPORT_NAME with its padding, and simple replies", () =>
+  Effect.asVoid(converse({ exports, noZeroes: false }, [
+    { server: "4e 42 44 4d 41 47 49 43  49 48 41 56 45 4f 50 54  00 01" },
+    { client: "00 00 00 01  49 48 41 56 45 4f 50 54  00 00 00 01  00 00 00 04  64 69 73 6b" },
+    { server: "00 00 00 00 00 02 00 00  0d 6d  00*124" },
+    { client: "25 60 95 13  00 00  00 00  00*7 05  00*8  00 00 00 03" },
+    { server: "67 44 66 98  00 00 00 00  00*7 05  c0 ff ee" },
+    { client: "25 60 95 13  00 00  00 00  00*7 06  00 00 00 00 00 02 00 00  00 00 00 01" },
+    { server: "67 44 66 98  00 00 00 16  00*7 06 # EINVAL" },
+    { client: "25 60 95 13  00 00  00 02  00*8  00*8  00*4" }
+  ])))
+
+it.scoped("the oldstyle greeting", () =>
+  Effect.asVoid(converse({ exports, protocol: "oldstyle" }, [
+    { server: "4e 42 44 4d 41 47 49 43  00 00 42 02 81 86 12 53  00 00 00 00 00 02 00 00  00 00  0d 6d  00*124" },
+    { client: "25 60 95 13  00 00  00 02  00*8  00*8  00*4" }
+  ])))
