@@ -10,6 +10,7 @@
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type { Connection, ConnectionEnd, Receiver } from "../Transport.ts"
+import { concat } from "../wire/Bytes.ts"
 import { ReceiveBuffer } from "./ReceiveBuffer.ts"
 
 /**
@@ -70,6 +71,15 @@ export class FrameReader implements Receiver {
         this.waiting = undefined
       })
     })
+  }
+
+  /** The same for the rest of a message of which `head` was taken before: an end of the stream counts from its start. */
+  takeRest(head: Uint8Array, count: number): Effect.Effect<Uint8Array, StreamEnded> {
+    return Effect.mapError(
+      this.take(count),
+      ({ end, received, wanted }) =>
+        new StreamEnded({ end, wanted: head.byteLength + wanted, received: concat([head, received]) })
+    )
   }
 
   /** Sends chunks, and is done when the connection has room for more. */
@@ -134,11 +144,10 @@ export class FrameReader implements Receiver {
 
   private wake(): void {
     const waiting = this.waiting
-    if (waiting === undefined) return
-    const ready = this.ready(waiting.count)
-    if (ready === undefined) return
+    if (waiting === undefined || (this.buffer.length < waiting.count && this.end === undefined)) return
     this.waiting = undefined
-    waiting.resume(ready)
+    // The bytes are taken when the fiber runs: if it is interrupted before that, they are still there.
+    waiting.resume(Effect.suspend(() => this.take(waiting.count)))
   }
 
   private ready(count: number): Effect.Effect<Uint8Array, StreamEnded> | undefined {

@@ -131,14 +131,25 @@ const shake = (
   Effect.gen(function*() {
     const greeted = yield* greet(reader, settings.handshakeFlags)
     if (greeted._tag === "Oldstyle") return yield* enterOldstyle(cell, settings, reader, greeted)
-    const protocol = greeted.fixed ? "newstyle-fixed" : "newstyle"
-    const replyStyle = greeted.fixed && settings.structuredReplies ? yield* structuredReply(reader) : "Simple"
-    const agreed: Agreed = { protocol, replyStyle, noZeroes: greeted.noZeroes }
-    if (settings.optMode) return yield* startNegotiating(cell, scope, reader, agreed)
-    const facts = yield* go(reader, agreed, settings.exportName, settings.wanted).pipe(
+    return yield* agree(cell, settings, scope, reader, greeted).pipe(
       // A refusal is answered by leaving in order (C-029); after a fault there is no one to tell.
       Effect.tapError((error) => isFatal(error) ? Effect.void : abort(reader))
     )
+  })
+
+const agree = (
+  cell: HandleCell,
+  settings: Settings,
+  scope: Scope.Scope,
+  reader: FrameReader,
+  { fixed, noZeroes }: Extract<Greeted, { readonly _tag: "Newstyle" }>
+): Effect.Effect<Established, ConnectError> =>
+  Effect.gen(function*() {
+    const protocol = fixed ? "newstyle-fixed" : "newstyle"
+    const replyStyle = fixed && settings.structuredReplies ? yield* structuredReply(reader) : "Simple"
+    const agreed: Agreed = { protocol, replyStyle, noZeroes }
+    if (settings.optMode) return yield* startNegotiating(cell, scope, reader, agreed)
+    const facts = yield* go(reader, agreed, settings.exportName, settings.wanted)
     return enterTransmission(cell, reader, settings, agreed, facts)
   })
 

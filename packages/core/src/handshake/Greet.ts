@@ -6,7 +6,7 @@
 import * as Effect from "effect/Effect"
 import type { FrameReader } from "../framing/FrameReader.ts"
 import { fromWireError, NotNbdServerError } from "../ProtocolError.ts"
-import { decodeDisplayText, decodeText } from "../wire/Bytes.ts"
+import { concat, decodeDisplayText, decodeText } from "../wire/Bytes.ts"
 import { ClientFlags, HandshakeFlags } from "../wire/Flags.ts"
 import {
   decodeGreetingStart,
@@ -40,13 +40,13 @@ export type Greeted =
  */
 export const greet = (reader: FrameReader, willing: HandshakeFlags): Effect.Effect<Greeted, GreetingFault> =>
   Effect.gen(function*() {
-    const start = yield* greetingStart(reader)
+    const { head, start } = yield* greetingStart(reader)
     if (start === "OldstyleGreeting") {
-      const greeting = decodeOldstyleRest(yield* reader.take(size.oldstyleRest))
+      const greeting = decodeOldstyleRest(yield* reader.takeRest(head, size.oldstyleRest))
       if (isWireError(greeting)) return yield* fromWireError("greeting", greeting)
       return { _tag: "Oldstyle", greeting } as const
     }
-    const greeting = decodeNewstyleRest(yield* reader.take(size.newstyleRest))
+    const greeting = decodeNewstyleRest(yield* reader.takeRest(head, size.newstyleRest))
     if (isWireError(greeting)) return yield* fromWireError("greeting", greeting)
     const both = greeting.flags & willing
     const fixed = (both & HandshakeFlags.FIXED_NEWSTYLE) !== 0
@@ -71,9 +71,9 @@ const greetingStart = (reader: FrameReader) =>
       })
     )
     if (isWireError(decodeMagic(first))) return yield* stranger(reader, first, recognise(first))
-    const second = yield* reader.take(size.start - 8)
-    const start = decodeGreetingStart(new Uint8Array([...first, ...second]))
-    return isWireError(start) ? yield* fromWireError("greeting", start) : start
+    const head = concat([first, yield* reader.takeRest(first, size.start - 8)])
+    const start = decodeGreetingStart(head)
+    return isWireError(start) ? yield* fromWireError("greeting", start) : { head, start }
   })
 
 const stranger = (
@@ -83,7 +83,7 @@ const stranger = (
 ): NotNbdServerError =>
   new NotNbdServerError({
     peer: reader.connection.peer,
-    received: decodeDisplayText(new Uint8Array([...first, ...reader.peek(56)])),
+    received: decodeDisplayText(concat([first, reader.peek(56)])),
     looksLike
   })
 

@@ -78,18 +78,22 @@ export const sendOption = (
   )
 
 /**
- * The next reply to the option in flight.
+ * The next reply to the option in flight, and the bytes of its payload.
  *
  * @since 0.1.0
  * @category haggling
  */
-export const nextReply = (reader: FrameReader, option: number): Effect.Effect<OptionReply, HagglingFault> =>
+export const nextReply = (
+  reader: FrameReader,
+  option: number
+): Effect.Effect<{ readonly reply: OptionReply; readonly bytes: number }, HagglingFault> =>
   Effect.gen(function*() {
-    const header = decodeOptionReplyHeader(yield* reader.take(headerSize), option)
+    const head = yield* reader.take(headerSize)
+    const header = decodeOptionReplyHeader(head, option)
     if (isWireError(header)) return yield* breach(header)
-    const payload = yield* reader.take(header.length)
+    const payload = yield* reader.takeRest(head, header.length)
     const reply = decodeOptionReply(header, payload)
-    return isWireError(reply) ? yield* breach(reply) : reply
+    return isWireError(reply) ? yield* breach(reply) : { reply, bytes: payload.byteLength }
   }).pipe(
     Effect.mapError((error) => error._tag === "NbdStreamEnded" ? disconnected(reader, "haggling")(error) : error)
   )
@@ -124,7 +128,7 @@ export const haggle = <A>(
     let count = 0
     let bytes = 0
     while (true) {
-      const reply = yield* nextReply(reader, option)
+      const { bytes: weight, reply } = yield* nextReply(reader, option)
       if (reply._tag === "Ack" || reply._tag === "ErrorReply") return { replies, final: reply }
       const picked = pick(reply)
       if (picked === undefined) {
@@ -136,7 +140,7 @@ export const haggle = <A>(
         })
       }
       count += 1
-      bytes += weight(reply)
+      bytes += weight
       if (count > limits.replies || bytes > limits.bytes) {
         return yield* new ProtocolError({
           phase: "haggling",
@@ -149,20 +153,6 @@ export const haggle = <A>(
       if (!(reply._tag === "InfoReply" && reply.info._tag === "UnknownInfo")) replies.push(picked)
     }
   })
-
-const weight = (reply: Exclude<OptionReply, Answer<unknown>["final"]>): number => {
-  if (reply._tag === "Server") return reply.name.length + reply.description.length
-  switch (reply.info._tag) {
-    case "NameInfo":
-      return reply.info.name.length
-    case "DescriptionInfo":
-      return reply.info.description.length
-    case "UnknownInfo":
-      return reply.info.payload.byteLength
-    default:
-      return 0
-  }
-}
 
 /**
  * A refusal that says nothing about an export.

@@ -65,5 +65,5 @@ export const decodeDisplayText = (bytes: Uint8Array): string =>
 
 const escaped = (char: string): string => {
   const code = char.charCodeAt(0)
-  return code > 0xff ? `\\u${code.toString(16)}` : `\\x${code.toString(16).padStart(2, "0")}`
+  return code > 0xff ? `\\u${code.toString(16).padStart(4, "0")}` : `\\x${code.toString(16).padStart(2, "0")}`
 }

@@ -1,0 +1,177 @@
+/**
+ * Rules of the handshake that the handle keeps rather than any one option: deadlines, refusals of oldstyle servers, and
+ * how a connection is left.
+ */
+import * as Handle from "@effect-nbd/core/Handle"
+import type { HandleConfig } from "@effect-nbd/core/HandleConfig"
+import { Transport } from "@effect-nbd/core/Transport"
+import { describe, expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as TestClock from "effect/TestClock"
+import { drive } from "../fixtures/Drive.ts"
+import {
+  concat,
+  infoRequest,
+  newstyleGreeting,
+  oldstyleGreeting,
+  opt,
+  option,
+  optionReply,
+  rep,
+  u32,
+  u64,
+  utf8,
+  zeros
+} from "../fixtures/HandWritten.ts"
+import { finished, ManualConnection } from "../fixtures/ManualConnection.ts"
+import { ack, plain } from "./Haggled.ts"
+import { follow, type Line } from "./ScriptedPeer.ts"
+
+const over = (connection: ManualConnection) =>
+  Effect.provideService(Transport, Transport.of({ target: "by hand", open: Effect.succeed(connection) }))
+
+/** Has a handle connect to the script, and says what became of it, what state it is in, and what else it sent. */
+const connected = (script: ReadonlyArray<Line>, config: HandleConfig = {}) => {
+  const connection = new ManualConnection()
+  const running = drive(
+    Effect.scoped(Effect.gen(function*() {
+      const handle = yield* Handle.make(config)
+      const exit = yield* Effect.either(handle.connect)
+      const state = yield* handle.state
+      return { exit, state }
+    })).pipe(over(connection))
+  )
+  const unexpected = follow(script, connection, running.outcome)
+  const outcome = running.outcome()
+  if (outcome._tag !== "Succeeded") throw new Error(outcome._tag)
+  return { ...outcome.value, unexpected }
+}
+
+const plainGo: HandleConfig = { requestStructuredReplies: false, requestBlockSize: false, fullInfo: false }
+const greeting: ReadonlyArray<Line> = [{ server: newstyleGreeting(3) }, { client: u32(3) }]
+const goTo = (...replies: ReadonlyArray<Uint8Array>): ReadonlyArray<Line> => [
+  ...greeting,
+  { client: option(opt.GO, infoRequest("")) },
+  { server: concat(...replies) }
+]
+const left = (error: object) => ({ exit: { _tag: "Left", left: error }, state: { _tag: "Dead", reason: error } })
+
+describe("an oldstyle server", () => {
+  it("H-012 has no export with a name, and never serves another in its place (C-012)", () => {
+    const outcome = connected([{ server: oldstyleGreeting({ size: 512n, flags: 1 }) }], { exportName: "disk" })
+    expect(outcome).toMatchObject({
+      exit: { left: { _tag: "NbdOptionUnavailableError", protocol: "oldstyle", wanted: "export \"disk\"" } },
+      state: { _tag: "Dead" }
+    })
+    expect(outcome.unexpected).toStrictEqual(zeros(0))
+  })
+
+  it("H-037 with transmission flags of zero has broken the protocol (C-123)", () => {
+    expect(connected([{ server: oldstyleGreeting({ size: 512n, flags: 0 }) }])).toMatchObject(
+      left({ _tag: "NbdProtocolError", phase: "greeting", rule: "Transmission flags, C-123" })
+    )
+  })
+
+  it("is entered without a word, with simple replies (C-011)", () => {
+    const { exit, state } = connected([{ server: oldstyleGreeting({ size: 512n, flags: 1 }) }])
+    expect(exit).toMatchObject({ _tag: "Right" })
+    expect(state).toMatchObject({
+      _tag: "Connected",
+      agreed: { protocol: "oldstyle", replyStyle: "Simple" },
+      export: { name: "", size: 512n }
+    })
+  })
+})
+
+describe("leaving", () => {
+  const refusals = [
+    ["NBD_REP_ERR_UNKNOWN", rep.ERR_UNKNOWN, "NbdExportUnknownError"],
+    ["NBD_REP_ERR_POLICY", rep.ERR_POLICY, "NbdOptionRefusedError"],
+    ["NBD_REP_ERR_TLS_REQD", rep.ERR_TLS_REQD, "NbdTlsRequiredError"]
+  ] as const
+
+  it.each(refusals)(
+    "after %s is by NBD_OPT_ABORT, and its answer is not waited for long (C-029, C-036)",
+    (_, type, tag) => {
+      const outcome = connected([
+        ...goTo(optionReply(opt.GO, type)),
+        { client: option(opt.ABORT) },
+        { end: finished }
+      ], plainGo)
+      expect(outcome).toMatchObject(left({ _tag: tag }))
+      expect(outcome.unexpected).toStrictEqual(zeros(0))
+    }
+  )
+
+  it("H-051 after NBD_REP_ERR_SHUTDOWN to GO is by NBD_OPT_ABORT (C-037)", () => {
+    const outcome = connected([
+      ...goTo(optionReply(opt.GO, rep.ERR_SHUTDOWN, utf8("bye"))),
+      { client: option(opt.ABORT) },
+      { server: ack(opt.ABORT) },
+      { end: finished }
+    ], plainGo)
+    expect(outcome).toMatchObject(left({ _tag: "NbdOptionRefusedError", replyType: rep.ERR_SHUTDOWN }))
+  })
+
+  it("H-051 after NBD_REP_ERR_SHUTDOWN to STRUCTURED_REPLY is by NBD_OPT_ABORT, and no other option comes first (C-037)", () => {
+    const connection = new ManualConnection()
+    const running = drive(Effect.scoped(Handle.connect()).pipe(over(connection)))
+    connection.arrive(newstyleGreeting(3))
+    running.outcome()
+    connection.takeWritten()
+    connection.arrive(optionReply(opt.STRUCTURED_REPLY, rep.ERR_SHUTDOWN, utf8("bye")))
+    running.outcome()
+    const next = connection.takeWritten()
+    connection.end()
+    running.outcome()
+    expect(next).toStrictEqual(option(opt.ABORT))
+  })
+
+  it("after a broken protocol is without a word (C-032)", () => {
+    const outcome = connected(goTo(optionReply(opt.GO, rep.ACK)), plainGo)
+    expect(outcome).toMatchObject(left({ _tag: "NbdProtocolError", rule: "NBD_OPT_GO, C-053" }))
+    expect(outcome.unexpected).toStrictEqual(zeros(0))
+  })
+})
+
+describe("bytes behind GO's acknowledgement", () => {
+  const entered = [optionReply(opt.GO, rep.INFO, plain), ack(opt.GO)]
+  const dead = (received: string) => ({
+    exit: { _tag: "Right" },
+    state: { _tag: "Dead", reason: { _tag: "NbdProtocolError", phase: "transmission", received } }
+  })
+
+  it("H-053 that are 124 zeroes are no reply (C-060, C-153)", () => {
+    expect(connected(goTo(...entered, zeros(124)), plainGo)).toMatchObject(dead("0x00000000"))
+  })
+
+  it("H-054 that are a reply nobody asked for have an unknown cookie (C-154)", () => {
+    const reply = concat(u32(0x67446698, 0), u64(1n))
+    expect(connected(goTo(...entered, reply), plainGo)).toMatchObject(dead("0x0000000000000001"))
+  })
+})
+
+describe("a server that takes its time", () => {
+  const waiting = (arrive: (connection: ManualConnection) => Effect.Effect<void>) =>
+    Effect.gen(function*() {
+      const connection = new ManualConnection()
+      const connecting = Effect.scoped(Handle.connect({ handshakeTimeout: "30 seconds" })).pipe(over(connection))
+      const fiber = yield* Effect.fork(Effect.flip(connecting))
+      yield* arrive(connection)
+      yield* TestClock.adjust("1 millis")
+      expect(fiber.unsafePoll()).not.toBe(null)
+      expect(yield* Fiber.join(fiber)).toMatchObject({ _tag: "NbdHandshakeTimeoutError", peer: "by hand" })
+    })
+
+  it.effect("H-005 and stays silent has 30 seconds", () => waiting(() => TestClock.adjust("29999 millis")))
+
+  it.effect("H-006 and drips has the same 30 seconds, however often it sends a byte", () =>
+    waiting((connection) =>
+      Effect.forEach(newstyleGreeting(3).subarray(0, 15), (byte, index) =>
+        Effect.gen(function*() {
+          yield* TestClock.adjust(index === 14 ? "1999 millis" : "2 seconds")
+          connection.arrive(Uint8Array.of(byte))
+        }), { discard: true })
+    ))
+})
