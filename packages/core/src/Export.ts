@@ -58,7 +58,7 @@ export const checkBlockSize = (advert: BlockSize): Option.Option<BlockSize> => {
   const valid = isPowerOfTwo(minimum) && minimum <= 65_536 &&
     isPowerOfTwo(preferred) && preferred >= 512 && preferred >= minimum &&
     maximum >= preferred && (maximum === 0xffff_ffff || maximum % minimum === 0)
-  return valid ? Option.some(advert) : Option.none()
+  return valid ? Option.some({ minimum, preferred, maximum }) : Option.none()
 }
 
 // Doubling rather than bit tricks: bitwise operators are signed and would take 2^31 for a negative number.

@@ -58,8 +58,9 @@ export interface Connection {
   /** The peer in words, for errors and spans, for example `tcp 127.0.0.1:10809`. */
   readonly peer: string
   /**
-   * Delivers bytes to `receiver` from now on, in place of an earlier receiver. Nothing is delivered before the first
-   * call; whatever arrived before it, the end included, is kept.
+   * Delivers bytes to `receiver` from now on, in place of an earlier receiver, whose pause it lifts. Nothing is
+   * delivered before the first call; whatever arrived before it, the end included, is kept. An end that one receiver
+   * was told of is not told to the next.
    */
   readonly receive: (receiver: Receiver) => void
   /** Asks for bytes again after `onBytes` returned `false`. */

@@ -148,7 +148,10 @@ export class ProgramExitedError extends Data.TaggedError("NbdProgramExitedError"
  */
 export class TransportLostError extends Data.TaggedError("NbdTransportLostError")<{
   readonly peer: string
-  /** The system's code, for example `ECONNRESET` or `EPIPE`. */
+  /**
+   * The system's code, for example `ECONNRESET` or `EPIPE`; `ERR_STREAM_PREMATURE_CLOSE` for a stream that was closed
+   * without an end or an error.
+   */
   readonly code: string
   readonly cause?: unknown
 }> {

@@ -133,7 +133,8 @@ export const encodeOptionReply = (option: number, reply: OptionReply): Uint8Arra
 
 /**
  * Checks, from the header alone, everything that can be checked before the payload is read: the magic, that the reply
- * belongs to the option in flight, and that its length is one this reply may have (C-023, H-015 to H-018, H-022).
+ * belongs to the option in flight, that its type is known or an error, and that its length is one this type may have
+ * (C-023, H-015 to H-018, H-021, H-022).
  *
  * @since 0.1.0
  * @category decoding
@@ -155,6 +156,9 @@ export const decodeOptionReplyHeader = (bytes: Uint8Array, option: number): Opti
       "Fixed newstyle, C-023"
     )
   }
+  if (!isErrorType(header.type) && !readable.has(header.type)) {
+    return new WireError("a reply type this option may have", replyTypeName(header.type), "Option reply types, H-021")
+  }
   const longest = longestPayload(header.type)
   return header.length <= longest
     ? header
@@ -165,6 +169,9 @@ export const decodeOptionReplyHeader = (bytes: Uint8Array, option: number): Opti
     )
 }
 
+/** A type that is neither known nor an error cannot be skipped: nobody can tell whether it was the final reply. */
+const readable: ReadonlySet<number> = new Set([replyType.ACK, replyType.SERVER, replyType.INFO])
+
 const longestPayload = (type: number): number => {
   if (type === replyType.ACK) return 0
   if (isErrorType(type)) return maxStringBytes
@@ -174,7 +181,8 @@ const longestPayload = (type: number): number => {
 const isErrorType = (type: number): boolean => type >= 0x8000_0000
 
 /**
- * A type that is neither known nor an error cannot be skipped: nobody can tell whether it was the final reply (A-12).
+ * The payload of a reply whose header was decoded. A type that the header's decoder would not have let through is an
+ * error here too.
  *
  * @since 0.1.0
  * @category decoding

@@ -50,7 +50,7 @@ describe("option replies", () => {
     expect(listing(listed(ack(opt.GO))).outcome).toMatchObject(breach("one to NBD_OPT_GO", "Fixed newstyle, C-023"))
   })
 
-  it.each([rep.ACK, rep.SERVER, rep.INFO, rep.META_CONTEXT, 5, rep.ERR_UNSUP, 0x8000_4242])(
+  it.each([rep.ACK, rep.SERVER, rep.INFO, rep.ERR_UNSUP, 0x8000_4242])(
     "H-017 of type %i that announce 4 GiB are refused by their header alone (C-165)",
     (type) => {
       const { outcome } = listing(listed(optionReply(opt.LIST, type, zeros(0), { length: maxU32 })))
@@ -140,7 +140,9 @@ describe("H-024 replies without an end", () => {
     const reply = optionReply(opt.LIST, rep.SERVER, server(""))
     const all = many(reply, limits.replies)
     expect(listing(listed(all, ack(opt.LIST))).outcome).toMatchObject({ _tag: "Succeeded" })
-    expect(listing(listed(all, reply)).outcome).toMatchObject(breach("65537 replies and 262148 bytes without an end", rule))
+    expect(listing(listed(all, reply)).outcome).toMatchObject(
+      breach("65537 replies and 262148 bytes without an end", rule)
+    )
   })
 
   it("are taken up to a number of bytes, and are a broken protocol above it (C-021)", () => {

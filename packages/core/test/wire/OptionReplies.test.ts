@@ -76,7 +76,16 @@ describe("an option reply header", () => {
     }
   )
 
-  it.each([rep.SERVER, rep.INFO, rep.META_CONTEXT, 5, 0x7fff_ffff])(
+  it.each([0, rep.META_CONTEXT, 5, 0x7fff_ffff])(
+    "is refused by itself for type %i, whatever length it announces (H-021)",
+    (type) => {
+      for (const length of [0, 1, maxU32]) {
+        expect(refusal(announcing(type, length)).rule).toBe("Option reply types, H-021")
+      }
+    }
+  )
+
+  it.each([rep.SERVER, rep.INFO])(
     "may announce 65,536 bytes but not one more, for type %i",
     (type) => {
       expect(announcing(type, 65_536)).toStrictEqual({ option: opt.GO, type, length: 65_536 })
@@ -84,7 +93,7 @@ describe("an option reply header", () => {
     }
   )
 
-  it.each([0, rep.ACK, rep.SERVER, rep.INFO, rep.META_CONTEXT, 5, rep.ERR_UNSUP, maxU32])(
+  it.each([rep.ACK, rep.SERVER, rep.INFO, rep.ERR_UNSUP, maxU32])(
     "never announces 2^32 - 1 bytes, for type %i, and is refused by itself (H-017)",
     (type) => {
       expect(refusal(announcing(type, maxU32)).received).toBe("4294967295 bytes")
