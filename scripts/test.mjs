@@ -13,7 +13,10 @@ const peers = [
   { program: "qemu-nbd", debian: "qemu-utils" },
   { program: "nbd-server", debian: "nbd-server" },
   { program: "nbd-client", debian: "nbd-client" },
+  { program: "qemu-img", debian: "qemu-utils" },
+  { program: "qemu-io", debian: "qemu-utils" },
   { program: "nbdinfo", debian: "libnbd-bin" },
+  { program: "nbdcopy", debian: "libnbd-bin" },
   { program: "fio", debian: "fio" }
 ]
 
@@ -45,7 +48,7 @@ const install = (packages) => {
 const obtainPeers = () => {
   const missing = missingPeers()
   if (missing.length === 0 || !canInstall()) return missing
-  const packages = missing.map(({ debian }) => debian)
+  const packages = [...new Set(missing.map(({ debian }) => debian))]
   console.log(`installing ${packages.join(", ")}`)
   const said = install(packages)
   const missingStill = missingPeers()

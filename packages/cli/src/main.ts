@@ -1,0 +1,79 @@
+/**
+ * The `effect-nbd` program: reads the command line, runs a command, and tells what went wrong in one line.
+ *
+ * Exit codes: 0 when all went well, 1 when something failed, 130 when it was interrupted before it was done.
+ *
+ * @since 0.1.0
+ */
+import * as Command from "@effect/cli/Command"
+import * as HelpDoc from "@effect/cli/HelpDoc"
+import * as ValidationError from "@effect/cli/ValidationError"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodePath from "@effect/platform-node/NodePath"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeTerminal from "@effect/platform-node/NodeTerminal"
+import * as Cause from "effect/Cause"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import { readFileSync } from "node:fs"
+import { stripVTControlCharacters } from "node:util"
+import { copy } from "./commands/copy.ts"
+import { info } from "./commands/info.ts"
+import { serve } from "./commands/serve.ts"
+import { type Fault, ofCause, oneLine, toJson, UsageError } from "./Failure.ts"
+import * as Json from "./Json.ts"
+import { complain, print } from "./Output.ts"
+
+const version = (): string => {
+  const manifest: unknown = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"))
+  const isNamed = typeof manifest === "object" && manifest !== null && "version" in manifest
+  return isNamed ? String(manifest.version) : "unknown"
+}
+
+const run = Command.run(
+  Command.make("effect-nbd").pipe(
+    Command.withDescription("A client, and a server to try it on, for Network Block Devices"),
+    Command.withSubcommands([info, copy, serve])
+  ),
+  { name: "effect-nbd", version: version(), executable: "effect-nbd" }
+)
+
+/** What @effect/cli prints: help as it is, and nothing of its errors, which are told below like all others. */
+const quietly = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Console.consoleWith((console) =>
+    Effect.withConsole(effect, {
+      ...console,
+      log: (text: unknown) => Effect.ignore(print(`${String(text)}\n`)),
+      error: () => Effect.void
+    })
+  )
+
+const usage = (error: ValidationError.ValidationError): UsageError =>
+  new UsageError({ reason: `${oneLine(stripVTControlCharacters(HelpDoc.toAnsiText(error.error)))} (see --help)` })
+
+const tell = (fault: Fault): Effect.Effect<void> =>
+  process.argv.includes("--json")
+    ? Effect.ignore(print(`${Json.format({ error: toJson(fault) })}\n`))
+    : complain(`effect-nbd: ${fault._tag === "Defect" ? fault.message : oneLine(fault.message)}\n`)
+
+/** `--name=value` as two words: for options that may be repeated @effect/cli knows no other form. */
+const words = (argv: ReadonlyArray<string>): ReadonlyArray<string> =>
+  argv.flatMap((word) => {
+    const [, name, value] = /^(--[^=]+)=([^]*)$/.exec(word) ?? []
+    return name === undefined || value === undefined ? [word] : [name, value]
+  })
+
+const program = quietly(Effect.suspend(() => run(words(process.argv)))).pipe(
+  Effect.mapError((error): Fault => ValidationError.isValidationError(error) ? usage(error) : error),
+  Effect.tapErrorCause((cause) => Cause.isInterruptedOnly(cause) ? Effect.void : tell(ofCause(cause))),
+  Effect.provide(Layer.mergeAll(NodeFileSystem.layer, NodePath.layer, NodeTerminal.layer))
+)
+
+NodeRuntime.runMain(program, {
+  disableErrorReporting: true,
+  // A signal is how a server is meant to end: `serve` has set the exit code beforehand.
+  teardown: (exit, onExit) =>
+    onExit(Exit.isSuccess(exit) ? 0 : Cause.isInterruptedOnly(exit.cause) ? Number(process.exitCode ?? 130) : 1)
+})

@@ -1,0 +1,66 @@
+/** The examples in the README are files that compile and run. */
+import { Handle } from "@effect-nbd/core"
+import { FakeServer, Steering } from "@effect-nbd/testing"
+import { describe, expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { readFileSync } from "node:fs"
+import { readSector } from "./readme/pipeline.ts"
+import { Journal } from "./readme/service.ts"
+
+const textOf = (path: string): string => readFileSync(new URL(path, import.meta.url), "utf8")
+
+const blocksOf = (markdown: string): ReadonlyArray<string> =>
+  [...markdown.matchAll(/^```ts\n([^]*?)^```$/gm)].map(([, code = ""]) => code)
+
+const server = FakeServer.layer({ exports: [{ name: "journal", size: 1_048_576 }] })
+
+describe("README.md", () => {
+  it("has the examples as they are tested", () => {
+    const examples = ["service.ts", "pipeline.ts", "fake.test.ts"].map((file) => textOf(`readme/${file}`))
+    expect(blocksOf(textOf("../../../README.md"))).toEqual(examples)
+  })
+
+  it.effect("the service writes and reads", () =>
+    Effect.gen(function*() {
+      const journal = yield* Journal
+      const record = new Uint8Array(4096).fill(7)
+      yield* journal.append(257n, record)
+      expect(yield* journal.read(1n)).toEqual(record)
+    }).pipe(
+      Effect.provide(
+        Journal.Default.pipe(Layer.provide(Handle.layer({ exportName: "journal" })), Layer.provide(server))
+      )
+    ))
+
+  it.scopedLive("the pipeline tells by the tag", () =>
+    Effect.gen(function*() {
+      const fake = yield* FakeServer.FakeServer
+      const disk = yield* Handle.connect({ exportName: "journal" })
+      const why = (sector: bigint) =>
+        Effect.map(Effect.flip(readSector(disk, sector)), (error) =>
+          error._tag === "SectorError" ? error.why : error._tag)
+      let failures = 1
+      yield* fake.onRequest(() =>
+        failures-- > 0 ? Steering.fail("EIO") : Steering.proceed
+      )
+      expect(yield* readSector(disk, 0n)).toHaveLength(512)
+      failures = 100
+      expect(yield* why(0n)).toMatch(/^the server says EIO/)
+      expect(yield* why(2048n)).toBe("the disk ends at 1048576")
+      yield* fake.onRequest(() => Steering.drop)
+      expect(yield* why(0n)).toMatch(/^lost: /)
+      expect(yield* why(0n)).toMatch(/^dead: /)
+    }).pipe(Effect.provide(server)))
+})
+
+describe("the README of each package", () => {
+  const options = { core: "", node: "", testing: "--save-dev ", cli: "--global " }
+  for (const [name, option] of Object.entries(options)) {
+    it(`${name}: has an install line and a way to the rest`, () => {
+      const text = textOf(`../../${name}/README.md`)
+      expect(text).toContain(`npm install ${option}@effect-nbd/${name}`)
+      expect(text).toContain("](../../README.md)")
+    })
+  }
+})

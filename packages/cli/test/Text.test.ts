@@ -1,0 +1,131 @@
+/** Sizes, JSON and failures as text. */
+import { CopyError } from "#cli/Copy"
+import * as Failure from "#cli/Failure"
+import * as Json from "#cli/Json"
+import * as Size from "#cli/Size"
+import { describe, expect, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+import * as FastCheck from "effect/FastCheck"
+import * as Option from "effect/Option"
+
+describe("Size", () => {
+  it("reads what people write", () => {
+    const sizes: ReadonlyArray<readonly [string, bigint]> = [
+      ["0", 0n],
+      ["512", 512n],
+      ["512b", 512n],
+      ["64k", 65_536n],
+      ["64KiB", 65_536n],
+      ["64 KB", 65_536n],
+      ["1.5G", 1_610_612_736n],
+      ["0.5K", 512n],
+      ["15E", 15n << 60n],
+      ["18446744073709551615", (1n << 64n) - 1n]
+    ]
+    for (const [text, size] of sizes) expect(Size.parse(text)).toBe(size)
+    for (
+      const text of [
+        "",
+        "K",
+        "-1",
+        "1X",
+        "1.",
+        ".5K",
+        "0.3",
+        "16E",
+        "1e3",
+        "0x10",
+        " 1",
+        "1,5G",
+        "18446744073709551616"
+      ]
+    ) {
+      expect(Size.parse(text)).toBeUndefined()
+    }
+  })
+
+  it("is written as nbdinfo writes it, and read back as the same", () => {
+    expect([0n, 1023n, 1024n, 1536n, 1_074_790_400n, 1n << 62n, 1n << 63n].map(Size.exact)).toEqual(
+      ["0", "1023", "1K", "1536", "1025M", "4E", "8E"]
+    )
+    FastCheck.assert(
+      FastCheck.property(FastCheck.bigInt(0n, (1n << 64n) - 1n), (size) => Size.parse(Size.exact(size)) === size)
+    )
+  })
+
+  it("is rounded to what people read", () => {
+    expect([0, 1, 1000, 1023, 1536, 10_240, 1_048_576 * 999, (2 ** 30) * 1.5].map(Size.rounded)).toEqual(
+      ["0 bytes", "1 byte", "1000 bytes", "1023 bytes", "1.5 KiB", "10 KiB", "999 MiB", "1.5 GiB"]
+    )
+  })
+})
+
+describe("Json", () => {
+  it("writes integers of any size exactly", () => {
+    expect(Json.format({ size: (1n << 64n) - 1n, more: [9_007_199_254_740_993n], none: undefined, empty: [], "": {} }))
+      .toBe(
+        "{\n  \"size\": 18446744073709551615,\n  \"more\": [\n    9007199254740993\n  ],\n  \"empty\": [],\n  \"\": {}\n}"
+      )
+  })
+
+  it("is the same as JSON.stringify for everything else", () => {
+    FastCheck.assert(
+      FastCheck.property(FastCheck.jsonValue(), (value) => {
+        const checked: unknown = value
+        return !isJson(checked) || Json.format(checked) === JSON.stringify(checked, null, 2)
+      })
+    )
+  })
+})
+
+const isJson = (value: unknown): value is Json.Json =>
+  value === null || ["string", "number", "boolean"].includes(typeof value) ||
+  (Array.isArray(value) ? value.every(isJson) : typeof value === "object" && Object.values(value).every(isJson))
+
+class Sample extends Data.TaggedError("Sample")<{ readonly [name: string]: unknown }> {
+  override get message(): string {
+    return "something happened"
+  }
+}
+
+describe("Failure", () => {
+  it("is an object with tag, message and facts", () => {
+    const error = new Sample({
+      offset: 9_007_199_254_740_993n,
+      timeout: Duration.seconds(2),
+      where: Option.some("here"),
+      nowhere: Option.none(),
+      attempts: [{ address: "::1", code: "EIO" }],
+      reason: new Sample({ cause: new Error("not told") }),
+      cause: new Error("not told")
+    })
+    expect(Failure.toJson(error)).toEqual({
+      tag: "Sample",
+      message: "something happened",
+      offset: 9_007_199_254_740_993n,
+      timeout: 2000,
+      where: "here",
+      attempts: [{ address: "::1", code: "EIO" }],
+      reason: { tag: "Sample", message: "something happened" }
+    })
+    const nested = new CopyError({ operation: "read", of: "a", offset: 1n, cause: new Sample({}) })
+    expect(Failure.toJson(nested)).toMatchObject({ tag: "CopyError", cause: { tag: "Sample" } })
+  })
+
+  it("does not follow circles", () => {
+    const circle: { self?: unknown } = {}
+    circle.self = circle
+    expect(Failure.toJson(new Sample({ circle }))).toEqual({ tag: "Sample", message: "something happened", circle: {} })
+  })
+
+  it("fits on one line, and steers no terminal", () => {
+    expect(Failure.oneLine("a\n  b\r\nc\n")).toBe("a; b; c")
+    expect(Failure.oneLine("\u001b[31mred\u0000\u009b\u202e\u2028ü")).toBe("\\x1b[31mred\\x00\\x9b\\u202e\\u2028ü")
+  })
+
+  it("names a defect as one", () => {
+    expect(Failure.ofCause(Cause.die(new Error("oops")))).toMatchObject({ _tag: "Defect" })
+  })
+})

@@ -1,0 +1,73 @@
+/** Real servers, each on a Unix socket in a folder of its own, and what else a connection may run into. */
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import { mkdtempSync, rmSync } from "node:fs"
+import * as http from "node:http"
+import * as net from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { start } from "./programs.ts"
+
+/** A folder that is gone with the scope. */
+export const folder: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
+  Effect.sync(() => mkdtempSync(join(tmpdir(), "effect-nbd-"))),
+  (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
+)
+
+/** Is done once somebody accepts there. */
+export const accepting = (target: net.NetConnectOpts): Effect.Effect<void> =>
+  Effect.async<void, Error>((resume) => {
+    const socket = net.connect(target)
+    // A server may talk to one client at a time: it must not keep talking to this one.
+    socket.once("connect", () => {
+      socket.destroy()
+      resume(Effect.void)
+    })
+    socket.once("error", (error) => resume(Effect.fail(error)))
+    return Effect.sync(() => socket.destroy())
+  }).pipe(Effect.retry(Schedule.spaced("10 millis")), Effect.timeout("10 seconds"), Effect.orDie)
+
+const listening = (server: net.Server): Effect.Effect<number, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.async<number>((resume) => {
+      server.listen(0, "127.0.0.1", () => {
+        const address = server.address()
+        resume(Effect.succeed(typeof address === "object" && address !== null ? address.port : 0))
+      })
+    }),
+    () => Effect.async<void>((resume) => void server.close(() => resume(Effect.void)))
+  )
+
+/** A port of 127.0.0.1 on which nobody listens. */
+export const freePort: Effect.Effect<number> = Effect.scoped(Effect.suspend(() => listening(net.createServer())))
+
+/** The port of an HTTP server that loses its patience quickly with clients that do not ask for anything. */
+export const httpServer: Effect.Effect<number, never, Scope.Scope> = Effect.suspend(() =>
+  listening(http.createServer({ headersTimeout: 100, requestTimeout: 100, connectionsCheckingInterval: 50 }))
+)
+
+const uriOn = (socket: string, exportName = ""): string =>
+  `nbd+unix:///${encodeURIComponent(exportName)}?socket=${socket}`
+
+/** nbdkit with these arguments; answers with its URI. */
+export const nbdkit = (...args: ReadonlyArray<string>): Effect.Effect<string, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const socket = join(yield* folder, "nbdkit.sock")
+    yield* start("nbdkit", "-f", "-U", socket, ...args)
+    yield* accepting({ path: socket })
+    return uriOn(socket)
+  })
+
+/** qemu-nbd with these arguments in front of the image; answers with its URI. */
+export const qemuNbd = (
+  image: string,
+  exportName: string,
+  ...args: ReadonlyArray<string>
+): Effect.Effect<string, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const socket = join(yield* folder, "qemu.sock")
+    yield* start("qemu-nbd", "-t", "-e", "8", "-f", "raw", "-k", socket, "-x", exportName, ...args, image)
+    yield* accepting({ path: socket })
+    return uriOn(socket, exportName)
+  })
