@@ -1,42 +1,11 @@
 /**
- * A program that opens, uses and closes each transport has to end by itself. It runs in a process of its own, on the
- * sources without their types: Node 20 does not read TypeScript.
+ * A program that opens, uses and closes each transport has to end by itself, in a process of its own.
  */
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { spawn } from "node:child_process"
-import * as fs from "node:fs"
-import { createRequire } from "node:module"
 import * as path from "node:path"
-import ts from "typescript"
-import { folder, listen } from "./Peers.ts"
-
-const packages = path.join(import.meta.dirname, "..", "..")
-
-/** A folder in which a script can import core, node and effect. */
-const installed = Effect.map(folder, (root) => {
-  for (const name of ["core", "node"]) {
-    const source = path.join(packages, name, "src")
-    const target = path.join(root, "node_modules", "@effect-nbd", name)
-    for (const file of fs.readdirSync(source, { recursive: true, encoding: "utf8" })) {
-      if (!file.endsWith(".ts")) continue
-      const { outputText } = ts.transpileModule(fs.readFileSync(path.join(source, file), "utf8"), {
-        compilerOptions: {
-          module: ts.ModuleKind.ESNext,
-          target: ts.ScriptTarget.ES2022,
-          rewriteRelativeImportExtensions: true
-        }
-      })
-      fs.mkdirSync(path.dirname(path.join(target, file)), { recursive: true })
-      fs.writeFileSync(path.join(target, file.replace(/ts$/, "js")), outputText)
-    }
-    fs.writeFileSync(path.join(target, "package.json"), `{ "type": "module", "exports": { "./*": "./*.js" } }`)
-  }
-  const effect = path.dirname(createRequire(import.meta.url).resolve("effect/package.json"))
-  fs.symlinkSync(effect, path.join(root, "node_modules", "effect"))
-  fs.symlinkSync(path.join(effect, "..", "@effect", "platform"), path.join(root, "node_modules", "platform"))
-  return root
-})
+import { installed, run } from "./FreshProcess.ts"
+import { listen } from "./Peers.ts"
 
 const script = (open: string) => `
   import * as TcpTransport from "@effect-nbd/node/TcpTransport"
@@ -58,19 +27,7 @@ const script = (open: string) => `
     connection.write([Buffer.from("hel"), Buffer.from("lo")])
   })
   const transport = ${open}
-  console.log(await Effect.runPromise(Effect.scoped(Effect.flatMap(transport.open, heard))))
-  process.on("exit", () => console.log("left: " + process.getActiveResourcesInfo().filter((kind) => kind !== "PipeWrap")))`
-
-const run = (root: string, open: string) =>
-  Effect.async<{ code: number | null; out: string }>((resume) => {
-    const file = path.join(root, "script.mjs")
-    fs.writeFileSync(file, script(open))
-    const child = spawn(process.execPath, [file], { stdio: ["ignore", "pipe", "inherit"] })
-    let out = ""
-    child.stdout.on("data", (text) => out += text)
-    child.once("close", (code) => resume(Effect.succeed({ code, out })))
-    return Effect.sync(() => child.kill("SIGKILL"))
-  })
+  console.log(await Effect.runPromise(Effect.scoped(Effect.flatMap(transport.open, heard))))`
 
 describe("a program that used a transport", () => {
   it.scopedLive("ends by itself", () =>
@@ -86,7 +43,10 @@ describe("a program that used a transport", () => {
           `CommandTransport.make(Command.make(process.execPath, "-e", "process.stdin.pipe(process.stdout)"))`
         ]
       ) {
-        expect(yield* Effect.timeout(run(root, open), "10 seconds")).toStrictEqual({ code: 0, out: "hello\nleft: \n" })
+        expect(yield* Effect.timeout(run(root, script(open)), "10 seconds")).toStrictEqual({
+          code: 0,
+          out: "hello\nleft: \n"
+        })
       }
     }), 40_000)
 })

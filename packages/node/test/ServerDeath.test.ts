@@ -13,6 +13,7 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { mkdtempSync, readFileSync } from "node:fs"
 import { join } from "node:path"
+import { installed, run } from "./FreshProcess.ts"
 import { folder, freePort, has, listening, type ServerFailed } from "./RealServers.ts"
 
 /** A server whose reads take longer than any test, and the way to kill it. */
@@ -89,4 +90,44 @@ describe.each<readonly [string, Effect.Effect<Victim, ServerFailed, Scope.Scope>
       }),
     20_000
   )
+})
+
+const script = (open: string, kill: string) => `
+  import * as Handle from "@effect-nbd/core/Handle"
+  import { Transport } from "@effect-nbd/core/Transport"
+  import * as CommandTransport from "@effect-nbd/node/CommandTransport"
+  import * as UnixTransport from "@effect-nbd/node/UnixTransport"
+  import * as Command from "platform/Command"
+  import * as Effect from "effect/Effect"
+  import * as fs from "node:fs"
+  const program = Effect.gen(function*() {
+    const connected = yield* Handle.connect()
+    const reading = Effect.forEach(Array.from({ length: 64 }), (_, index) =>
+      Effect.flip(connected.read(BigInt(index) * 4096n, 4096)), { concurrency: "unbounded" })
+    setImmediate(() => { ${kill} })
+    const failures = yield* reading
+    console.log(failures.length, [...new Set(failures.map(({ _tag }) => _tag))].join(), (yield* connected.state)._tag)
+  })
+  await Effect.runPromise(Effect.scoped(Effect.provideService(program, Transport, ${open})))`
+
+describe("a program whose server is killed", () => {
+  const expected = { code: 0, out: "64 NbdCommandLostError Dead\nleft: \n" }
+
+  it.scopedLive.skipIf(!has("nbdkit"))("ends by itself, over a Unix socket", () =>
+    Effect.gen(function*() {
+      const root = yield* installed
+      const path = join(root, "socket")
+      const { process: { pid } } = yield* listening("nbdkit", ["-f", "-U", path, ...slow], { path })
+      const open = `UnixTransport.make({ path: ${JSON.stringify(path)} })`
+      expect(yield* run(root, script(open, `process.kill(${pid}, "SIGKILL")`))).toStrictEqual(expected)
+    }), 30_000)
+
+  it.scopedLive.skipIf(!has("nbdkit"))("ends by itself, as a command", () =>
+    Effect.gen(function*() {
+      const root = yield* installed
+      const pidFile = JSON.stringify(join(root, "pid"))
+      const args = ["nbdkit", "-s", "-P", join(root, "pid"), ...slow].map((arg) => JSON.stringify(arg)).join()
+      const kill = `process.kill(Number(fs.readFileSync(${pidFile}, "utf8")), "SIGKILL")`
+      expect(yield* run(root, script(`CommandTransport.make(Command.make(${args}))`, kill))).toStrictEqual(expected)
+    }), 30_000)
 })
