@@ -194,8 +194,8 @@ export const make = <R extends Refusal>(
     ),
     trim: (offset, length, options) =>
       perform("trim", (target) =>
-        checkOffered(target.canTrim, "trim", "NBD_FLAG_SEND_TRIM", strictness) ??
-          checkWritable(target, "trim", strictness) ??
+        checkWritable(target, "trim", strictness) ??
+          checkOffered(target.canTrim, "trim", "NBD_FLAG_SEND_TRIM", strictness) ??
           checkFua(target, "trim", options) ??
           ranged(target, "trim", offset, length, fuaFlag(options)), nothing),
     cache: (offset, length) =>
@@ -206,8 +206,8 @@ export const make = <R extends Refusal>(
       perform(
         "writeZeroes",
         (target) =>
-          checkOffered(target.canWriteZeroes, "writeZeroes", "NBD_FLAG_SEND_WRITE_ZEROES", strictness) ??
-            checkWritable(target, "writeZeroes", strictness) ??
+          checkWritable(target, "writeZeroes", strictness) ??
+            checkOffered(target.canWriteZeroes, "writeZeroes", "NBD_FLAG_SEND_WRITE_ZEROES", strictness) ??
             checkFua(target, "writeZeroes", options) ??
             (options?.fastZero === true
               ? checkOffered(target.canFastZero, "writeZeroes", "NBD_FLAG_SEND_FAST_ZERO", strictness)

@@ -71,7 +71,7 @@ export interface Handle extends Observable, Commands.Commands<StateError<Command
   readonly connect: Effect.Effect<void, StateError<"connect"> | ConnectError, Transport>
   /** Begins to connect and returns at once, as `nbd_aio_connect_tcp` and its like do: the state tells what comes of it. */
   readonly startConnect: Effect.Effect<void, StateError<"startConnect">, Transport>
-  /** Enters an export, by default the configured one. A refusal leaves the handle negotiating. */
+  /** Enters an export, by default the configured one or the transport's. A refusal leaves the handle negotiating. */
   readonly go: (exportName?: string) => Effect.Effect<void, StateError<"go"> | GoError>
   /** Asks about an export without entering it. */
   readonly info: (exportName?: string) => Effect.Effect<Export, StateError<"info"> | InfoError>

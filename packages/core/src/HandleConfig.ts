@@ -16,7 +16,10 @@ import { HandshakeFlags } from "./wire/Flags.ts"
  * @category models
  */
 export interface HandleConfig {
-  /** The export to enter; at most 4096 bytes of UTF-8. Default: the empty name, the server's default export. */
+  /**
+   * The export to enter; at most 4096 bytes of UTF-8. Default: the one that the transport names (a URI may name one), or
+   * else the empty name, the server's default export.
+   */
   readonly exportName?: string
   /** Stop in `Negotiating` and leave haggling to the caller. Default: `false`. */
   readonly optMode?: boolean
@@ -43,7 +46,8 @@ export interface HandleConfig {
  * @category models
  */
 export interface Settings {
-  readonly exportName: string
+  /** `undefined` leaves it to the transport. */
+  readonly exportName: string | undefined
   readonly optMode: boolean
   readonly structuredReplies: boolean
   readonly wanted: Wanted
@@ -58,7 +62,7 @@ export interface Settings {
  * @category constructors
  */
 export const settingsOf = (config: HandleConfig): Settings => ({
-  exportName: config.exportName ?? "",
+  exportName: config.exportName,
   optMode: config.optMode ?? false,
   structuredReplies: config.requestStructuredReplies ?? true,
   wanted: { blockSize: config.requestBlockSize ?? true, fullInfo: config.fullInfo ?? true },

@@ -54,7 +54,7 @@ export class NotNbdServerError extends Data.TaggedError("NbdNotNbdServerError")<
 }> {
   override get message(): string {
     const guess = this.looksLike === "unknown" ? "" : `, it looks like ${this.looksLike}`
-    return `${this.peer} is not an NBD server${guess} (it sent ${JSON.stringify(this.received)})`
+    return `${this.peer} is not an NBD server${guess} (it sent "${this.received}")`
   }
 }
 

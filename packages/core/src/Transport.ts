@@ -90,5 +90,7 @@ export interface Connection {
 export class Transport extends Context.Tag("@effect-nbd/core/Transport")<Transport, {
   /** The target in words, for errors and spans, for example `tcp localhost:10809`. */
   readonly target: string
+  /** The export that the target names, where it names one, as a URI does: what a handle enters if its config names none. */
+  readonly exportName?: string | undefined
   readonly open: Effect.Effect<Connection, OpenError, Scope.Scope>
 }>() {}

@@ -111,10 +111,14 @@ export class ProgramNotFoundError extends Data.TaggedError("NbdProgramNotFoundEr
   readonly args: ReadonlyArray<string>
   /** `ENOENT` (no such program or working directory), `EACCES` (not executable), … */
   readonly code: string
+  /** The working directory it should have had, where that is what does not exist. */
+  readonly missingDirectory?: string | undefined
   readonly cause?: unknown
 }> {
   override get message(): string {
-    return `cannot start ${this.command} (${this.code})`
+    return this.missingDirectory === undefined
+      ? `cannot start ${this.command} (${this.code})`
+      : `cannot start ${this.command}: its working directory ${this.missingDirectory} does not exist`
   }
 }
 

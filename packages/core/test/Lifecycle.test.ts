@@ -119,7 +119,9 @@ describe("a silent server", () => {
         yield* TestClock.adjust("2999 millis")
         expect((yield* handle.state)._tag).toBe("Connecting")
         yield* TestClock.adjust("1 millis")
-        expect(yield* Fiber.join(failure)).toMatchObject({ _tag: "NbdHandshakeTimeoutError" })
+        const error = yield* Fiber.join(failure)
+        expect(error).toMatchObject({ _tag: "NbdHandshakeTimeoutError", received: cutAfter })
+        expect(error.message.includes("an NBD server speaks first")).toBe(cutAfter === 0)
         expect(yield* handle.state).toMatchObject({ _tag: "Dead", reason: { _tag: "NbdHandshakeTimeoutError" } })
       }
     }))
@@ -299,6 +301,30 @@ describe("two fibers", () => {
       expect(outcomes[1]).toMatchObject({ left: { _tag: "NbdStillConnectingError", operation: "connect" } })
       expect(yield* sessions).toBe(1)
     }).pipe(Effect.provide(server)))
+})
+
+describe("the export to enter", () => {
+  /** The same server, by a target that names an export, as a URI does. */
+  const named = Layer.effect(
+    Transport.Transport,
+    Effect.map(FakeServer.FakeServer, (server) => ({ ...FakeServer.transport(server), exportName: "other" }))
+  )
+
+  it.scoped("is the transport's when the config names none", () =>
+    Effect.gen(function*() {
+      expect((yield* Handle.connect()).export.name).toBe("other")
+      const negotiating = yield* Handle.negotiate()
+      expect((yield* negotiating.info()).name).toBe("other")
+      expect((yield* negotiating.go()).export.size).toBe(512n)
+    }).pipe(Effect.provide(named), Effect.provide(server)))
+
+  it.scoped("is the config's when it names one, be it the empty one", () =>
+    Effect.gen(function*() {
+      expect((yield* Handle.connect({ exportName: "disk" })).export.name).toBe("disk")
+      expect((yield* Handle.connect({ exportName: "" })).export.size).toBe(1_048_576n)
+      const negotiating = yield* Handle.negotiate({ exportName: "disk" })
+      expect((yield* negotiating.go()).export.name).toBe("disk")
+    }).pipe(Effect.provide(named), Effect.provide(server)))
 })
 
 describe("as a service", () => {

@@ -5,6 +5,7 @@
  * All times here are real, not those of Effect's clock: the child lives in real time, under a test clock too.
  *
  * @since 0.1.0
+ * @internal
  */
 import type { ConnectionEnd } from "@effect-nbd/core/Transport"
 import { ProgramExitedError } from "@effect-nbd/core/TransportError"

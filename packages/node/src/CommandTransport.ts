@@ -19,6 +19,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
+import { existsSync } from "node:fs"
 import * as ChildProgram from "./ChildProgram.ts"
 import { inOwnScope } from "./OwnScope.ts"
 import * as SocketPair from "./SocketPair.ts"
@@ -66,8 +67,13 @@ export const layer = (command: Command, options?: Options): Layer.Layer<Transpor
   Layer.sync(Transport, () => make(command, options))
 
 const open = (command: StandardCommand, killGraceMillis: number): Effect.Effect<Connection, OpenError, Scope.Scope> => {
-  const notFound = (cause: unknown) =>
-    new ProgramNotFoundError({ command: command.command, args: command.args, code: codeOf(cause), cause })
+  const notFound = (cause: unknown) => {
+    const code = codeOf(cause)
+    const cwd = Option.getOrUndefined(command.cwd)
+    // The system has one error for both.
+    const missingDirectory = code === "ENOENT" && cwd !== undefined && !existsSync(cwd) ? cwd : undefined
+    return new ProgramNotFoundError({ command: command.command, args: command.args, code, missingDirectory, cause })
+  }
   // The connection is there before the program, and asks it for the reason when it ends.
   let started: ChildProgram.ChildProgram | undefined
   const pair = SocketPair.make({

@@ -6,6 +6,7 @@
  * It knows neither sockets nor child processes.
  *
  * @since 0.1.0
+ * @internal
  */
 import type { ConnectionEnd, Receiver } from "@effect-nbd/core/Transport"
 

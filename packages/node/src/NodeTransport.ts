@@ -46,10 +46,13 @@ export const fromUri = (
       ? Effect.fail(
         new NbdUri.UriUnsupportedError({ uri, scheme: NbdUri.schemeOf(parsed), why: "TLS is not supported yet" })
       )
-      : Effect.succeed({ transport: make(parsed.transport, options), exportName: parsed.exportName }))
+      : Effect.succeed({
+        transport: { ...make(parsed.transport, options), exportName: parsed.exportName },
+        exportName: parsed.exportName
+      }))
 
 /**
- * The transport of a URI as a layer. The export that the URI names is not part of a transport: see `fromUri`.
+ * The transport of a URI as a layer. A handle whose config names no export enters the one that the URI names.
  *
  * @since 0.1.0
  * @category layers

@@ -2,6 +2,7 @@
  * All or nothing, at once: what a failed or interrupted attempt had acquired does not wait for the outer scope.
  *
  * @since 0.1.0
+ * @internal
  */
 import * as Effect from "effect/Effect"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"

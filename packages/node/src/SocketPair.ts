@@ -6,6 +6,7 @@
  * a folder that only this user can enter, and connected to.
  *
  * @since 0.1.0
+ * @internal
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"

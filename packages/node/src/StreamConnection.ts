@@ -3,6 +3,7 @@
  * Where the bytes come from is left to `DuplexConnection` ('data' events) and `SocketConnection` (`onread`).
  *
  * @since 0.1.0
+ * @internal
  */
 import type { Connection, ConnectionEnd } from "@effect-nbd/core/Transport"
 import { TransportLostError } from "@effect-nbd/core/TransportError"

@@ -3,6 +3,7 @@
  * stream can, and room reported by the stream's own high-water mark.
  *
  * @since 0.1.0
+ * @internal
  */
 import type { Writable } from "node:stream"
 

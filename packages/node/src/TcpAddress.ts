@@ -2,6 +2,7 @@
  * From a host and a port as a user writes them to addresses to connect to.
  *
  * @since 0.1.0
+ * @internal
  */
 import { HostNotFoundError, ServiceNotFoundError } from "@effect-nbd/core/TransportError"
 import * as Effect from "effect/Effect"

@@ -3,26 +3,11 @@
  */
 
 /**
- * A child process whose stdin and stdout are one end of a socket pair, as `nbd_connect_command` has it: how it starts,
- * what it said, how it is brought to an end.
- *
- * @since 0.1.0
- */
-export * as ChildProgram from "./ChildProgram.ts"
-
-/**
  * A program as the server: NBD over its stdin and stdout, which are one socket, as `nbd_connect_command` has it.
  *
  * @since 0.1.0
  */
 export * as CommandTransport from "./CommandTransport.ts"
-
-/**
- * The read side of a connection, between a Node stream and a core `Receiver`.
- *
- * @since 0.1.0
- */
-export * as Delivery from "./Delivery.ts"
 
 /**
  * Node streams as a core `Connection`: an accepted socket, a process's own stdin and stdout, a child's pipes.
@@ -39,48 +24,12 @@ export * as DuplexConnection from "./DuplexConnection.ts"
 export * as NodeTransport from "./NodeTransport.ts"
 
 /**
- * All or nothing, at once: what a failed or interrupted attempt had acquired does not wait for the outer scope.
- *
- * @since 0.1.0
- */
-export * as OwnScope from "./OwnScope.ts"
-
-/**
  * A client socket as a core `Connection`, on the fast path: Node reads straight into one buffer (`onread`), and the
  * receiver parses there.
  *
  * @since 0.1.0
  */
 export * as SocketConnection from "./SocketConnection.ts"
-
-/**
- * Two connected sockets: one of ours on the fast path, and one to give to a child as its stdin and stdout.
- *
- * @since 0.1.0
- */
-export * as SocketPair from "./SocketPair.ts"
-
-/**
- * What every connection over Node streams has in common: the write side, how ends are told apart, and closing.
- *
- * @since 0.1.0
- */
-export * as StreamConnection from "./StreamConnection.ts"
-
-/**
- * The write side of a connection over a Node `Writable`: one system call for the chunks of one `write` where the stream
- * can, and room reported by the stream's own high-water mark.
- *
- * @since 0.1.0
- */
-export * as StreamWriter from "./StreamWriter.ts"
-
-/**
- * From a host and a port as a user writes them to addresses to connect to.
- *
- * @since 0.1.0
- */
-export * as TcpAddress from "./TcpAddress.ts"
 
 /**
  * NBD over TCP.

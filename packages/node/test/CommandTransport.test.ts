@@ -123,6 +123,14 @@ describe("CommandTransport", () => {
       expect(recorder.ends[0]).toMatchObject({ _tag: "Broken", error: { exitCode: 2, stderr: "no disk" } })
     }))
 
+  it.scopedLive("does not blame the program for a working directory that is not there", () =>
+    Effect.gen(function*() {
+      const command = Command.make("true").pipe(Command.workingDirectory("/no/such/folder"))
+      const error = yield* Effect.flip(open(command))
+      expect(error).toMatchObject({ _tag: "NbdProgramNotFoundError", missingDirectory: "/no/such/folder" })
+      expect(error.message).toBe("cannot start true: its working directory /no/such/folder does not exist")
+    }))
+
   // stdin and stdout are one socket: it ends when the program has closed both.
   it.scopedLive("does not wait for a program that ends its stdin and stdout and stays", () =>
     Effect.gen(function*() {

@@ -48,6 +48,7 @@ export class FrameReader implements Receiver {
   private waiting: Waiting | undefined
   private end: ConnectionEnd | undefined
   private paused = false
+  private total = 0
   private drained: Array<() => void> = []
   private idleEnd: (() => void) | undefined
 
@@ -94,6 +95,11 @@ export class FrameReader implements Receiver {
     })
   }
 
+  /** Bytes that have come since the beginning. */
+  get received(): number {
+    return this.total
+  }
+
   /** Bytes that came ahead of being asked for. */
   get buffered(): number {
     return this.buffer.length
@@ -121,6 +127,7 @@ export class FrameReader implements Receiver {
   }
 
   onBytes(bytes: Uint8Array): boolean {
+    this.total += bytes.byteLength
     this.buffer.push(bytes)
     this.wake()
     const wanted = this.waiting?.count ?? 0

@@ -15,6 +15,7 @@ import type { Settings } from "../HandleConfig.ts"
 import type { StateError } from "../HandleError.ts"
 import { abort, sendAbort } from "../handshake/Abort.ts"
 import type { Agreed } from "../handshake/Agreed.ts"
+import type { Channel } from "../handshake/Channel.ts"
 import { type ConnectError, isFatal, isRetriable } from "../handshake/ConnectError.ts"
 import { checkExportName } from "../handshake/ExportName.ts"
 import { greet, type Greeted } from "../handshake/Greet.ts"
@@ -54,8 +55,9 @@ const establish = (
 ): Effect.Effect<Established, ConnectError> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
+      const exportName = settings.exportName ?? transport.exportName ?? ""
       const scope = yield* Scope.fork(handleScope, ExecutionStrategy.sequential)
-      const opening = checkExportName(settings.exportName).pipe(
+      const opening = checkExportName(exportName).pipe(
         Effect.zipRight(transport.open),
         Scope.extend(scope)
       )
@@ -69,10 +71,15 @@ const establish = (
       )
       const reader = new FrameReader(connection)
       yield* Scope.addFinalizer(scope, leaveInOrder(cell, reader))
-      const handshake = restore(shake(cell, settings, scope, reader)).pipe(
+      const handshake = restore(shake(cell, settings, scope, reader, exportName)).pipe(
         Effect.timeoutFail({
           duration: settings.handshakeTimeout,
-          onTimeout: () => new HandshakeTimeoutError({ peer: connection.peer, timeout: settings.handshakeTimeout })
+          onTimeout: () =>
+            new HandshakeTimeoutError({
+              peer: connection.peer,
+              timeout: settings.handshakeTimeout,
+              received: reader.received
+            })
         })
       )
       return yield* restore(handshake).pipe(
@@ -126,12 +133,13 @@ const shake = (
   cell: HandleCell,
   settings: Settings,
   scope: Scope.Scope,
-  reader: FrameReader
+  reader: FrameReader,
+  exportName: string
 ): Effect.Effect<Established, ConnectError> =>
   Effect.gen(function*() {
     const greeted = yield* greet(reader, settings.handshakeFlags)
-    if (greeted._tag === "Oldstyle") return yield* enterOldstyle(cell, settings, reader, greeted)
-    return yield* agree(cell, settings, scope, reader, greeted).pipe(
+    if (greeted._tag === "Oldstyle") return yield* enterOldstyle(cell, settings, reader, greeted, exportName)
+    return yield* agree(cell, settings, scope, reader, greeted, exportName).pipe(
       // A refusal is answered by leaving in order (C-029); after a fault there is no one to tell.
       Effect.tapError((error) => isFatal(error) ? Effect.void : abort(reader))
     )
@@ -142,14 +150,15 @@ const agree = (
   settings: Settings,
   scope: Scope.Scope,
   reader: FrameReader,
-  { fixed, noZeroes }: Extract<Greeted, { readonly _tag: "Newstyle" }>
+  { fixed, noZeroes }: Extract<Greeted, { readonly _tag: "Newstyle" }>,
+  exportName: string
 ): Effect.Effect<Established, ConnectError> =>
   Effect.gen(function*() {
     const protocol = fixed ? "newstyle-fixed" : "newstyle"
     const replyStyle = fixed && settings.structuredReplies ? yield* structuredReply(reader) : "Simple"
     const agreed: Agreed = { protocol, replyStyle, noZeroes }
-    if (settings.optMode) return yield* startNegotiating(cell, scope, reader, agreed)
-    const facts = yield* go(reader, agreed, settings.exportName, settings.wanted)
+    if (settings.optMode) return yield* startNegotiating(cell, { scope, reader, agreed, exportName })
+    const facts = yield* go(reader, agreed, exportName, settings.wanted)
     return enterTransmission(cell, reader, settings, agreed, facts)
   })
 
@@ -158,12 +167,13 @@ const enterOldstyle = (
   cell: HandleCell,
   settings: Settings,
   reader: FrameReader,
-  { greeting }: Extract<Greeted, { readonly _tag: "Oldstyle" }>
+  { greeting }: Extract<Greeted, { readonly _tag: "Oldstyle" }>,
+  exportName: string
 ): Effect.Effect<Established, OptionUnavailableError | ProtocolError> =>
   Effect.suspend((): Effect.Effect<Established, OptionUnavailableError | ProtocolError> => {
-    if (settings.exportName !== "") {
+    if (exportName !== "") {
       return Effect.fail(
-        new OptionUnavailableError({ wanted: `export ${JSON.stringify(settings.exportName)}`, protocol: "oldstyle" })
+        new OptionUnavailableError({ wanted: `export ${JSON.stringify(exportName)}`, protocol: "oldstyle" })
       )
     }
     if (greeting.flags === 0) {
@@ -192,15 +202,13 @@ const enterOldstyle = (
 
 const startNegotiating = (
   cell: HandleCell,
-  scope: Scope.Scope,
-  reader: FrameReader,
-  agreed: Agreed
+  { agreed, exportName, reader, scope }: Omit<Channel, "turn">
 ): Effect.Effect<Established> =>
   Effect.map(Effect.makeSemaphore(1), (turn) => {
     const negotiating = {
       _tag: "Negotiating",
       state: { _tag: "Negotiating", peer: reader.connection.peer, agreed, export: Option.none() },
-      channel: { reader, agreed, turn, scope }
+      channel: { reader, agreed, exportName, turn, scope }
     } as const
     cell.move(negotiating)
     // A server may hang up between two options: the handle does not wait for the next one to notice.

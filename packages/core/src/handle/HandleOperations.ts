@@ -64,8 +64,8 @@ const operationsOf = <E, R>(
     Effect.flatMap((rest) => Effect.forkIn(Effect.ignore(rest), scope)),
     Effect.asVoid
   ),
-  go: (exportName = settings.exportName) => Effect.asVoid(Negotiation.go(cell, settings, exportName)),
-  info: (exportName = settings.exportName) => Negotiation.info(cell, settings, exportName),
+  go: (exportName?: string) => Effect.asVoid(Negotiation.go(cell, settings, exportName)),
+  info: (exportName?: string) => Negotiation.info(cell, settings, exportName),
   list: Negotiation.list(cell, settings),
   abort: Negotiation.abort(cell),
   agreed: Effect.flatMap(

@@ -61,12 +61,12 @@ export const negotiatingView = (
     ...observe(cell),
     peer,
     agreed,
-    go: (exportName = settings.exportName) =>
+    go: (exportName?: string) =>
       Negotiation.go(cell, settings, exportName).pipe(
         Effect.map((established) => connectedView(core, established)),
         Effect.catchTags({ NbdNotConnectedError: Effect.die, NbdStillConnectingError: Effect.die })
       ),
-    info: (exportName = settings.exportName) =>
+    info: (exportName?: string) =>
       operations.info(exportName).pipe(
         Effect.catchTags({ NbdNotConnectedError: Effect.die, NbdStillConnectingError: Effect.die })
       ),

@@ -70,9 +70,9 @@ type Haggling = Admitted<OptionOperation>
 export const go = (
   cell: HandleCell,
   settings: Settings,
-  exportName: string
+  exportName: string | undefined
 ): Effect.Effect<Extract<Established, { readonly _tag: "Connected" }>, StateError<"go"> | GoError> =>
-  named(cell, "go", exportName, (live) =>
+  named(cell, "go", exportName, (live, exportName) =>
     bounded(
       cell,
       settings,
@@ -91,9 +91,9 @@ export const go = (
 export const info = (
   cell: HandleCell,
   settings: Settings,
-  exportName: string
+  exportName: string | undefined
 ): Effect.Effect<Export, StateError<"info"> | InfoError> =>
-  named(cell, "info", exportName, (live) =>
+  named(cell, "info", exportName, (live, exportName) =>
     bounded(
       cell,
       settings,
@@ -168,7 +168,11 @@ const bounded = <A, E extends GoError>(
     Effect.timeoutFail({
       duration: settings.handshakeTimeout,
       onTimeout: () =>
-        new HandshakeTimeoutError({ peer: live.channel.reader.connection.peer, timeout: settings.handshakeTimeout })
+        new HandshakeTimeoutError({
+          peer: live.channel.reader.connection.peer,
+          timeout: settings.handshakeTimeout,
+          received: live.channel.reader.received
+        })
     }),
     Effect.tapError((error: GoError) => {
       if (error._tag === "NbdOptionRefusedError" && error.replyType === replyType.ERR_SHUTDOWN) return leave(cell)(live)
@@ -183,12 +187,13 @@ const bounded = <A, E extends GoError>(
 const named = <A, E>(
   cell: HandleCell,
   operation: "go" | "info",
-  exportName: string,
-  option: (live: Haggling) => Effect.Effect<A, E>
+  exportName: string | undefined,
+  option: (live: Haggling, exportName: string) => Effect.Effect<A, E>
 ): Effect.Effect<A, StateError<OptionOperation> | ExportNameInvalidError | E> =>
   guard(cell, operation).pipe(
-    Effect.zipRight(checkExportName(exportName)),
-    Effect.zipRight(inTurn(cell, operation, option))
+    Effect.map(({ channel }) => exportName ?? channel.exportName),
+    Effect.tap(checkExportName),
+    Effect.flatMap((name) => inTurn(cell, operation, (live) => option(live, name)))
   )
 
 /**

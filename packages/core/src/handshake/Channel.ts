@@ -15,6 +15,8 @@ import type { Agreed } from "./Agreed.ts"
 export interface Channel {
   readonly reader: FrameReader
   readonly agreed: Agreed
+  /** The export that is meant when none is named. */
+  readonly exportName: string
   /** One permit: haggling is lockstep, and fibers take turns. */
   readonly turn: Effect.Semaphore
   /** The connection's own scope, in which an option runs to its end even when its caller has gone. */

@@ -122,8 +122,15 @@ export class OptionUnavailableError extends Data.TaggedError("NbdOptionUnavailab
 export class HandshakeTimeoutError extends Data.TaggedError("NbdHandshakeTimeoutError")<{
   readonly peer: string
   readonly timeout: Duration.Duration
+  /** Bytes that had come from the peer by then: none at all from one that waits for its client to speak, as HTTP does. */
+  readonly received: number
 }> {
   override get message(): string {
+    if (this.received === 0) {
+      return `${this.peer} said nothing within ${
+        Duration.format(this.timeout)
+      }: an NBD server speaks first, so this is probably none`
+    }
     return `${this.peer} did not finish the handshake within ${Duration.format(this.timeout)}`
   }
 }

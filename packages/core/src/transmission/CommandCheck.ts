@@ -2,7 +2,8 @@
  * The checks before a cookie is given: what fails here never reaches the wire.
  *
  * They come in libnbd's order, so that a request with several faults is refused for the same one: capability, empty
- * range, bounds, alignment, length.
+ * range, bounds, alignment, length. One exception: on a read-only export a trim is refused for that, and not for the
+ * flag that such an export has no reason to offer.
  *
  * @since 0.1.0
  */
