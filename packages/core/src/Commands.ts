@@ -73,8 +73,8 @@ export interface WriteZeroesOptions extends WriteOptions {
  */
 export interface Commands<R> {
   /**
-   * Reads `length` bytes, at most 64 MiB (under simple replies: at most the server's maximum). All or nothing; the
-   * memory is the caller's own.
+   * Reads `length` bytes, at most 64 MiB (under simple replies: at most the server's maximum). All or nothing; the bytes
+   * are the caller's own. Results of up to 16 KiB share an `ArrayBuffer` with others: `slice` one before you transfer it.
    */
   readonly read: (offset: bigint, length: number) => Effect.Effect<Uint8Array, R | ReadError>
   /**

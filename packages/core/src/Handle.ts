@@ -38,7 +38,7 @@ import type { Transport } from "./Transport.ts"
 export interface Observable {
   /** The state now. */
   readonly state: Effect.Effect<HandleState>
-  /** The state now, and every state it changes to. */
+  /** The state now, and every state it changes to. Ends with the handle: when it is dead, or its scope has closed. */
   readonly changes: Stream.Stream<HandleState>
   /**
    * The state, as soon as it is one of these. Name `Dead` too, unless waiting for ever is what you want of a handle

@@ -58,6 +58,9 @@ export const statusGraceMillis = 250
  */
 export const stderrBytes = 4096
 
+/** Node takes a longer time for 1 ms. */
+const longestTimer = 0x7fff_ffff
+
 /**
  * @since 0.1.0
  * @category models
@@ -139,7 +142,9 @@ export const start = (program: Program, { ours, theirs }: SocketPair): ChildProg
     ours.connection.endWrites()
     ending = setTimeout(() => {
       child.kill("SIGTERM")
-      ending = setTimeout(() => child.kill("SIGKILL"), killGraceMillis)
+      if (Number.isFinite(killGraceMillis)) {
+        ending = setTimeout(() => child.kill("SIGKILL"), Math.min(killGraceMillis, longestTimer))
+      }
     }, exitGraceMillis)
   }
 

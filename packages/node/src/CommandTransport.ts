@@ -31,7 +31,7 @@ import { codeOf } from "./StreamConnection.ts"
  */
 export interface Options {
   /**
-   * From SIGTERM to SIGKILL when the scope closes. Default: 2 seconds. The program has had 200 ms to end by itself at
+   * From SIGTERM to SIGKILL when the scope closes; never, if infinite. Default: 2 seconds. The program has had 200 ms to end by itself at
    * the end of its stdin by then.
    */
   readonly killGrace?: Duration.DurationInput | undefined
@@ -74,6 +74,14 @@ const open = (command: StandardCommand, killGraceMillis: number): Effect.Effect<
     const missingDirectory = code === "ENOENT" && cwd !== undefined && !existsSync(cwd) ? cwd : undefined
     return new ProgramNotFoundError({ command: command.command, args: command.args, code, missingDirectory, cause })
   }
+  return Effect.suspend(() => run(command, killGraceMillis)).pipe(
+    Effect.mapError((cause) => notFound(cause instanceof UnknownException ? cause.error : cause)),
+    inOwnScope
+  )
+}
+
+/** One run of the program. */
+const run = (command: StandardCommand, killGraceMillis: number): Effect.Effect<Connection, unknown, Scope.Scope> => {
   // The connection is there before the program, and asks it for the reason when it ends.
   let started: ChildProgram.ChildProgram | undefined
   const pair = SocketPair.make({
@@ -100,10 +108,7 @@ const open = (command: StandardCommand, killGraceMillis: number): Effect.Effect<
     const program = yield* Effect.acquireRelease(start(both), ({ release }) => release)
     const error = yield* program.started
     return error === undefined ? both.ours.connection : yield* Effect.fail(error)
-  }).pipe(
-    Effect.mapError((cause) => notFound(cause instanceof UnknownException ? cause.error : cause)),
-    inOwnScope
-  )
+  })
 }
 
 const runnable = (command: Command): StandardCommand => {

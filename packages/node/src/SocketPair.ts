@@ -37,36 +37,70 @@ export const make = (
   options: Omit<StreamConnection.Options, "readable" | "writable">
 ): Effect.Effect<SocketPair, unknown, Scope.Scope> =>
   Effect.acquireUseRelease(
-    Effect.try(() => fs.mkdtempSync(path.join(os.tmpdir(), "nbd-"))),
+    Effect.try(privateFolder),
     (folder) =>
       Effect.gen(function*() {
-        const address = { path: path.join(folder, "socket") }
-        const listening = yield* listen(address.path)
-        const [theirs, ours] = yield* Effect.all([
-          Effect.acquireRelease(listening.accepted, (socket) => Effect.sync(() => socket.destroy())),
-          SocketConnection.openAttached(address, options)
-        ], { concurrency: "unbounded" })
+        const address = { path: path.join(folder, socketName) }
+        const accepted = yield* listen(address.path)
+        const [theirs, ours] = yield* Effect.all([accepted, SocketConnection.openAttached(address, options)], {
+          concurrency: "unbounded"
+        })
         return { ours, theirs }
       }),
     (folder) => Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true }))
   )
 
-const listen = (address: string): Effect.Effect<{ readonly accepted: Effect.Effect<net.Socket> }, Error, Scope.Scope> =>
+const socketName = "socket"
+
+/** Node cuts the path of a socket after 107 bytes, and would put it somewhere else: the folder's path must be short. */
+const privateFolder = (): string => {
+  const inTemporary = path.join(os.tmpdir(), "nbd-")
+  const longest = Buffer.byteLength(inTemporary) + "XXXXXX/".length + socketName.length
+  return fs.mkdtempSync(longest <= 107 ? inTemporary : "/tmp/nbd-")
+}
+
+/** How long, in milliseconds of real time, the system may take to hand over a connection that was made at once. */
+const acceptMillis = 5000
+
+/** Listens, and gives the Effect that waits for the one connection. Whatever came in is destroyed with the scope. */
+const listen = (address: string): Effect.Effect<Effect.Effect<net.Socket, Error>, Error, Scope.Scope> =>
   Effect.acquireRelease(
-    Effect.async<net.Server, Error>((resume) => {
-      const server = net.createServer({ pauseOnConnect: true, allowHalfOpen: true })
-      server.once("error", (error) => resume(Effect.fail(error)))
-      server.listen(address, () => resume(Effect.succeed(server)))
-    }),
-    (server) => Effect.sync(() => server.close())
-  ).pipe(Effect.map((server) => ({
-    accepted: Effect.async((resume) => {
-      const accept = (socket: net.Socket): void => {
-        server.close()
+    Effect.async<{ readonly server: net.Server; readonly sockets: Array<net.Socket> }, Error>((resume) => {
+      const sockets: Array<net.Socket> = []
+      const server = net.createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) => {
         socket.on("error", () => {})
-        resume(Effect.succeed(socket))
+        sockets.push(socket)
+        server.close()
+      })
+      server.once("error", (error) => resume(Effect.fail(error)))
+      server.listen(address, () => resume(Effect.succeed({ server, sockets })))
+    }),
+    ({ server, sockets }) =>
+      Effect.sync(() => {
+        server.close()
+        for (const socket of sockets) socket.destroy()
+      })
+  ).pipe(Effect.map(({ server, sockets }) =>
+    Effect.async<net.Socket, Error>((resume) => {
+      const settle = (result: Effect.Effect<net.Socket, Error>) => {
+        clearTimeout(timer)
+        server.off("connection", look)
+        resume(result)
       }
-      server.once("connection", accept)
-      return Effect.sync(() => server.off("connection", accept))
+      // With no file descriptor left the system accepts nothing, and Node says nothing.
+      const timer = setTimeout(
+        () => settle(Effect.fail(Object.assign(new Error("the socket pair was not accepted"), { code: "EMFILE" }))),
+        acceptMillis
+      )
+      const look = (): void => {
+        const [socket] = sockets
+        if (socket !== undefined) settle(Effect.succeed(socket))
+      }
+      server.on("connection", look)
+      look()
+      return Effect.sync(() => {
+        clearTimeout(timer)
+        server.off("connection", look)
+      })
     })
-  })))
+  ))

@@ -7,6 +7,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import type { ExportFacts } from "../Export.ts"
@@ -22,15 +23,16 @@ import { greet, type Greeted } from "../handshake/Greet.ts"
 import { ConnectInterruptedError, HandshakeTimeoutError, OptionUnavailableError } from "../handshake/HandshakeError.ts"
 import { go } from "../handshake/InfoAndGo.ts"
 import { structuredReply } from "../handshake/StructuredReply.ts"
-import { ProtocolError, ServerDisconnectedError } from "../ProtocolError.ts"
+import { ProtocolError } from "../ProtocolError.ts"
 import { Transport } from "../Transport.ts"
 import type { OpenError } from "../TransportError.ts"
-import { die, enterTransmission, shutDownEarly } from "./Enter.ts"
+import { size } from "../wire/Greeting.ts"
+import { die, enterTransmission, hungUp, shutDownEarly } from "./Enter.ts"
 import { type Established, guard, type HandleCell } from "./HandleCell.ts"
 
 /**
- * Admits the connect, moves the handle to `Connecting`, and returns the Effect that does the rest. Two steps, so that
- * one can be done now and the other by a fiber of the handle's own.
+ * Admits the connect, moves the handle to `Connecting`, and starts a fiber in the handle's scope that does the rest: the
+ * end of the scope ends it, whoever waits for it.
  *
  * @since 0.1.0
  * @category transitions
@@ -40,12 +42,32 @@ export const begin = <Op extends "connect" | "startConnect">(
   settings: Settings,
   scope: Scope.Scope,
   operation: Op
-): Effect.Effect<Effect.Effect<Established, ConnectError>, StateError<Op>, Transport> =>
+): Effect.Effect<Fiber.Fiber<Established, ConnectError>, StateError<Op>, Transport> =>
   Effect.flatMap(Transport, (transport) =>
-    Effect.map(guard(cell, operation), () => {
-      cell.move({ _tag: "Connecting", state: { _tag: "Connecting", target: transport.target } })
-      return establish(cell, settings, scope, transport)
-    }))
+    Effect.uninterruptible(
+      Effect.flatMap(guard(cell, operation), () => {
+        cell.move({ _tag: "Connecting", state: { _tag: "Connecting", target: transport.target } })
+        return Effect.forkIn(Effect.interruptible(establish(cell, settings, scope, transport)), scope)
+      })
+    ))
+
+/**
+ * Connects, in the fiber of `begin`, and waits for it; an interruption is passed on.
+ *
+ * @since 0.1.0
+ * @category transitions
+ */
+export const connect = (
+  cell: HandleCell,
+  settings: Settings,
+  scope: Scope.Scope
+): Effect.Effect<Established, StateError<"connect"> | ConnectError, Transport> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(
+      begin(cell, settings, scope, "connect"),
+      (fiber) => Effect.onInterrupt(restore(Fiber.join(fiber)), () => Fiber.interrupt(fiber))
+    )
+  )
 
 const establish = (
   cell: HandleCell,
@@ -71,7 +93,7 @@ const establish = (
       )
       const reader = new FrameReader(connection)
       yield* Scope.addFinalizer(scope, leaveInOrder(cell, reader))
-      const handshake = restore(shake(cell, settings, scope, reader, exportName)).pipe(
+      const handshake = shake(cell, settings, scope, reader, exportName).pipe(
         Effect.timeoutFail({
           duration: settings.handshakeTimeout,
           onTimeout: () =>
@@ -80,12 +102,16 @@ const establish = (
               timeout: settings.handshakeTimeout,
               received: reader.received
             })
-        })
+        }),
+        // A refusal is answered by leaving in order (C-029); after a fault, or without haggling, there is no one to tell.
+        Effect.tapError((error) =>
+          isFatal(error) || error._tag === "NbdOptionUnavailableError" ? Effect.void : abort(reader)
+        )
       )
       return yield* restore(handshake).pipe(
         Effect.onError((cause) =>
           Effect.zipRight(
-            Effect.sync(() => notAgreed(cell, Option.getOrUndefined(Cause.failureOption(cause)))),
+            Effect.sync(() => notAgreed(cell, reader, Option.getOrUndefined(Cause.failureOption(cause)))),
             Scope.close(scope, Exit.failCause(cause))
           )
         )
@@ -102,8 +128,10 @@ const notOpened = (cell: HandleCell, error: ConnectError | undefined): void => {
   return isOpenError(error) && isRetriable(error) ? back(Option.some(error)) : die(cell, error)
 }
 
-const notAgreed = (cell: HandleCell, error: ConnectError | undefined): void => {
-  if (cell.current._tag === "Connecting") die(cell, error ?? new ConnectInterruptedError({ phase: "haggling" }))
+const notAgreed = (cell: HandleCell, reader: FrameReader, error: ConnectError | undefined): void => {
+  if (cell.current._tag !== "Connecting") return
+  const phase = reader.received < size.start + size.newstyleRest ? "greeting" : "haggling"
+  die(cell, error ?? new ConnectInterruptedError({ phase }))
 }
 
 const isOpenError = (error: ConnectError): error is OpenError => error._tag in openErrors
@@ -124,9 +152,10 @@ const leaveInOrder = (cell: HandleCell, reader: FrameReader): Effect.Effect<void
     const live = cell.current
     if (live._tag === "Connected" || live._tag === "ShutDown") return Effect.sync(() => live.transmission?.close())
     shutDownEarly(cell)
-    if (live._tag !== "Negotiating" || live.channel.agreed.protocol !== "newstyle-fixed") return Effect.void
-    // An option may be under way, and after it no other may be sent; a permit says that none is.
-    return live.channel.turn.withPermitsIfAvailable(1)(sendAbort(reader)).pipe(Effect.asVoid)
+    // While an option waits for its answer no other may be sent (C-020), and the connection can only be dropped.
+    return live._tag === "Negotiating" && live.channel.agreed.protocol === "newstyle-fixed" && !live.channel.underWay
+      ? sendAbort(reader)
+      : Effect.void
   })
 
 const shake = (
@@ -139,10 +168,7 @@ const shake = (
   Effect.gen(function*() {
     const greeted = yield* greet(reader, settings.handshakeFlags)
     if (greeted._tag === "Oldstyle") return yield* enterOldstyle(cell, settings, reader, greeted, exportName)
-    return yield* agree(cell, settings, scope, reader, greeted, exportName).pipe(
-      // A refusal is answered by leaving in order (C-029); after a fault there is no one to tell.
-      Effect.tapError((error) => isFatal(error) ? Effect.void : abort(reader))
-    )
+    return yield* agree(cell, settings, scope, reader, greeted, exportName)
   })
 
 const agree = (
@@ -159,8 +185,12 @@ const agree = (
     const agreed: Agreed = { protocol, replyStyle, noZeroes }
     if (settings.optMode) return yield* startNegotiating(cell, { scope, reader, agreed, exportName })
     const facts = yield* go(reader, agreed, exportName, settings.wanted)
-    return enterTransmission(cell, reader, settings, agreed, facts)
+    return yield* entered(enterTransmission(cell, reader, settings, agreed, facts))
   })
+
+/** A handle whose scope has closed meanwhile has nobody left who could want to know more than that. */
+const entered = <A>(established: A | undefined): Effect.Effect<A> =>
+  established === undefined ? Effect.interrupt : Effect.succeed(established)
 
 /** An oldstyle server has one export, without a name: to enter it in place of a named one would be to serve another disk (H-012). */
 const enterOldstyle = (
@@ -195,36 +225,27 @@ const enterOldstyle = (
       canonicalName: Option.none(),
       description: Option.none()
     }
-    return Effect.sync(() =>
-      enterTransmission(cell, reader, settings, { protocol: "oldstyle", replyStyle: "Simple", noZeroes: false }, facts)
-    )
+    const agreed: Agreed = { protocol: "oldstyle", replyStyle: "Simple", noZeroes: false }
+    return entered(enterTransmission(cell, reader, settings, agreed, facts))
   })
 
 const startNegotiating = (
   cell: HandleCell,
-  { agreed, exportName, reader, scope }: Omit<Channel, "turn">
+  { agreed, exportName, reader, scope }: Omit<Channel, "turn" | "underWay">
 ): Effect.Effect<Established> =>
-  Effect.map(Effect.makeSemaphore(1), (turn) => {
+  Effect.flatMap(Effect.makeSemaphore(1), (turn) => {
+    if (cell.current._tag !== "Connecting") return Effect.interrupt
+    const channel: Channel = { reader, agreed, exportName, turn, scope, underWay: false }
     const negotiating = {
       _tag: "Negotiating",
       state: { _tag: "Negotiating", peer: reader.connection.peer, agreed, export: Option.none() },
-      channel: { reader, agreed, exportName, turn, scope }
+      channel
     } as const
     cell.move(negotiating)
     // A server may hang up between two options: the handle does not wait for the next one to notice.
-    reader.whenIdleEnds(() => {
-      if (cell.current._tag !== "Negotiating") return
-      die(cell, idleEnd(reader))
-      reader.connection.close()
-    })
-    return negotiating
+    reader.whenIdleEnds(() => hungUp(cell, channel))
+    return Effect.succeed(negotiating)
   })
-
-const idleEnd = (reader: FrameReader) => {
-  if (reader.ended?._tag === "Broken") return reader.ended.error
-  return reader.ended?.program ??
-    new ServerDisconnectedError({ peer: reader.connection.peer, phase: "haggling", received: 0, wanted: 0 })
-}
 
 /**
  * The end of a handle's scope: whatever state it is in, it is shut down.
@@ -232,4 +253,8 @@ const idleEnd = (reader: FrameReader) => {
  * @since 0.1.0
  * @category transitions
  */
-export const close = (cell: HandleCell): Effect.Effect<void> => Effect.sync(() => shutDownEarly(cell))
+export const close = (cell: HandleCell): Effect.Effect<void> =>
+  Effect.sync(() => {
+    shutDownEarly(cell)
+    cell.end()
+  })

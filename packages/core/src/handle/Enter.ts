@@ -9,11 +9,14 @@ import type { FrameReader } from "../framing/FrameReader.ts"
 import type { Settings } from "../HandleConfig.ts"
 import type { DeathReason } from "../HandleState.ts"
 import type { Agreed } from "../handshake/Agreed.ts"
+import type { Channel } from "../handshake/Channel.ts"
+import { ServerDisconnectedError } from "../ProtocolError.ts"
 import { Transmission, type TransmissionEnd } from "../transmission/Transmission.ts"
 import type { Established, HandleCell } from "./HandleCell.ts"
 
 /**
- * Begins the transmission phase: the handle is `Connected`, for a moment at least.
+ * Begins the transmission phase: the handle is `Connected`, for a moment at least. `undefined`: the handle has ended in
+ * the same turn in which the server agreed, and the connection is dropped.
  *
  * @since 0.1.0
  * @category transitions
@@ -24,7 +27,12 @@ export const enterTransmission = (
   settings: Settings,
   agreed: Agreed,
   facts: ExportFacts
-): Extract<Established, { readonly _tag: "Connected" }> => {
+): Extract<Established, { readonly _tag: "Connected" }> | undefined => {
+  const { _tag } = cell.current
+  if (_tag !== "Connecting" && _tag !== "Negotiating") {
+    reader.connection.close()
+    return undefined
+  }
   const entered = new Export(facts)
   const transmission: Transmission = new Transmission({
     connection: reader.connection,
@@ -83,6 +91,25 @@ export const shutDownEarly = (cell: HandleCell): void => {
  */
 export const die = (cell: HandleCell, reason: DeathReason): void => {
   if (cell.current._tag !== "Dead") cell.move({ _tag: "Dead", state: { _tag: "Dead", reason } })
+}
+
+/**
+ * The server has ended its half between two options: the handle dies of it. In the middle of one, that option notices.
+ *
+ * @since 0.1.0
+ * @category transitions
+ */
+export const hungUp = (cell: HandleCell, { reader, underWay }: Channel): void => {
+  const { ended } = reader
+  if (cell.current._tag !== "Negotiating" || underWay || ended === undefined) return
+  const silent = new ServerDisconnectedError({
+    peer: reader.connection.peer,
+    phase: "haggling",
+    received: 0,
+    wanted: 0
+  })
+  die(cell, ended._tag === "Broken" ? ended.error : ended.program ?? silent)
+  reader.connection.close()
 }
 
 const transmissionEnded = (cell: HandleCell, end: TransmissionEnd): void =>

@@ -72,6 +72,8 @@ export type Admitted<Op extends Operation> = Extract<LiveState, { readonly _tag:
 export class HandleCell {
   private live: LiveState
   private readonly watchers = new Set<(state: HandleState) => void>()
+  private readonly whenOver = new Set<() => void>()
+  private isOver = false
 
   constructor(initial: LiveState) {
     this.live = initial
@@ -88,6 +90,14 @@ export class HandleCell {
     }
     this.live = next
     for (const watcher of this.watchers) watcher(next.state)
+    if (next._tag === "Dead") this.end()
+  }
+
+  /** No other state will follow. */
+  end(): void {
+    if (this.isOver) return
+    this.isOver = true
+    for (const over of this.whenOver) over()
   }
 
   /** Calls back at every change, until the returned function is called. */
@@ -98,15 +108,22 @@ export class HandleCell {
     }
   }
 
-  /** The state now, and every state it changes to. */
+  /** The state now, and every state it changes to, up to the last one. */
   get changes(): Stream.Stream<HandleState> {
     return Stream.asyncPush<HandleState>((emit) =>
       Effect.acquireRelease(
         Effect.sync(() => {
+          const over = () => emit.end()
           emit.single(this.live.state)
-          return this.watch((state) => emit.single(state))
+          if (this.isOver) over()
+          else this.whenOver.add(over)
+          const unwatch = this.watch((state) => emit.single(state))
+          return () => {
+            this.whenOver.delete(over)
+            unwatch()
+          }
         }),
-        (unwatch) => Effect.sync(unwatch)
+        (release) => Effect.sync(release)
       )
     )
   }

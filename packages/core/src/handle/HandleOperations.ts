@@ -38,7 +38,7 @@ export const makeCore = (settings: Settings) =>
       Scope.make(),
       (scope, exit) => Effect.zipRight(Scope.close(scope, exit), Connect.close(cell))
     )
-    const connect = Effect.flatten(Connect.begin(cell, settings, scope, "connect"))
+    const connect = Connect.connect(cell, settings, scope)
     return { cell, settings, connect, operations: operationsOf(cell, settings, scope, Effect.asVoid(connect)) }
   })
 
@@ -60,10 +60,7 @@ const operationsOf = <E, R>(
   isClosed: is(cell, "ShutDown"),
   isDead: is(cell, "Dead"),
   connect,
-  startConnect: Connect.begin(cell, settings, scope, "startConnect").pipe(
-    Effect.flatMap((rest) => Effect.forkIn(Effect.ignore(rest), scope)),
-    Effect.asVoid
-  ),
+  startConnect: Effect.asVoid(Connect.begin(cell, settings, scope, "startConnect")),
   go: (exportName?: string) => Effect.asVoid(Negotiation.go(cell, settings, exportName)),
   info: (exportName?: string) => Negotiation.info(cell, settings, exportName),
   list: Negotiation.list(cell, settings),
@@ -80,10 +77,7 @@ const operationsOf = <E, R>(
     guard(cell, "inFlight"),
     (live) => live._tag === "Dead" ? 0 : live.transmission?.requestsInFlight ?? 0
   ),
-  shutdown: Effect.flatMap(
-    guard(cell, "shutdown"),
-    (live) => live._tag === "Connected" ? shutDown(cell, live.transmission) : Effect.ignore(Negotiation.abort(cell))
-  )
+  shutdown: shutDownWhatever(cell)
 })
 
 /**
@@ -103,13 +97,20 @@ const is = (cell: HandleCell, tag: StateTag): Effect.Effect<boolean> => Effect.s
 const known = <A>(option: Option.Option<A>): Effect.Effect<A, ExportNotKnownError> =>
   Option.match(option, { onNone: () => Effect.fail(new ExportNotKnownError()), onSome: Effect.succeed })
 
+/** An abort waits for the option under way, after which the handle may be in another state: so the guard is asked again. */
+const shutDownWhatever = (cell: HandleCell): Effect.Effect<void, StateError<"shutdown">> =>
+  Effect.flatMap(guard(cell, "shutdown"), (live) =>
+    live._tag === "Connected"
+      ? shutDown(cell, live.transmission)
+      : Effect.catchAll(Negotiation.abort(cell), () => shutDownWhatever(cell)))
+
 const shutDown = (cell: HandleCell, transmission: Transmission): Effect.Effect<void> =>
   Effect.gen(function*() {
     beginShutDown(cell)
     yield* called((callback) => transmission.onLeaving(callback))
     // The server has been told; one that keeps the connection open is left all the same (H-097).
     yield* Effect.timeoutOption(called((callback) => transmission.onOver(callback)), "1 second")
-    transmission.close()
+    transmission.drop()
   })
 
 const called = (register: (callback: () => void) => () => void): Effect.Effect<void> =>

@@ -7,6 +7,7 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import { Export } from "../Export.ts"
@@ -27,7 +28,7 @@ import {
 import * as InfoAndGo from "../handshake/InfoAndGo.ts"
 import * as List from "../handshake/List.ts"
 import { replyType } from "../wire/OptionReply.ts"
-import { die, enterTransmission, shutDownEarly } from "./Enter.ts"
+import { die, enterTransmission, hungUp, shutDownEarly } from "./Enter.ts"
 import { type Admitted, type Established, guard, type HandleCell } from "./HandleCell.ts"
 
 /**
@@ -78,7 +79,14 @@ export const go = (
       settings,
       live,
       InfoAndGo.go(live.channel.reader, live.channel.agreed, exportName, settings.wanted).pipe(
-        Effect.map((facts) => enterTransmission(cell, live.channel.reader, settings, live.channel.agreed, facts))
+        Effect.flatMap((facts) => {
+          const { agreed, reader } = live.channel
+          const connected = enterTransmission(cell, reader, settings, agreed, facts)
+          // Only the end of its scope can have ended the handle in the middle of an option.
+          return connected === undefined
+            ? Effect.interrupt
+            : Effect.succeed(connected)
+        })
       )
     ))
 
@@ -207,7 +215,10 @@ const inTurn = <A, E>(
 ): Effect.Effect<A, StateError<OptionOperation> | E> =>
   guard(cell, operation).pipe(
     Effect.flatMap(({ channel: { scope, turn } }) => {
-      const once = guard(cell, operation).pipe(Effect.flatMap(option), Effect.interruptible)
+      const once = guard(cell, operation).pipe(
+        Effect.flatMap((live) => whileUnderWay(cell, live, option(live))),
+        Effect.interruptible
+      )
       return Effect.uninterruptibleMask((restore) =>
         restore(turn.take(1)).pipe(
           Effect.zipRight(Effect.forkIn(Effect.ensuring(once, turn.release(1)), scope)),
@@ -215,4 +226,23 @@ const inTurn = <A, E>(
         )
       )
     })
+  )
+
+/** An interrupted option stays under way: its answer is still to come, and only the end of the connection ends it. */
+const whileUnderWay = <A, E>(
+  cell: HandleCell,
+  { channel }: Haggling,
+  option: Effect.Effect<A, E>
+): Effect.Effect<A, E> =>
+  Effect.suspend(() => {
+    channel.underWay = true
+    return option
+  }).pipe(
+    Effect.onExit((exit) =>
+      Effect.sync(() => {
+        if (Exit.isInterrupted(exit)) return
+        channel.underWay = false
+        hungUp(cell, channel)
+      })
+    )
   )

@@ -19,6 +19,8 @@ export interface Channel {
   readonly exportName: string
   /** One permit: haggling is lockstep, and fibers take turns. */
   readonly turn: Effect.Semaphore
+  /** An option has been begun, and not been answered to its end: nothing may be sent, and an end is its own to notice. */
+  underWay: boolean
   /** The connection's own scope, in which an option runs to its end even when its caller has gone. */
   readonly scope: Scope.Scope
 }

@@ -116,6 +116,23 @@ export const complete = (pending: PendingCommand): void => {
   )
 }
 
+/**
+ * The memory that a read was to fill is gone: its owner has transferred or resized it.
+ *
+ * @since 0.1.0
+ * @category decoding
+ */
+export const loseDestination = (pending: PendingCommand): void => {
+  const { command, destination } = pending
+  pending.destination = undefined
+  pending.failure ??= invalid(
+    pending,
+    `memory of ${command.length} bytes to read into`,
+    `memory of ${destination?.byteLength ?? 0} bytes, transferred or resized since`,
+    "readInto"
+  )
+}
+
 const invalid = (
   { command }: PendingCommand,
   expected: string,

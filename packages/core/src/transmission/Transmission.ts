@@ -82,9 +82,8 @@ export class Transmission implements Receiver {
   private readonly reader: ReplyReader
   private readonly writer: RequestWriter
   private course: Course = "Open"
-  /** Commands that wait for their turn; those before `turn` have had it. */
-  private queue: Array<PendingCommand> = []
-  private turn = 0
+  /** Commands that wait for their turn, in order. */
+  private readonly queue = new Set<PendingCommand>()
   private whenLeaving: Array<() => void> = []
   private whenOver: Array<() => void> = []
 
@@ -122,15 +121,15 @@ export class Transmission implements Receiver {
 
   /** Commands that wait for their turn. */
   get requestsQueued(): number {
-    return this.queue.length - this.turn
+    return this.queue.size
   }
 
   /** Sends a command, now or when its turn comes. It must have been checked. */
   submit(command: NbdCommand, settle: Settle): PendingCommand {
     const pending = new PendingCommand(command, settle)
     if (this.course !== "Open") settle(neverSent)
-    else if (this.queue.length === this.turn && this.hasRoom(command)) this.send(pending)
-    else this.queue.push(pending)
+    else if (this.queue.size === 0 && this.hasRoom(command)) this.send(pending)
+    else this.queue.add(pending)
     return pending
   }
 
@@ -140,7 +139,8 @@ export class Transmission implements Receiver {
    */
   abandon(pending: PendingCommand): void {
     pending.abandon()
-    if (pending.cookie === 0) this.advance()
+    // One that stood first may have been what the others waited for.
+    if (this.queue.delete(pending)) this.advance()
   }
 
   /** Admits no more commands, and tells the server goodbye once the last reply has come. */
@@ -160,7 +160,13 @@ export class Transmission implements Receiver {
     return this.whenever(this.whenOver, this.course === "Over", callback)
   }
 
-  /** Says goodbye without waiting for replies, and gives up what is in flight. */
+  /** Drops the connection, whether or not the server has ended its half. */
+  drop(): void {
+    this.close()
+    this.connection.close()
+  }
+
+  /** Says goodbye without waiting for replies, and gives up what is in flight. The connection is its scope's to drop. */
   close(): void {
     if (this.course === "Over") return
     if (this.course !== "Leaving") this.writer.disconnect()
@@ -217,34 +223,34 @@ export class Transmission implements Receiver {
 
   /** Sends what has its turn now. */
   private advance(): void {
-    while (this.turn < this.queue.length) {
-      const next = this.queue[this.turn]
-      if (next?.settle !== undefined) {
-        if (!this.hasRoom(next.command)) break
-        this.send(next)
-      }
-      this.turn += 1
+    for (const next of this.queue) {
+      if (!this.hasRoom(next.command)) break
+      this.queue.delete(next)
+      this.send(next)
     }
-    if (this.turn === this.queue.length) {
-      this.queue = []
-      this.turn = 0
-    } else if (this.turn >= 1024) {
-      this.queue = this.queue.slice(this.turn)
-      this.turn = 0
-    }
+  }
+
+  /** Nothing of what waits for its turn is sent any more. */
+  private giveUpQueue(): void {
+    const waiting = [...this.queue]
+    this.queue.clear()
+    for (const pending of waiting) pending.settle?.(neverSent)
   }
 
   private settled(pending: PendingCommand): void {
     this.inFlight.remove(pending)
     const { failure, settle } = pending
     settle?.(failure)
-    if (failure?._tag === "NbdCommandError" && failure.value === errno.ESHUTDOWN) this.events.onServerShutdown()
-    if (this.turn < this.queue.length) this.advance()
+    if (failure?._tag === "NbdCommandError" && failure.value === errno.ESHUTDOWN) {
+      this.events.onServerShutdown()
+      this.giveUpQueue()
+    }
+    if (this.queue.size > 0) this.advance()
     this.leaveIfDrained()
   }
 
   private leaveIfDrained(): void {
-    if (this.course !== "Draining" || this.inFlight.size > 0 || this.turn < this.queue.length) return
+    if (this.course !== "Draining" || this.inFlight.size > 0 || this.queue.size > 0) return
     this.course = "Leaving"
     this.writer.disconnect()
     this.call(this.whenLeaving)
@@ -253,16 +259,13 @@ export class Transmission implements Receiver {
   private finish(end: TransmissionEnd, reason: TransmissionFault | HandleClosedError): void {
     this.course = "Over"
     this.events.onEnd(end)
-    const waiting = this.queue.slice(this.turn)
-    this.queue = []
-    this.turn = 0
     for (const pending of this.inFlight.removeAll()) {
       const { cookie, command: { length, name: command, offset }, settle } = pending
       pending.abandon()
       // One error each: a caller finds its own range in it.
       settle?.(new CommandLostError({ cookie: BigInt(cookie), command, offset, length, reason }))
     }
-    for (const pending of waiting) pending.settle?.(neverSent)
+    this.giveUpQueue()
     this.call(this.whenLeaving)
     this.call(this.whenOver)
   }
