@@ -131,6 +131,19 @@ describe("CommandTransport", () => {
       expect(error.message).toBe("cannot start true: its working directory /no/such/folder does not exist")
     }))
 
+  it.scopedLive("gives every opening a program of its own", () =>
+    Effect.gen(function*() {
+      const exits = `process.stdin.once("data", ([code]) => process.exit(code)); process.stdout.write("x")`
+      const transport = CommandTransport.make(node(exits))
+      const [first, second] = yield* Effect.all([transport.open, transport.open])
+      const recorders = [record(first), record(second)]
+      for (const recorder of recorders) yield* recorder.bytes(1)
+      first.write([Uint8Array.of(7)])
+      expect(yield* (recorders[0]?.ended ?? Effect.never)).toMatchObject({ _tag: "Broken", error: { exitCode: 7 } })
+      second.write([Uint8Array.of(8)])
+      expect(yield* (recorders[1]?.ended ?? Effect.never)).toMatchObject({ _tag: "Broken", error: { exitCode: 8 } })
+    }))
+
   // stdin and stdout are one socket: it ends when the program has closed both.
   it.scopedLive("does not wait for a program that ends its stdin and stdout and stays", () =>
     Effect.gen(function*() {

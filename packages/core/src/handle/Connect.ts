@@ -47,7 +47,7 @@ export const begin = <Op extends "connect" | "startConnect">(
     Effect.uninterruptible(
       Effect.flatMap(guard(cell, operation), () => {
         cell.move({ _tag: "Connecting", state: { _tag: "Connecting", target: transport.target } })
-        return Effect.forkIn(Effect.interruptible(establish(cell, settings, scope, transport)), scope)
+        return Effect.forkIn(establish(cell, settings, scope, transport), scope)
       })
     ))
 
@@ -75,7 +75,9 @@ const establish = (
   handleScope: Scope.Scope,
   transport: Transport["Type"]
 ): Effect.Effect<Established, ConnectError> =>
-  Effect.uninterruptibleMask((restore) =>
+  // Only the two waits can be interrupted, and behind each stands what sets the state right: an interruption that comes
+  // before the fiber has run at all must not leave the handle connecting for ever.
+  Effect.uninterruptible(
     Effect.gen(function*() {
       const exportName = settings.exportName ?? transport.exportName ?? ""
       const scope = yield* Scope.fork(handleScope, ExecutionStrategy.sequential)
@@ -83,7 +85,7 @@ const establish = (
         Effect.zipRight(transport.open),
         Scope.extend(scope)
       )
-      const connection = yield* restore(opening).pipe(
+      const connection = yield* Effect.interruptible(opening).pipe(
         Effect.onError((cause) =>
           Effect.zipRight(
             Effect.sync(() => notOpened(cell, Option.getOrUndefined(Cause.failureOption(cause)))),
@@ -108,7 +110,7 @@ const establish = (
           isFatal(error) || error._tag === "NbdOptionUnavailableError" ? Effect.void : abort(reader)
         )
       )
-      return yield* restore(handshake).pipe(
+      return yield* Effect.interruptible(handshake).pipe(
         Effect.onError((cause) =>
           Effect.zipRight(
             Effect.sync(() => notAgreed(cell, reader, Option.getOrUndefined(Cause.failureOption(cause)))),
