@@ -87,6 +87,10 @@ export const serve = Command.make(
     Effect.scoped(Effect.gen(function*() {
       const where = yield* placeOf(options)
       const names = options.exports.length === 0 ? [""] : options.exports
+      const again = names.find((name, at) => names.indexOf(name) !== at)
+      if (again !== undefined) {
+        return yield* new UsageError({ reason: `there can be only one export called ${JSON.stringify(again)}` })
+      }
       const server = yield* FakeServer.make({
         exports: names.map((name) => ({ name, size: options.size, readOnly: options.readOnly })),
         protocol: options.oldstyle ? "oldstyle" : "newstyle-fixed",
@@ -117,7 +121,7 @@ const placeOf = (
   if (Option.isSome(unix)) places.push({ _tag: "Unix", path: unix.value })
   const [place, other] = places
   return place === undefined || other !== undefined
-    ? Effect.fail(new UsageError({ reason: "serve needs one of --stdio, --port and --unix (see --help)" }))
+    ? Effect.fail(new UsageError({ reason: "serve needs exactly one of --stdio, --port and --unix (see --help)" }))
     : Effect.succeed(place)
 }
 
