@@ -7,19 +7,9 @@ import { FakeServer } from "@effect-nbd/testing"
 import { expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as FastCheck from "effect/FastCheck"
+import { errorOf, refusals } from "./fixtures/Refusals.ts"
 
 const size = 8192
-
-const errorOf: { readonly [Tag in HandleState.StateTag]: string } = {
-  Created: "NbdNotConnectedError",
-  Connecting: "NbdStillConnectingError",
-  Negotiating: "NbdStillNegotiatingError",
-  Connected: "NbdAlreadyConnectedError",
-  ShutDown: "NbdShutDownError",
-  Dead: "NbdHandleDeadError"
-}
-
-const refusals = new Set(Object.values(errorOf))
 
 type Step =
   | {

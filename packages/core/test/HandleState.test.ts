@@ -10,17 +10,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { readFileSync } from "node:fs"
-
-const errorOf: { readonly [Tag in HandleState.StateTag]: string } = {
-  Created: "NbdNotConnectedError",
-  Connecting: "NbdStillConnectingError",
-  Negotiating: "NbdStillNegotiatingError",
-  Connected: "NbdAlreadyConnectedError",
-  ShutDown: "NbdShutDownError",
-  Dead: "NbdHandleDeadError"
-}
-
-const refusals = new Set(Object.values(errorOf))
+import { errorOf, refusals } from "./fixtures/Refusals.ts"
 
 /** Every operation of a handle, run for its outcome alone. */
 const operations: {

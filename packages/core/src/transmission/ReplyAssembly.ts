@@ -117,20 +117,24 @@ export const complete = (pending: PendingCommand): void => {
 }
 
 /**
- * The memory that a read was to fill is gone: its owner has transferred or resized it.
+ * Where a read goes, as long as anybody waits for it. Memory that its owner has transferred or resized meanwhile fails
+ * that read, and no other.
  *
  * @since 0.1.0
  * @category decoding
  */
-export const loseDestination = (pending: PendingCommand): void => {
-  const { command, destination } = pending
+export const destinationOf = (pending: PendingCommand | undefined): Uint8Array | undefined => {
+  const destination = pending?.destination
+  if (pending === undefined || destination === undefined) return undefined
+  if (destination.byteLength === pending.command.length) return destination
   pending.destination = undefined
   pending.failure ??= invalid(
     pending,
-    `memory of ${command.length} bytes to read into`,
-    `memory of ${destination?.byteLength ?? 0} bytes, transferred or resized since`,
+    `memory of ${pending.command.length} bytes to read into`,
+    `memory of ${destination.byteLength} bytes, transferred or resized since`,
     "readInto"
   )
+  return undefined
 }
 
 const invalid = (

@@ -15,7 +15,7 @@ import { magic } from "../wire/Magic.ts"
 import { chunkType, decodeCookie, decodeErrorPayload, isErrorChunk, payloadHead, size } from "../wire/Reply.ts"
 import { hex, isWireError, WireError } from "../wire/WireError.ts"
 import type { InFlight, PendingCommand } from "./InFlight.ts"
-import { acceptContent, acceptError, commandError, complete, loseDestination } from "./ReplyAssembly.ts"
+import { acceptContent, acceptError, commandError, complete, destinationOf } from "./ReplyAssembly.ts"
 
 /**
  * @since 0.1.0
@@ -299,12 +299,3 @@ export class ReplyReader {
 }
 
 const errorValue = (head: Uint8Array): number => new DataView(head.buffer, head.byteOffset).getUint32(0)
-
-/** Where a read goes. Memory that its owner has transferred or resized meanwhile fails that read, and no other. */
-const destinationOf = (pending: PendingCommand | undefined): Uint8Array | undefined => {
-  const destination = pending?.destination
-  if (pending === undefined || destination === undefined) return undefined
-  if (destination.byteLength === pending.command.length) return destination
-  loseDestination(pending)
-  return undefined
-}
