@@ -24,7 +24,7 @@ export class ProtocolError extends Data.TaggedError("NbdProtocolError")<{
   readonly phase: Phase
   readonly expected: string
   readonly received: string
-  /** The rule that was broken: a section of the specification, or a numbered rule of docs/conformance.md. */
+  /** The rule that was broken: a section of the specification, with this project's number for the rule where it has one. */
   readonly rule: string
 }> {
   override get message(): string {

@@ -77,7 +77,7 @@ const operationsOf = <E, R>(
     guard(cell, "inFlight"),
     (live) => live._tag === "Dead" ? 0 : live.transmission?.requestsInFlight ?? 0
   ),
-  shutdown: shutDownWhatever(cell)
+  shutdown: leaveFromAnyState(cell)
 })
 
 /**
@@ -98,13 +98,13 @@ const known = <A>(option: Option.Option<A>): Effect.Effect<A, ExportNotKnownErro
   Option.match(option, { onNone: () => Effect.fail(new ExportNotKnownError()), onSome: Effect.succeed })
 
 /** An abort waits for the option under way, after which the handle may be in another state: so the guard is asked again. */
-const shutDownWhatever = (cell: HandleCell): Effect.Effect<void, StateError<"shutdown">> =>
+const leaveFromAnyState = (cell: HandleCell): Effect.Effect<void, StateError<"shutdown">> =>
   Effect.flatMap(guard(cell, "shutdown"), (live) =>
     live._tag === "Connected"
-      ? shutDown(cell, live.transmission)
-      : Effect.catchAll(Negotiation.abort(cell), () => shutDownWhatever(cell)))
+      ? endTransmission(cell, live.transmission)
+      : Effect.catchAll(Negotiation.abort(cell), () => leaveFromAnyState(cell)))
 
-const shutDown = (cell: HandleCell, transmission: Transmission): Effect.Effect<void> =>
+const endTransmission = (cell: HandleCell, transmission: Transmission): Effect.Effect<void> =>
   Effect.gen(function*() {
     beginShutDown(cell)
     yield* called((callback) => transmission.onLeaving(callback))

@@ -3,7 +3,7 @@
  *
  * This is the hot path. Headers are parsed in the connection's own receive buffer, and payload is copied once, from
  * there into the caller's memory. Only a header or small payload that a split runs through is first put together in a
- * buffer of 5 KiB. Lengths are checked from the header alone, before anything is waited for or kept.
+ * buffer of 4 KiB. Lengths are checked from the header alone, before anything is waited for or kept.
  *
  * It does not know who waits for a reply, nor how a connection ends: it reports settled commands and breaches.
  *
