@@ -22,12 +22,13 @@ export interface BlockSize {
 }
 
 /**
- * How replies come: in one piece, or in chunks that name their offset.
+ * How replies come: in one piece, in chunks that name their offset, or in such chunks under extended headers, with 64
+ * bits for every length.
  *
  * @since 0.1.0
  * @category models
  */
-export type ReplyStyle = "Simple" | "Structured"
+export type ReplyStyle = "Simple" | "Structured" | "Extended"
 
 /**
  * Longest payload where the server advertised no limit, in bytes (C-089).
@@ -69,6 +70,19 @@ const isPowerOfTwo = (value: number): boolean => {
 }
 
 /**
+ * A meta context that the server granted for an export.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface GrantedContext {
+  /** For example `base:allocation`. */
+  readonly name: string
+  /** Names it in status chunks of this connection, and nowhere else (C-115). */
+  readonly id: number
+}
+
+/**
  * @since 0.1.0
  * @category models
  */
@@ -80,13 +94,14 @@ export interface ExportFacts {
   readonly blockSize: Option.Option<BlockSize>
   readonly canonicalName: Option.Option<string>
   readonly description: Option.Option<string>
+  readonly contexts: ReadonlyArray<GrantedContext>
 }
 
 /**
  * An export as the server described it. Everything is known from the handshake: no getter asks the server.
  *
- * A capability that only makes sense together with another is false without it: `canDf` needs structured replies and
- * `canFastZero` needs `canWriteZeroes`, whatever the server's flags say (H-038).
+ * A capability that only makes sense together with another is false without it: `canDf` needs structured replies,
+ * `canBlockStatusPayload` needs extended headers and `canFastZero` needs `canWriteZeroes`, whatever the server's flags say (H-038).
  *
  * @since 0.1.0
  * @category models
@@ -105,6 +120,8 @@ export class Export implements ExportFacts {
   readonly canonicalName: Option.Option<string>
   /** The server's text about the export, for display. */
   readonly description: Option.Option<string>
+  /** The meta contexts that block status can be asked for, in the server's order. */
+  readonly contexts: ReadonlyArray<GrantedContext>
   /** Longest payload of a write, and of a read under simple replies, in bytes. */
   readonly maximumPayload: number
   /** What offsets and lengths are multiples of, in bytes; 1 where nothing was advertised. */
@@ -118,6 +135,7 @@ export class Export implements ExportFacts {
     this.blockSize = facts.blockSize
     this.canonicalName = facts.canonicalName
     this.description = facts.description
+    this.contexts = facts.contexts
     this.maximumPayload = Option.match(facts.blockSize, {
       onNone: () => defaultMaximumPayload,
       onSome: ({ maximum }) => Math.min(maximum, maximumRequestPayload)
@@ -156,7 +174,15 @@ export class Export implements ExportFacts {
   }
   /** A read can be asked for in one chunk. */
   get canDf(): boolean {
-    return this.replyStyle === "Structured" && this.has(TransmissionFlags.SEND_DF)
+    return this.replyStyle !== "Simple" && this.has(TransmissionFlags.SEND_DF)
+  }
+  /** Block status can be asked for a part of the granted contexts only. */
+  get canBlockStatusPayload(): boolean {
+    return this.replyStyle === "Extended" && this.has(TransmissionFlags.BLOCK_STATUS_PAYLOAD)
+  }
+  /** The server granted this context (libnbd: `can_meta_context`). */
+  canMetaContext(name: string): boolean {
+    return this.contexts.some((context) => context.name === name)
   }
   /** Several connections see each other's flushed writes. */
   get canMultiConn(): boolean {

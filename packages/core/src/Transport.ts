@@ -12,6 +12,8 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import type { TlsSettings } from "./Tls.ts"
+import type { TlsError } from "./TlsError.ts"
 import type { OpenError, ProgramExitedError, TransportLostError } from "./TransportError.ts"
 
 /**
@@ -73,6 +75,12 @@ export interface Connection {
   readonly write: (chunks: ReadonlyArray<Uint8Array>) => boolean
   /** Ends our half in order, after what was written. */
   readonly endWrites: () => void
+  /**
+   * Puts TLS between this connection and its peer, as a client, and gives the connection to use from then on; this one
+   * must not be used any more. Plaintext that has arrived and was not delivered yet, or arrives where TLS should, fails
+   * the handshake. It lives in the scope of `open`, and has no time limit of its own. Absent where it cannot be done.
+   */
+  readonly startTls?: ((settings: TlsSettings) => Effect.Effect<Connection, TlsError | TransportLostError>) | undefined
   /** Drops the connection at once. `onEnd` is not called any more. May be called again, and after the end. */
   readonly close: () => void
 }
@@ -92,5 +100,7 @@ export class Transport extends Context.Tag("@effect-nbd/core/Transport")<Transpo
   readonly target: string
   /** The export that the target names, where it names one, as a URI does: what a handle enters if its config names none. */
   readonly exportName?: string | undefined
+  /** The TLS that the target asks for, as an `nbds` URI does: what a handle uses if its config says nothing of TLS. */
+  readonly tls?: TlsSettings | undefined
   readonly open: Effect.Effect<Connection, OpenError, Scope.Scope>
 }>() {}

@@ -59,6 +59,20 @@ export * as NbdUri from "./NbdUri.ts"
 export * as ProtocolError from "./ProtocolError.ts"
 
 /**
+ * What TLS is asked of a connection: whether, with which credentials, and what of the peer is verified.
+ *
+ * @since 0.1.0
+ */
+export * as Tls from "./Tls.ts"
+
+/**
+ * Why a connection could not be encrypted, or not with the peer that was meant.
+ *
+ * @since 0.1.0
+ */
+export * as TlsError from "./TlsError.ts"
+
+/**
  * The seam between the protocol and whatever carries its bytes.
  *
  * @since 0.1.0

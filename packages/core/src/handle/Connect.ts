@@ -184,7 +184,7 @@ const agree = (
   Effect.gen(function*() {
     const protocol = fixed ? "newstyle-fixed" : "newstyle"
     const replyStyle = fixed && settings.structuredReplies ? yield* structuredReply(reader) : "Simple"
-    const agreed: Agreed = { protocol, replyStyle, noZeroes }
+    const agreed: Agreed = { protocol, replyStyle, noZeroes, tls: false }
     if (settings.optMode) return yield* startNegotiating(cell, { scope, reader, agreed, exportName })
     const facts = yield* go(reader, agreed, exportName, settings.wanted)
     return yield* entered(enterTransmission(cell, reader, settings, agreed, facts))
@@ -225,9 +225,10 @@ const enterOldstyle = (
       replyStyle: "Simple",
       blockSize: Option.none(),
       canonicalName: Option.none(),
-      description: Option.none()
+      description: Option.none(),
+      contexts: []
     }
-    const agreed: Agreed = { protocol: "oldstyle", replyStyle: "Simple", noZeroes: false }
+    const agreed: Agreed = { protocol: "oldstyle", replyStyle: "Simple", noZeroes: false, tls: false }
     return entered(enterTransmission(cell, reader, settings, agreed, facts))
   })
 

@@ -98,6 +98,12 @@ export const nextReply = (
     Effect.mapError((error) => error._tag === "NbdStreamEnded" ? disconnected(reader, "haggling")(error) : error)
   )
 
+const replyNames = {
+  Server: "NBD_REP_SERVER",
+  InfoReply: "NBD_REP_INFO",
+  MetaContextReply: "NBD_REP_META_CONTEXT"
+} as const
+
 /**
  * What came of an option: everything it was answered before the final reply, and that reply.
  *
@@ -135,7 +141,7 @@ export const haggle = <A>(
         return yield* new ProtocolError({
           phase: "haggling",
           expected: `a reply that belongs to ${optionName(option)}`,
-          received: reply._tag === "Server" ? "NBD_REP_SERVER" : "NBD_REP_INFO",
+          received: replyNames[reply._tag],
           rule: "Option reply types, H-023"
         })
       }

@@ -87,7 +87,8 @@ const fallBack = (reader: FrameReader, agreed: Agreed, exportName: string) =>
       replyStyle: agreed.replyStyle,
       blockSize: Option.none(),
       canonicalName: Option.none(),
-      description: Option.none()
+      description: Option.none(),
+      contexts: []
     }))
   )
 
@@ -151,7 +152,8 @@ const collect = (
             replyStyle: agreed.replyStyle,
             blockSize,
             canonicalName,
-            description
+            description,
+            contexts: []
           }
           break
         }

@@ -6,7 +6,7 @@
 
 /**
  * Specification, "Newstyle negotiation", "Oldstyle negotiation", "Request message", "Simple reply message" and
- * "Structured reply chunk message".
+ * "Structured reply chunk message"; the extended ones stand in the extension "extension-ext-header".
  *
  * @since 0.1.0
  * @category constants
@@ -25,5 +25,9 @@ export const magic = {
   /** Start of every simple reply. */
   SIMPLE_REPLY: 0x67446698,
   /** Start of every structured reply chunk. */
-  STRUCTURED_REPLY: 0x668e33ef
+  STRUCTURED_REPLY: 0x668e33ef,
+  /** Start of every request once extended headers were agreed on. */
+  EXTENDED_REQUEST: 0x21e41c71,
+  /** Start of every reply chunk once extended headers were agreed on. */
+  EXTENDED_REPLY: 0x6e8a278c
 } as const

@@ -6,6 +6,7 @@
 import { concat, decodeDisplayText, decodeText, encodeText, maxStringBytes, viewOf } from "./Bytes.ts"
 import { decodeInfo, encodeInfo, type Info } from "./Info.ts"
 import { magic } from "./Magic.ts"
+import { decodeMetaContextReply, encodeMetaContextReply } from "./MetaContext.ts"
 import { optionName } from "./NbdOption.ts"
 import { hex, isWireError, WireError } from "./WireError.ts"
 
@@ -70,6 +71,7 @@ export type OptionReply =
   | { readonly _tag: "Ack" }
   | { readonly _tag: "Server"; readonly name: string; readonly description: string }
   | { readonly _tag: "InfoReply"; readonly info: Info }
+  | { readonly _tag: "MetaContextReply"; readonly id: number; readonly name: string }
   | {
     readonly _tag: "ErrorReply"
     readonly type: number
@@ -126,6 +128,8 @@ export const encodeOptionReply = (option: number, reply: OptionReply): Uint8Arra
     }
     case "InfoReply":
       return encodeOptionReplyBytes(option, replyType.INFO, encodeInfo(reply.info))
+    case "MetaContextReply":
+      return encodeOptionReplyBytes(option, replyType.META_CONTEXT, encodeMetaContextReply(reply))
     case "ErrorReply":
       return encodeOptionReplyBytes(option, reply.type, encodeText(reply.message).subarray(0, maxStringBytes))
   }
@@ -170,11 +174,17 @@ export const decodeOptionReplyHeader = (bytes: Uint8Array, option: number): Opti
 }
 
 /** A type that is neither known nor an error cannot be skipped: nobody can tell whether it was the final reply. */
-const readable: ReadonlySet<number> = new Set([replyType.ACK, replyType.SERVER, replyType.INFO])
+const readable: ReadonlySet<number> = new Set([
+  replyType.ACK,
+  replyType.SERVER,
+  replyType.INFO,
+  replyType.META_CONTEXT
+])
 
 const longestPayload = (type: number): number => {
   if (type === replyType.ACK) return 0
   if (isErrorType(type)) return maxStringBytes
+  if (type === replyType.META_CONTEXT) return 4 + maxStringBytes
   return maxPayload
 }
 
@@ -199,6 +209,10 @@ export const decodeOptionReply = (header: OptionReplyHeader, payload: Uint8Array
     case replyType.INFO: {
       const info = decodeInfo(payload)
       return isWireError(info) ? info : { _tag: "InfoReply", info }
+    }
+    case replyType.META_CONTEXT: {
+      const context = decodeMetaContextReply(payload)
+      return isWireError(context) ? context : { _tag: "MetaContextReply", ...context }
     }
     default:
       return new WireError("a reply type this option may have", replyTypeName(header.type), "Option reply types, H-021")

@@ -1,8 +1,10 @@
 /**
- * Reply headers of the transmission phase: the simple reply, and the structured reply chunk with its payloads.
+ * Reply headers of the transmission phase: the simple reply, and the structured and extended reply chunks with their
+ * payloads.
  *
  * @since 0.1.0
  */
+import { encodeBlockStatus, type StatusDescriptor, type StatusWidth } from "./BlockStatus.ts"
 import { concat, decodeDisplayText, encodeText, maxStringBytes, viewOf } from "./Bytes.ts"
 import type { ReplyFlags } from "./Flags.ts"
 import { magic } from "./Magic.ts"
@@ -19,6 +21,7 @@ export const chunkType = {
   OFFSET_DATA: 1,
   OFFSET_HOLE: 2,
   BLOCK_STATUS: 5,
+  BLOCK_STATUS_EXT: 6,
   ERROR: 0x8001,
   ERROR_OFFSET: 0x8002
 } as const
@@ -37,7 +40,8 @@ export const isErrorChunk = (type: number): boolean => (type & 0x8000) !== 0
  */
 export const size = {
   simple: 16,
-  chunk: 20
+  chunk: 20,
+  extended: 32
 } as const
 
 /**
@@ -107,23 +111,74 @@ export const encodeChunkHeader = (header: ChunkHeader): Uint8Array => {
  * @since 0.1.0
  * @category models
  */
+export interface ExtendedChunkHeader extends ChunkHeader {
+  /** The request's offset, which every extended chunk repeats (C-226). */
+  readonly offset: bigint
+}
+
+/**
+ * @since 0.1.0
+ * @category encoding
+ */
+export const encodeExtendedChunkHeader = (header: ExtendedChunkHeader): Uint8Array => {
+  const bytes = new Uint8Array(size.extended)
+  const view = viewOf(bytes)
+  view.setUint32(0, magic.EXTENDED_REPLY)
+  view.setUint16(4, header.flags)
+  view.setUint16(6, header.type)
+  view.setBigUint64(8, header.cookie)
+  view.setBigUint64(16, header.offset)
+  view.setBigUint64(24, BigInt(header.length))
+  return bytes
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
 export type Chunk =
   | { readonly _tag: "None" }
   | { readonly _tag: "OffsetData"; readonly offset: bigint; readonly data: Uint8Array }
   | { readonly _tag: "OffsetHole"; readonly offset: bigint; readonly length: number }
+  | { readonly _tag: "BlockStatus"; readonly contextId: number; readonly descriptors: ReadonlyArray<StatusDescriptor> }
   | { readonly _tag: "ErrorChunk"; readonly error: number; readonly message: string }
   | { readonly _tag: "ErrorOffsetChunk"; readonly error: number; readonly message: string; readonly offset: bigint }
 
 /**
- * A whole chunk, header and payload. Its data is passed on by reference, as the last of the returned parts.
+ * A whole structured chunk, header and payload. Its data is passed on by reference, as the last of the returned parts.
+ * Block status comes in 32 bits a field.
  *
  * @since 0.1.0
  * @category encoding
  */
-export const encodeChunk = (cookie: bigint, flags: ReplyFlags, chunk: Chunk): ReadonlyArray<Uint8Array> => {
+export const encodeChunk = (cookie: bigint, flags: ReplyFlags, chunk: Chunk): ReadonlyArray<Uint8Array> =>
+  encodePayload(chunk, "compact", (type, length) => encodeChunkHeader({ flags, type, cookie, length }))
+
+/**
+ * The same under extended headers: the header repeats the request's offset, and block status comes in 64 bits a field.
+ *
+ * @since 0.1.0
+ * @category encoding
+ */
+export const encodeExtendedChunk = (
+  cookie: bigint,
+  flags: ReplyFlags,
+  offset: bigint,
+  chunk: Chunk
+): ReadonlyArray<Uint8Array> =>
+  encodePayload(
+    chunk,
+    "extended",
+    (type, length) => encodeExtendedChunkHeader({ flags, type, cookie, offset, length })
+  )
+
+const encodePayload = (
+  chunk: Chunk,
+  width: StatusWidth,
+  header: (type: number, length: number) => Uint8Array
+): ReadonlyArray<Uint8Array> => {
   const framed = (type: number, payload: Uint8Array, data?: Uint8Array): ReadonlyArray<Uint8Array> => {
-    const length = payload.byteLength + (data?.byteLength ?? 0)
-    const head = concat([encodeChunkHeader({ flags, type, cookie, length }), payload])
+    const head = concat([header(type, payload.byteLength + (data?.byteLength ?? 0)), payload])
     return data === undefined ? [head] : [head, data]
   }
   switch (chunk._tag) {
@@ -141,6 +196,11 @@ export const encodeChunk = (cookie: bigint, flags: ReplyFlags, chunk: Chunk): Re
       view.setUint32(8, chunk.length)
       return framed(chunkType.OFFSET_HOLE, payload)
     }
+    case "BlockStatus":
+      return framed(
+        width === "compact" ? chunkType.BLOCK_STATUS : chunkType.BLOCK_STATUS_EXT,
+        encodeBlockStatus(width, chunk)
+      )
     case "ErrorChunk":
       return framed(chunkType.ERROR, encodeErrorHead(chunk.error, chunk.message))
     case "ErrorOffsetChunk": {

@@ -49,6 +49,14 @@ export interface RequestHeader {
 export const headerSize = 28
 
 /**
+ * Length of an extended request header in bytes.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const extendedHeaderSize = 32
+
+/**
  * Writes a compact request header at `at`. The cookie is given as a number below 2^53, the form this client counts in.
  *
  * @since 0.1.0
@@ -63,13 +71,46 @@ export const encodeRequestHeader = (
   offset: bigint,
   length: number
 ): void => {
-  view.setUint32(at, magic.REQUEST)
+  encodeCommon(view, at, magic.REQUEST, flags, command, cookie, offset)
+  view.setUint32(at + 24, length)
+}
+
+/**
+ * Writes an extended request header at `at`: as the compact one, with 64 bits for the length. The length is given as a
+ * number up to 2^53 - 1. It counts bytes of payload where `flags` has PAYLOAD_LEN, and bytes of effect otherwise.
+ *
+ * @since 0.1.0
+ * @category encoding
+ */
+export const encodeExtendedRequestHeader = (
+  view: DataView,
+  at: number,
+  flags: number,
+  command: number,
+  cookie: number,
+  offset: bigint,
+  length: number
+): void => {
+  encodeCommon(view, at, magic.EXTENDED_REQUEST, flags, command, cookie, offset)
+  view.setUint32(at + 24, Math.floor(length / 0x1_0000_0000))
+  view.setUint32(at + 28, length % 0x1_0000_0000)
+}
+
+const encodeCommon = (
+  view: DataView,
+  at: number,
+  start: number,
+  flags: number,
+  command: number,
+  cookie: number,
+  offset: bigint
+): void => {
+  view.setUint32(at, start)
   view.setUint16(at + 4, flags)
   view.setUint16(at + 6, command)
   view.setUint32(at + 8, Math.floor(cookie / 0x1_0000_0000))
   view.setUint32(at + 12, cookie % 0x1_0000_0000)
   view.setBigUint64(at + 16, offset)
-  view.setUint32(at + 24, length)
 }
 
 /**
@@ -90,4 +131,35 @@ export const decodeRequestHeader = (view: DataView, at: number): RequestHeader |
       length: view.getUint32(at + 24)
     }
     : new WireError(`request magic ${hex(magic.REQUEST, 4)}`, hex(start, 4), "Request message")
+}
+
+/**
+ * A request under extended headers.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ExtendedRequestHeader extends Omit<RequestHeader, "length"> {
+  /** Bytes of payload where `flags` has PAYLOAD_LEN, bytes of effect otherwise; up to 2^64 - 1. */
+  readonly length: bigint
+}
+
+/**
+ * @since 0.1.0
+ * @category decoding
+ */
+export const decodeExtendedRequestHeader = (view: DataView, at: number): ExtendedRequestHeader | WireError => {
+  if (view.byteLength - at < extendedHeaderSize) {
+    return new WireError("32 bytes of request header", `${view.byteLength - at} bytes`, "Extended request, C-219")
+  }
+  const start = view.getUint32(at)
+  return start === magic.EXTENDED_REQUEST
+    ? {
+      flags: CommandFlags(view.getUint16(at + 4)),
+      command: view.getUint16(at + 6),
+      cookie: view.getBigUint64(at + 8),
+      offset: view.getBigUint64(at + 16),
+      length: view.getBigUint64(at + 24)
+    }
+    : new WireError(`request magic ${hex(magic.EXTENDED_REQUEST, 4)}`, hex(start, 4), "Extended request, C-219")
 }

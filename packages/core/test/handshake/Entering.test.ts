@@ -59,7 +59,8 @@ describe("which option enters an export", () => {
         replyStyle: "Structured",
         blockSize: Option.none(),
         canonicalName: Option.none(),
-        description: Option.none()
+        description: Option.none(),
+        contexts: []
       }
     })
     expect(unexpected).toStrictEqual(silent)

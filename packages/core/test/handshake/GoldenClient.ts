@@ -95,7 +95,8 @@ export const askAgain = (golden: Golden) => (reader: FrameReader): Effect.Effect
     let agreed: Agreed = {
       protocol: greeted.fixed ? "newstyle-fixed" : "newstyle",
       replyStyle: "Simple",
-      noZeroes: greeted.noZeroes
+      noZeroes: greeted.noZeroes,
+      tls: false
     }
     const told = [`${agreed.protocol}${agreed.noZeroes ? " without zeroes" : ""}`]
     for (const message of handshake.filter(({ kind }) => kind === "option")) {

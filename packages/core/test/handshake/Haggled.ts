@@ -5,8 +5,8 @@ import type { Agreed } from "@effect-nbd/core/handshake/Agreed"
 import { concat, exportInfo, infoRequest, opt, option, optionReply, rep } from "../fixtures/HandWritten.ts"
 import type { Line } from "./ScriptedPeer.ts"
 
-export const fixed: Agreed = { protocol: "newstyle-fixed", replyStyle: "Structured", noZeroes: true }
-export const notFixed: Agreed = { protocol: "newstyle", replyStyle: "Simple", noZeroes: false }
+export const fixed: Agreed = { protocol: "newstyle-fixed", replyStyle: "Structured", noZeroes: true, tls: false }
+export const notFixed: Agreed = { protocol: "newstyle", replyStyle: "Simple", noZeroes: false, tls: false }
 export const everything = { fullInfo: true, blockSize: true }
 export const nothing = { fullInfo: false, blockSize: false }
 

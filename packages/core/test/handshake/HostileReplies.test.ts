@@ -122,7 +122,7 @@ describe("option replies", () => {
     }
     const context = optionReply(opt.STRUCTURED_REPLY, rep.META_CONTEXT, concat(u32(1), utf8("base:allocation")))
     expect(converse(structuredReply, asked(option(opt.STRUCTURED_REPLY), context)).outcome).toMatchObject(
-      breach("NBD_REP_META_CONTEXT", "Option reply types, H-021")
+      breach("NBD_REP_META_CONTEXT", "Option reply types, H-023")
     )
   })
 })

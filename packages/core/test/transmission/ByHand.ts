@@ -85,7 +85,8 @@ export const transmission = (options: { readonly replyStyle?: ReplyStyle; readon
       replyStyle: options.replyStyle ?? "Structured",
       blockSize: Option.none(),
       canonicalName: Option.none(),
-      description: Option.none()
+      description: Option.none(),
+      contexts: []
     }),
     limits: { requests: 1024, bytes: 67_108_864, ...options.limits },
     events: {

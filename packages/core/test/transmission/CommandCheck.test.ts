@@ -15,6 +15,7 @@ const exportOf = (size: bigint, facts: Partial<Export.ExportFacts> = {}) =>
     blockSize: Option.none(),
     canonicalName: Option.none(),
     description: Option.none(),
+    contexts: [],
     ...facts
   })
 

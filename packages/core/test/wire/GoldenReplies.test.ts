@@ -27,7 +27,8 @@ const entered = (golden: Golden): Export => {
     replyStyle: accepted ? "Structured" : "Simple",
     blockSize: Option.none(),
     canonicalName: Option.none(),
-    description: Option.none()
+    description: Option.none(),
+    contexts: []
   })
 }
 

@@ -1,15 +1,27 @@
 /**
  * What holds for all messages: what was encoded is decoded, and no bytes whatever make a decoder throw.
  */
+import {
+  decodeBlockStatus,
+  decodeStatusFilter,
+  encodeBlockStatus,
+  encodeStatusFilter
+} from "@effect-nbd/core/wire/BlockStatus"
 import { concat, decodeDisplayText, decodeText, encodeText, viewOf } from "@effect-nbd/core/wire/Bytes"
 import { decodeExportNameReply, encodeExportNameReply } from "@effect-nbd/core/wire/ExportName"
 import { ClientFlags, HandshakeFlags, ReplyFlags, TransmissionFlags } from "@effect-nbd/core/wire/Flags"
 import * as Greeting from "@effect-nbd/core/wire/Greeting"
 import { decodeInfo, encodeInfo, type Info } from "@effect-nbd/core/wire/Info"
+import {
+  decodeMetaContextReply,
+  decodeMetaContextRequest,
+  encodeMetaContextRequest
+} from "@effect-nbd/core/wire/MetaContext"
 import * as NbdOption from "@effect-nbd/core/wire/NbdOption"
 import * as OptionReply from "@effect-nbd/core/wire/OptionReply"
 import * as Reply from "@effect-nbd/core/wire/Reply"
 import * as RequestHeader from "@effect-nbd/core/wire/RequestHeader"
+import { isWireError } from "@effect-nbd/core/wire/WireError"
 import { describe, expect, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
 import { u32, u64 } from "../fixtures/HandWritten.ts"
@@ -49,6 +61,11 @@ const optionReplies: FastCheck.Arbitrary<OptionReply.OptionReply> = FastCheck.on
   FastCheck.constant({ _tag: "Ack" as const }),
   FastCheck.record({ _tag: FastCheck.constant("Server" as const), name: strings, description: strings }),
   FastCheck.record({ _tag: FastCheck.constant("InfoReply" as const), info: infos }),
+  FastCheck.record({
+    _tag: FastCheck.constant("MetaContextReply" as const),
+    id: u32s,
+    name: strings.filter((name) => name !== "")
+  }),
   FastCheck.record({
     _tag: FastCheck.constant("ErrorReply" as const),
     type: FastCheck.integer({ min: 0x8000_0000, max: 0xffff_ffff }),
@@ -123,6 +140,56 @@ describe("what was encoded is decoded", () => {
     }
   )
 
+  it.prop("requests under extended headers", [
+    u16s,
+    u16s,
+    FastCheck.maxSafeNat(),
+    u64s,
+    FastCheck.maxSafeNat(),
+    FastCheck.nat({ max: 9 })
+  ], ([flags, command, cookie, offset, length, at]) => {
+    const view = viewOf(new Uint8Array(at + 32))
+    RequestHeader.encodeExtendedRequestHeader(view, at, flags, command, cookie, offset, length)
+    expect(RequestHeader.decodeExtendedRequestHeader(view, at)).toStrictEqual({
+      flags,
+      command,
+      cookie: BigInt(cookie),
+      offset,
+      length: BigInt(length)
+    })
+  })
+
+  it.prop(
+    "queries for meta contexts",
+    [strings, FastCheck.array(strings, { maxLength: 9 })],
+    ([exportName, queries]) => {
+      expect(decodeMetaContextRequest(encodeMetaContextRequest({ exportName, queries }))).toStrictEqual({
+        exportName,
+        queries
+      })
+    }
+  )
+
+  it.prop("block status in 32 and in 64 bits", [
+    u32s,
+    FastCheck.array(FastCheck.record({ length: u64s, flags: u64s }), { minLength: 1, maxLength: 9 })
+  ], ([contextId, descriptors]) => {
+    for (const width of ["compact", "extended"] as const) {
+      const bits = width === "compact" ? 32 : 64
+      const decoded = decodeBlockStatus(width, encodeBlockStatus(width, { contextId, descriptors }))
+      if (isWireError(decoded)) throw new Error(decoded.received)
+      expect([decoded.contextId, decoded.count]).toStrictEqual([contextId, descriptors.length])
+      descriptors.forEach(({ flags, length }, index) => {
+        expect(decoded.lengthAt(index)).toBe(BigInt.asUintN(bits, length))
+        expect(decoded.flagsAt(index)).toBe(BigInt.asUintN(bits, flags))
+      })
+    }
+  })
+
+  it.prop("a filter of block status", [u64s, FastCheck.array(u32s, { maxLength: 9 })], ([length, contextIds]) => {
+    expect(decodeStatusFilter(encodeStatusFilter({ length, contextIds }))).toStrictEqual({ length, contextIds })
+  })
+
   it.prop("simple replies and the heads of chunks", [u32s, u64s, u16s, u16s], ([error, cookie, flags, type]) => {
     const simple = viewOf(Reply.encodeSimpleReply({ error, cookie }))
     expect([simple.getUint32(0), simple.getUint32(4), simple.getBigUint64(8)]).toStrictEqual([
@@ -169,6 +236,12 @@ describe("no bytes whatever make a decoder throw", () => {
     ["decodeOptionReplyHeader", (bytes) => OptionReply.decodeOptionReplyHeader(bytes, 7)],
     ["decodeInfo", decodeInfo],
     ["decodeRequestHeader", (bytes) => RequestHeader.decodeRequestHeader(viewOf(bytes), 0)],
+    ["decodeExtendedRequestHeader", (bytes) => RequestHeader.decodeExtendedRequestHeader(viewOf(bytes), 0)],
+    ["decodeMetaContextRequest", decodeMetaContextRequest],
+    ["decodeMetaContextReply", decodeMetaContextReply],
+    ["decodeBlockStatus, compact", (bytes) => decodeBlockStatus("compact", bytes)],
+    ["decodeBlockStatus, extended", (bytes) => decodeBlockStatus("extended", bytes)],
+    ["decodeStatusFilter", decodeStatusFilter],
     ["decodeErrorPayload, ERROR", (bytes) => Reply.decodeErrorPayload(Reply.chunkType.ERROR, bytes)],
     ["decodeErrorPayload, ERROR_OFFSET", (bytes) => Reply.decodeErrorPayload(Reply.chunkType.ERROR_OFFSET, bytes)],
     ["decodeText", decodeText]

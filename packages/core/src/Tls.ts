@@ -1,0 +1,90 @@
+/**
+ * What TLS is asked of a connection: whether, with which credentials, and what of the peer is verified.
+ *
+ * Everything is in memory here: where files come in, the package that knows files reads them first. Secrets are
+ * `Redacted`, so that no log and no error shows them.
+ *
+ * @since 0.1.0
+ */
+import type * as Redacted from "effect/Redacted"
+
+/**
+ * Whether a connection is to be encrypted (libnbd: `set_tls`).
+ *
+ * - `Disable`: not at all.
+ * - `Allow`: where the server agrees; otherwise in plaintext. Once the server has agreed there is no way back.
+ * - `Require`: or not at all.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type TlsMode = "Disable" | "Allow" | "Require"
+
+/**
+ * What is verified of a server's certificate.
+ *
+ * - `ChainAndName`: it was issued by a known authority, is valid now, and is for the name that was connected to.
+ * - `ChainOnly`: for whatever name.
+ * - `AcceptAnyCertificate`: nothing. Anybody in between can read and change everything.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Verification = "ChainAndName" | "ChainOnly" | "AcceptAnyCertificate"
+
+/**
+ * Certificates. Texts are in PEM.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface X509 {
+  readonly _tag: "X509"
+  /** Who may have issued the server's certificate. Default: whom the system trusts. */
+  readonly authorities?: ReadonlyArray<string> | undefined
+  /** Certificates that do not count any more. */
+  readonly revocations?: ReadonlyArray<string> | undefined
+  /** What this client shows of itself, to servers that ask. */
+  readonly identity?: Identity | undefined
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Identity {
+  /** The client's certificate first, then those between it and its authority. */
+  readonly certificate: string
+  readonly key: Redacted.Redacted
+  /** Of a key that is encrypted. */
+  readonly passphrase?: Redacted.Redacted | undefined
+}
+
+/**
+ * A secret that both sides have.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Psk {
+  readonly _tag: "Psk"
+  readonly username: string
+  readonly key: Redacted.Redacted<Uint8Array>
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface TlsSettings {
+  readonly mode: TlsMode
+  /** Default: no identity, and the authorities that the system trusts. */
+  readonly credentials?: X509 | Psk | undefined
+  /** Default: `ChainAndName`. Pre-shared keys verify both sides and leave nothing else to verify. */
+  readonly verification?: Verification | undefined
+  /** The name to verify, in place of the host that is connected to. A Unix socket or a command has none of its own. */
+  readonly hostname?: string | undefined
+  /** Default: from TLS 1.2 to the newest there is. */
+  readonly minimumVersion?: "TLSv1.2" | "TLSv1.3" | undefined
+  readonly maximumVersion?: "TLSv1.2" | "TLSv1.3" | undefined
+}

@@ -1,0 +1,125 @@
+/**
+ * Why a connection could not be encrypted, or not with the peer that was meant. Each of these ends the connection.
+ *
+ * @since 0.1.0
+ */
+import * as Data from "effect/Data"
+
+/**
+ * TLS was required and is not to be had: nothing that matters was sent in plaintext.
+ *
+ * - `Refused`: the server refused NBD_OPT_STARTTLS.
+ * - `Oldstyle`, `NotFixed`: the server speaks a handshake in which it cannot be asked.
+ * - `Transport`: the transport cannot encrypt.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class TlsUnavailableError extends Data.TaggedError("NbdTlsUnavailableError")<{
+  readonly peer: string
+  readonly why: "Refused" | "Oldstyle" | "NotFixed" | "Transport"
+  /** The server's text, safe to print; empty where it gave none. */
+  readonly serverMessage: string
+}> {
+  override get message(): string {
+    const said = this.serverMessage === "" ? "" : `; the server says: ${this.serverMessage}`
+    return `TLS is required and ${this.peer} ${reasons[this.why]}${said}`
+  }
+}
+
+const reasons = {
+  Refused: "refused it",
+  Oldstyle: "speaks oldstyle, which has none",
+  NotFixed: "speaks newstyle without options, which has none",
+  Transport: "is reached by a transport that cannot encrypt"
+} as const
+
+/**
+ * The server's certificate did not pass.
+ *
+ * - `Authority`: nobody who is trusted has issued it.
+ * - `Name`: it is for another name than `hostname`, or there was no name to verify.
+ * - `Date`: it is not valid yet, or not any more.
+ * - `Revoked`: its authority has withdrawn it.
+ * - `Usage`: it is not a certificate for a server, or its signature or key is not acceptable.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class TlsVerificationError extends Data.TaggedError("NbdTlsVerificationError")<{
+  readonly peer: string
+  readonly check: "Authority" | "Name" | "Date" | "Revoked" | "Usage"
+  /** The name that was verified, where there was one. */
+  readonly hostname: string | undefined
+  /** The TLS library's code, for example `CERT_HAS_EXPIRED`. */
+  readonly code: string
+}> {
+  override get message(): string {
+    return `the certificate of ${this.peer} did not pass the check of its ${checks[this.check]} (${this.code})`
+  }
+}
+
+const checks = {
+  Authority: "authority",
+  Name: "name",
+  Date: "date",
+  Revoked: "revocation",
+  Usage: "usage"
+} as const
+
+/**
+ * The TLS handshake failed for another reason than the server's certificate: the peer refused ours, or our key, or
+ * the two have no version or cipher in common.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class TlsHandshakeError extends Data.TaggedError("NbdTlsHandshakeError")<{
+  readonly peer: string
+  /** The TLS library's code, for example `ERR_SSL_TLSV1_ALERT_UNKNOWN_CA`. */
+  readonly code: string
+  /** Who gave up: the server, by an alert, or this side. */
+  readonly by: "Server" | "Client"
+  readonly cause?: unknown
+}> {
+  override get message(): string {
+    return `the TLS handshake with ${this.peer} failed, ended by the ${this.by.toLowerCase()} (${this.code})`
+  }
+}
+
+/**
+ * Own credentials cannot be used. Nothing was sent. It never shows a secret.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class TlsCredentialsError extends Data.TaggedError("NbdTlsCredentialsError")<{
+  readonly part: "Authorities" | "Certificate" | "Key" | "Passphrase" | "Revocations" | "Psk" | "Directory"
+  /** The file it was to come from, where it was one. */
+  readonly file: string | undefined
+  /** For example `ENOENT`, or what is wrong with it in words. */
+  readonly reason: string
+}> {
+  override get message(): string {
+    const from = this.file === undefined ? "" : ` in ${this.file}`
+    return `cannot use the TLS ${parts[this.part]}${from}: ${this.reason}`
+  }
+}
+
+const parts = {
+  Authorities: "authorities",
+  Certificate: "certificate",
+  Key: "key",
+  Passphrase: "key's passphrase",
+  Revocations: "revocation list",
+  Psk: "pre-shared key",
+  Directory: "credentials directory"
+} as const
+
+/**
+ * Every way in which the upgrade of a connection fails.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type TlsError = TlsVerificationError | TlsHandshakeError | TlsCredentialsError
