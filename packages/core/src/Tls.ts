@@ -88,3 +88,48 @@ export interface TlsSettings {
   readonly minimumVersion?: "TLSv1.2" | "TLSv1.3" | undefined
   readonly maximumVersion?: "TLSv1.2" | "TLSv1.3" | undefined
 }
+
+/**
+ * A server's certificate, and what it asks of its clients. Texts are in PEM.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ServerX509 {
+  readonly _tag: "X509"
+  readonly identity: Identity
+  /**
+   * Whether clients show a certificate: `Ignore` (the default) asks for none; `Request` lets in those that have none,
+   * and refuses those whose own does not pass; `Require` refuses both.
+   */
+  readonly clientCertificates?: "Ignore" | "Request" | "Require" | undefined
+  /** Who may have issued a client's certificate. Default: whom the system trusts. */
+  readonly authorities?: ReadonlyArray<string> | undefined
+  /** Clients' certificates that do not count any more. */
+  readonly revocations?: ReadonlyArray<string> | undefined
+}
+
+/**
+ * The secrets that a server shares with its clients.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ServerPsk {
+  readonly _tag: "Psk"
+  /** The key of a user; `undefined` refuses the user. */
+  readonly keyOf: (username: string) => Redacted.Redacted<Uint8Array> | undefined
+}
+
+/**
+ * What a server brings to TLS.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface TlsServerSettings {
+  readonly credentials: ServerX509 | ServerPsk
+  /** Default: from TLS 1.2 to the newest there is. */
+  readonly minimumVersion?: "TLSv1.2" | "TLSv1.3" | undefined
+  readonly maximumVersion?: "TLSv1.2" | "TLSv1.3" | undefined
+}

@@ -12,7 +12,7 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { TlsSettings } from "./Tls.ts"
+import type { TlsServerSettings, TlsSettings } from "./Tls.ts"
 import type { TlsError } from "./TlsError.ts"
 import type { OpenError, ProgramExitedError, TransportLostError } from "./TransportError.ts"
 
@@ -81,6 +81,13 @@ export interface Connection {
    * the handshake. It lives in the scope of `open`, and has no time limit of its own. Absent where it cannot be done.
    */
   readonly startTls?: ((settings: TlsSettings) => Effect.Effect<Connection, TlsError | TransportLostError>) | undefined
+  /**
+   * The other side of `startTls`: waits for the peer to begin TLS, and gives the connection to use from then on. What is
+   * true of that one is true of this. Present on connections that a listener has accepted, where it can be done.
+   */
+  readonly acceptTls?:
+    | ((settings: TlsServerSettings) => Effect.Effect<Connection, TlsError | TransportLostError>)
+    | undefined
   /** Drops the connection at once. `onEnd` is not called any more. May be called again, and after the end. */
   readonly close: () => void
 }
