@@ -71,10 +71,11 @@ export const ofServer = (uri: string): Effect.Effect<ServerInfo, InfoError> =>
   at(uri, (target) =>
     Effect.gen(function*() {
       const handle = yield* Handle.negotiate()
+      const agreed = yield* handle.agreed
       const exports: Array<Described> = []
       for (const listed of yield* handle.list) exports.push(yield* ask(handle, listed, target))
       yield* Effect.ignore(handle.abort)
-      return { agreed: handle.agreed, exports }
+      return { agreed, exports }
     })).pipe(
       Effect.catchIf(
         (error) => error._tag === "NbdOptionUnavailableError" && error.protocol === "oldstyle",

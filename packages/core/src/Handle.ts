@@ -131,7 +131,8 @@ export const Connected = Context.GenericTag<Connected>("@effect-nbd/core/Connect
 export interface Negotiating extends Observable {
   /** The peer in words. */
   readonly peer: string
-  readonly agreed: Agreed
+  /** What has been agreed on about the connection so far: options change it. */
+  readonly agreed: Effect.Effect<Agreed, HandleDeadError>
   /** Enters an export, by default the configured one. A refusal leaves the handle negotiating, and `go` possible. */
   readonly go: (exportName?: string) => Effect.Effect<Connected, NegotiatingRefusal | GoError>
   readonly info: (exportName?: string) => Effect.Effect<Export, NegotiatingRefusal | InfoError>

@@ -155,7 +155,7 @@ const leaveInOrder = (cell: HandleCell, reader: FrameReader): Effect.Effect<void
     if (live._tag === "Connected" || live._tag === "ShutDown") return Effect.sync(() => live.transmission?.close())
     shutDownEarly(cell)
     // While an option waits for its answer no other may be sent (C-020), and the connection can only be dropped.
-    return live._tag === "Negotiating" && live.channel.agreed.protocol === "newstyle-fixed" && !live.channel.underWay
+    return live._tag === "Negotiating" && live.state.agreed.protocol === "newstyle-fixed" && !live.channel.underWay
       ? sendAbort(reader)
       : Effect.void
   })
@@ -185,7 +185,7 @@ const agree = (
     const protocol = fixed ? "newstyle-fixed" : "newstyle"
     const replyStyle = fixed && settings.structuredReplies ? yield* structuredReply(reader) : "Simple"
     const agreed: Agreed = { protocol, replyStyle, noZeroes, tls: false }
-    if (settings.optMode) return yield* startNegotiating(cell, { scope, reader, agreed, exportName })
+    if (settings.optMode) return yield* startNegotiating(cell, agreed, { scope, reader, exportName })
     const facts = yield* go(reader, agreed, exportName, settings.wanted)
     return yield* entered(enterTransmission(cell, reader, settings, agreed, facts))
   })
@@ -234,11 +234,12 @@ const enterOldstyle = (
 
 const startNegotiating = (
   cell: HandleCell,
-  { agreed, exportName, reader, scope }: Omit<Channel, "turn" | "underWay">
+  agreed: Agreed,
+  { exportName, reader, scope }: Omit<Channel, "turn" | "underWay">
 ): Effect.Effect<Established> =>
   Effect.flatMap(Effect.makeSemaphore(1), (turn) => {
     if (cell.current._tag !== "Connecting") return Effect.interrupt
-    const channel: Channel = { reader, agreed, exportName, turn, scope, underWay: false }
+    const channel: Channel = { reader, exportName, turn, scope, underWay: false }
     const negotiating = {
       _tag: "Negotiating",
       state: { _tag: "Negotiating", peer: reader.connection.peer, agreed, export: Option.none() },

@@ -54,13 +54,20 @@ export const connectedView = (
  */
 export const negotiatingView = (
   core: Core,
-  { state: { agreed, peer } }: Extract<Established, { readonly _tag: "Negotiating" }>
+  { state: { peer } }: Extract<Established, { readonly _tag: "Negotiating" }>
 ) => {
   const { cell, operations, settings } = core
   return {
     ...observe(cell),
     peer,
-    agreed,
+    agreed: operations.agreed.pipe(
+      // Whoever has negotiated has agreed on something, and knows it until the handle dies.
+      Effect.catchTags({
+        NbdNotConnectedError: Effect.die,
+        NbdStillConnectingError: Effect.die,
+        NbdExportNotKnownError: Effect.die
+      })
+    ),
     go: (exportName?: string) =>
       Negotiation.go(cell, settings, exportName).pipe(
         Effect.map((established) => connectedView(core, established)),

@@ -78,10 +78,9 @@ export const go = (
       cell,
       settings,
       live,
-      InfoAndGo.go(live.channel.reader, live.channel.agreed, exportName, settings.wanted).pipe(
+      InfoAndGo.go(live.channel.reader, live.state.agreed, exportName, settings.wanted).pipe(
         Effect.flatMap((facts) => {
-          const { agreed, reader } = live.channel
-          const connected = enterTransmission(cell, reader, settings, agreed, facts)
+          const connected = enterTransmission(cell, live.channel.reader, settings, live.state.agreed, facts)
           // Only the end of its scope can have ended the handle in the middle of an option.
           return connected === undefined
             ? Effect.interrupt
@@ -108,7 +107,7 @@ export const info = (
       live,
       needsFixed("NBD_OPT_INFO", live).pipe(
         Effect.zipRight(Effect.sync(() => learn(cell, Option.none()))),
-        Effect.zipRight(InfoAndGo.info(live.channel.reader, live.channel.agreed, exportName, settings.wanted)),
+        Effect.zipRight(InfoAndGo.info(live.channel.reader, live.state.agreed, exportName, settings.wanted)),
         Effect.map((facts) => new Export(facts)),
         Effect.tap((known) => Effect.sync(() => learn(cell, Option.some(known))))
       )
@@ -144,15 +143,15 @@ export const list = (
  */
 export const abort = (cell: HandleCell): Effect.Effect<void, StateError<"abort">> => inTurn(cell, "abort", leave(cell))
 
-const leave = (cell: HandleCell) => ({ channel: { agreed, reader } }: Haggling): Effect.Effect<void> =>
+const leave = (cell: HandleCell) => ({ channel: { reader }, state: { agreed } }: Haggling): Effect.Effect<void> =>
   Effect.suspend(() => {
     shutDownEarly(cell)
     // Only fixed newstyle knows the option; the others are left by closing.
     return agreed.protocol === "newstyle-fixed" ? Abort.abort(reader) : Effect.void
   }).pipe(Effect.ensuring(Effect.sync(() => reader.connection.close())))
 
-const needsFixed = (wanted: string, { channel }: Haggling): Effect.Effect<void, OptionUnavailableError> =>
-  channel.agreed.protocol === "newstyle"
+const needsFixed = (wanted: string, { state }: Haggling): Effect.Effect<void, OptionUnavailableError> =>
+  state.agreed.protocol === "newstyle"
     ? Effect.fail(new OptionUnavailableError({ wanted, protocol: "newstyle" }))
     : Effect.void
 

@@ -1,12 +1,12 @@
 /**
- * What it takes to haggle: a connection between two options, and the right to send the next one.
+ * What it takes to haggle: a connection between two options, and the right to send the next one. What has been agreed on
+ * so far is in the handle's state, which options change.
  *
  * @since 0.1.0
  */
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { FrameReader } from "../framing/FrameReader.ts"
-import type { Agreed } from "./Agreed.ts"
 
 /**
  * @since 0.1.0
@@ -14,7 +14,6 @@ import type { Agreed } from "./Agreed.ts"
  */
 export interface Channel {
   readonly reader: FrameReader
-  readonly agreed: Agreed
   /** The export that is meant when none is named. */
   readonly exportName: string
   /** One permit: haggling is lockstep, and fibers take turns. */
