@@ -25,12 +25,20 @@ const packages = {
 }
 
 /** The top-level modules of core that its layers stand on. They may look down to wire/, and nowhere else. */
-const foundation = ["Export.ts", "ProtocolError.ts", "Tls.ts", "TlsError.ts", "Transport.ts", "TransportError.ts"]
+const foundation = [
+  "Export.ts",
+  "ProtocolError.ts",
+  "Tls.ts",
+  "TlsError.ts",
+  "Traffic.ts",
+  "Transport.ts",
+  "TransportError.ts"
+]
 
 /** What each layer of core may import: a folder ends with a slash, and the empty one is all of core. */
 const layers = {
   "wire/": ["wire/"],
-  "framing/": ["wire/", "framing/", "Tls.ts", "TlsError.ts", "Transport.ts", "TransportError.ts"],
+  "framing/": ["wire/", "framing/", "Tls.ts", "TlsError.ts", "Traffic.ts", "Transport.ts", "TransportError.ts"],
   "handshake/": ["wire/", "framing/", "handshake/", ...foundation],
   "transmission/": ["wire/", "transmission/", ...foundation],
   "handle/": [""]

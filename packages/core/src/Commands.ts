@@ -7,15 +7,25 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import type * as Stream from "effect/Stream"
 import type { Export } from "./Export.ts"
+import * as Extents from "./Extents.ts"
 import type { Refusal } from "./HandleError.ts"
-import { checkOffered, checkRange, checkWritable } from "./transmission/CommandCheck.ts"
-import type { CommandFailure, RangeRefusal, ReadOnlyError, UnsupportedError } from "./transmission/CommandError.ts"
+import type {
+  CommandFailure,
+  CommandFlagsError,
+  NoMetaContextError,
+  RangeRefusal,
+  ReadOnlyError,
+  UnsupportedError
+} from "./transmission/CommandError.ts"
+import type { ContextStatus } from "./transmission/ContextStatus.ts"
 import type { PendingCommand } from "./transmission/InFlight.ts"
-import type { CommandName, NbdCommand } from "./transmission/NbdCommand.ts"
+import type { NbdCommand } from "./transmission/NbdCommand.ts"
+import type { Piece } from "./transmission/Piece.ts"
+import * as Prepare from "./transmission/Preparation.ts"
 import type { Strictness } from "./transmission/Strictness.ts"
 import { Transmission } from "./transmission/Transmission.ts"
-import { CommandFlags } from "./wire/Flags.ts"
 
 /**
  * @since 0.1.0
@@ -27,7 +37,13 @@ export type ReadError = RangeRefusal | CommandFailure
  * @since 0.1.0
  * @category errors
  */
-export type WriteError = RangeRefusal | ReadOnlyError | UnsupportedError | CommandFailure
+export type StructuredReadError = ReadError | CommandFlagsError | UnsupportedError
+
+/**
+ * @since 0.1.0
+ * @category errors
+ */
+export type WriteError = RangeRefusal | ReadOnlyError | CommandFlagsError | UnsupportedError | CommandFailure
 
 /**
  * @since 0.1.0
@@ -39,26 +55,30 @@ export type FlushError = UnsupportedError | CommandFailure
  * @since 0.1.0
  * @category errors
  */
-export type CacheError = RangeRefusal | UnsupportedError | CommandFailure
+export type CacheError = RangeRefusal | CommandFlagsError | UnsupportedError | CommandFailure
 
 /**
  * @since 0.1.0
- * @category models
+ * @category errors
  */
-export interface WriteOptions {
-  /** Be durable before the reply (NBD_CMD_FLAG_FUA). Default: `false`. */
-  readonly fua?: boolean
-}
+export type BlockStatusError =
+  | RangeRefusal
+  | CommandFlagsError
+  | UnsupportedError
+  | NoMetaContextError
+  | CommandFailure
 
 /**
+ * What a structured read brought.
+ *
  * @since 0.1.0
  * @category models
  */
-export interface WriteZeroesOptions extends WriteOptions {
-  /** Keep the range allocated (NBD_CMD_FLAG_NO_HOLE). Default: `false`. */
-  readonly noHole?: boolean
-  /** Fail with ENOTSUP rather than be slower than a write (NBD_CMD_FLAG_FAST_ZERO). Default: `false`. */
-  readonly fastZero?: boolean
+export interface StructuredRead {
+  /** All bytes of the range; holes are zeroes in it. */
+  readonly bytes: Uint8Array
+  /** The chunks, in the order in which they came; those that go on where one of their kind ended are one. */
+  readonly pieces: ReadonlyArray<Piece>
 }
 
 /**
@@ -82,27 +102,59 @@ export interface Commands<R> {
    * failure is undefined; after an interruption it is not written to any more.
    */
   readonly readInto: (offset: bigint, destination: Uint8Array) => Effect.Effect<void, R | ReadError>
+  /** Reads as `read` does, and tells data from holes (libnbd: `pread_structured`). Simple replies are one piece of data. */
+  readonly readStructured: (
+    offset: bigint,
+    length: number,
+    options?: Prepare.StructuredReadOptions
+  ) => Effect.Effect<StructuredRead, R | StructuredReadError>
   /**
    * Writes all of `bytes`, at most the server's maximum (32 MiB where it named none). They are not copied: leave them
    * unchanged until the end of the Effect, and after an interruption until the connection is closed.
    */
-  readonly write: (offset: bigint, bytes: Uint8Array, options?: WriteOptions) => Effect.Effect<void, R | WriteError>
+  readonly write: (
+    offset: bigint,
+    bytes: Uint8Array,
+    options?: Prepare.WriteOptions
+  ) => Effect.Effect<void, R | WriteError>
   /** Makes durable every write that was answered before this was sent. */
   readonly flush: Effect.Effect<void, R | FlushError>
-  /** Says that the content is not needed any more; what reads return there afterwards is undefined. Up to 4 GiB - 1. */
+  /** Says that the content is not needed any more; what reads return there afterwards is undefined. Up to 4 GiB - 1, under extended headers 8 PiB. */
   readonly trim: (
     offset: bigint,
     length: number | bigint,
-    options?: WriteOptions
+    options?: Prepare.WriteOptions
   ) => Effect.Effect<void, R | WriteError>
-  /** Asks the server to fetch the range for reads to come. A hint: success promises nothing. Up to 4 GiB - 1. */
-  readonly cache: (offset: bigint, length: number | bigint) => Effect.Effect<void, R | CacheError>
-  /** Makes the range read as zeroes. Up to 4 GiB - 1. */
+  /** Asks the server to fetch the range for reads to come. A hint: success promises nothing. As long as a trim. */
+  readonly cache: (
+    offset: bigint,
+    length: number | bigint,
+    options?: Prepare.CommandOptions
+  ) => Effect.Effect<void, R | CacheError>
+  /** Makes the range read as zeroes. As long as a trim. */
   readonly writeZeroes: (
     offset: bigint,
     length: number | bigint,
-    options?: WriteZeroesOptions
+    options?: Prepare.WriteZeroesOptions
   ) => Effect.Effect<void, R | WriteError>
+  /**
+   * Asks what is known about a range, context by context, in the order of `contexts` or else of the server's grant. Each
+   * answer covers one byte at least, and may cover less than was asked for: `extents` goes on from there. As long as a
+   * trim.
+   */
+  readonly blockStatus: (
+    offset: bigint,
+    length: number | bigint,
+    options?: Prepare.BlockStatusOptions
+  ) => Effect.Effect<ReadonlyArray<ContextStatus>, R | BlockStatusError>
+  /**
+   * What is known about a range of any length, by default the whole export: runs of bytes of the same status in every
+   * context that was asked about, in order, without gaps, neighbours always different, however the server's answers are
+   * cut. Asks again as the consumer goes on.
+   */
+  readonly extents: (options?: Extents.Options) => Stream.Stream<Extents.MappedExtent, R | BlockStatusError>
+  /** Sends any command by its number, unchecked, and waits for its reply: for tests of servers. */
+  readonly command: (command: Prepare.RawCommand) => Effect.Effect<void, R | CommandFlagsError | CommandFailure>
 }
 
 /**
@@ -113,20 +165,28 @@ export interface Commands<R> {
  */
 export type CommandOperation = keyof Commands<never>
 
+type CommandRefusal =
+  | RangeRefusal
+  | ReadOnlyError
+  | UnsupportedError
+  | CommandFlagsError
+  | NoMetaContextError
+
 /**
  * The commands, behind a guard that gives the transmission or the refusal. It is called in the same step in which the
- * command is registered, and again for a command that the connection's end caught still waiting for its turn.
+ * command is registered, and again for a command that the connection's end caught still waiting for its turn. The checks
+ * that are switched on may change from one command to the next.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const make = <R extends Refusal>(
   admit: (operation: CommandOperation) => Transmission | R,
-  strictness: Strictness
+  settings: { readonly strictness: Strictness }
 ): Commands<R> => {
   const perform = <A, E extends CommandRefusal>(
     operation: CommandOperation,
-    prepare: (target: Export) => NbdCommand | E,
+    prepare: (target: Export, strictness: Strictness) => NbdCommand | E,
     result: (pending: PendingCommand) => A
   ): Effect.Effect<A, R | E | CommandFailure> =>
     Effect.uninterruptibleMask((restore) => {
@@ -134,7 +194,7 @@ export const make = <R extends Refusal>(
       const reply = Effect.async<A, R | E | CommandFailure>((resume) => {
         const transmission = admit(operation)
         if (!(transmission instanceof Transmission)) return resume(Effect.fail(transmission))
-        const command = prepare(transmission.export)
+        const command = prepare(transmission.export, settings.strictness)
         if ("_tag" in command) return resume(Effect.fail(command))
         const pending = transmission.submit(command, (failure) => {
           if (failure === undefined) resume(Effect.succeed(result(pending)))
@@ -159,82 +219,63 @@ export const make = <R extends Refusal>(
       : Effect.fail(refusal)
   }
 
-  const ranged = (
-    target: Export,
-    name: CommandName,
-    offset: bigint,
-    length: number | bigint,
-    flags = 0,
-    payload?: Uint8Array,
-    destination?: Uint8Array
-  ): NbdCommand | RangeRefusal =>
-    checkRange(target, name, offset, length, strictness) ??
-      { name, flags, offset, length: Number(length), payload, destination }
+  const targetOf = (operation: CommandOperation): Effect.Effect<Export, R> =>
+    Effect.suspend(() => {
+      const admission = admit(operation)
+      return admission instanceof Transmission ? Effect.succeed(admission.export) : Effect.fail(admission)
+    })
 
-  const checkFua = (target: Export, name: CommandName, options: WriteOptions | undefined) =>
-    options?.fua === true ? checkOffered(target.canFua, name, "NBD_FLAG_SEND_FUA", strictness) : undefined
-
-  const fuaFlag = (options: WriteOptions | undefined): number => options?.fua === true ? CommandFlags.FUA : 0
-
-  const read = (offset: bigint, length: number, destination?: Uint8Array) => (target: Export) =>
-    ranged(target, "read", offset, length, 0, undefined, destination)
+  const status = (operation: CommandOperation): Commands<R>["blockStatus"] => (offset, length, options) =>
+    perform(
+      operation,
+      (target, strictness) => Prepare.blockStatus(target, strictness, offset, length, options),
+      statusOf(options?.contexts)
+    )
 
   return {
-    read: (offset, length) => perform("read", read(offset, length), received),
-    readInto: (offset, destination) => perform("readInto", read(offset, destination.byteLength, destination), nothing),
+    read: (offset, length) =>
+      perform("read", (target, strictness) => Prepare.read(target, strictness, offset, length, undefined), received),
+    readInto: (offset, destination) =>
+      perform(
+        "readInto",
+        (target, strictness) => Prepare.read(target, strictness, offset, destination.byteLength, destination),
+        nothing
+      ),
+    readStructured: (offset, length, options) =>
+      perform(
+        "readStructured",
+        (target, strictness) => Prepare.readStructured(target, strictness, offset, length, options),
+        (pending) => ({ bytes: received(pending), pieces: pending.pieces ?? [] })
+      ),
     write: (offset, bytes, options) =>
-      perform("write", (target) =>
-        checkWritable(target, "write", strictness) ??
-          checkFua(target, "write", options) ??
-          ranged(target, "write", offset, bytes.byteLength, fuaFlag(options), bytes), nothing),
-    flush: perform(
-      "flush",
-      (target) => checkOffered(target.canFlush, "flush", "NBD_FLAG_SEND_FLUSH", strictness) ?? flush,
-      nothing
-    ),
+      perform("write", (target, strictness) => Prepare.write(target, strictness, offset, bytes, options), nothing),
+    flush: perform("flush", Prepare.flush, nothing),
     trim: (offset, length, options) =>
-      perform("trim", (target) =>
-        checkWritable(target, "trim", strictness) ??
-          checkOffered(target.canTrim, "trim", "NBD_FLAG_SEND_TRIM", strictness) ??
-          checkFua(target, "trim", options) ??
-          ranged(target, "trim", offset, length, fuaFlag(options)), nothing),
-    cache: (offset, length) =>
-      perform("cache", (target) =>
-        checkOffered(target.canCache, "cache", "NBD_FLAG_SEND_CACHE", strictness) ??
-          ranged(target, "cache", offset, length), nothing),
+      perform("trim", (target, strictness) => Prepare.trim(target, strictness, offset, length, options), nothing),
+    cache: (offset, length, options) =>
+      perform("cache", (target, strictness) => Prepare.cache(target, strictness, offset, length, options), nothing),
     writeZeroes: (offset, length, options) =>
       perform(
         "writeZeroes",
-        (target) =>
-          checkWritable(target, "writeZeroes", strictness) ??
-            checkOffered(target.canWriteZeroes, "writeZeroes", "NBD_FLAG_SEND_WRITE_ZEROES", strictness) ??
-            checkFua(target, "writeZeroes", options) ??
-            (options?.fastZero === true
-              ? checkOffered(target.canFastZero, "writeZeroes", "NBD_FLAG_SEND_FAST_ZERO", strictness)
-              : undefined) ??
-            ranged(target, "writeZeroes", offset, length, zeroesFlags(options)),
+        (target, strictness) => Prepare.writeZeroes(target, strictness, offset, length, options),
         nothing
-      )
+      ),
+    blockStatus: status("blockStatus"),
+    extents: (options) => Extents.stream(targetOf("extents"), status("extents"), options),
+    command: (command) => perform("command", () => Prepare.raw(command), nothing)
   }
 }
-
-type CommandRefusal = RangeRefusal | ReadOnlyError | UnsupportedError
-
-const flush: NbdCommand = {
-  name: "flush",
-  flags: 0,
-  offset: 0n,
-  length: 0,
-  payload: undefined,
-  destination: undefined
-}
-
-const zeroesFlags = (options: WriteZeroesOptions | undefined): number =>
-  (options?.fua === true ? CommandFlags.FUA : 0) |
-  (options?.noHole === true ? CommandFlags.NO_HOLE : 0) |
-  (options?.fastZero === true ? CommandFlags.FAST_ZERO : 0)
 
 const nothing = (): void => undefined
 
 // A read that was sent has its destination; only an abandoned one has lost it, and nobody asks for that one's result.
 const received = (pending: PendingCommand): Uint8Array => pending.destination ?? new Uint8Array(0)
+
+/** A server that takes no filter has answered for all contexts, in an order of its own. */
+const statusOf =
+  (wanted: ReadonlyArray<string> | undefined) =>
+  ({ command, status = [] }: PendingCommand): ReadonlyArray<ContextStatus> => {
+    const granted = command.detail?._tag === "Status" ? command.detail.contexts : []
+    const names = wanted ?? granted.map(({ name }) => name)
+    return names.flatMap((name) => status.filter(({ context }) => context === name))
+  }

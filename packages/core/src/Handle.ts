@@ -27,6 +27,7 @@ import type { Agreed } from "./handshake/Agreed.ts"
 import type { ConnectError } from "./handshake/ConnectError.ts"
 import { type ExportNotKnownError, OptionUnavailableError } from "./handshake/HandshakeError.ts"
 import type { ListedExport } from "./handshake/List.ts"
+import type { Statistics } from "./Traffic.ts"
 import type { Transport } from "./Transport.ts"
 
 /**
@@ -47,6 +48,8 @@ export interface Observable {
   readonly awaitState: <Tag extends StateTag>(
     ...tags: readonly [Tag, ...ReadonlyArray<Tag>]
   ) => Effect.Effect<Extract<HandleState, { readonly _tag: Tag }>>
+  /** What has gone over its connections so far. */
+  readonly statistics: Effect.Effect<Statistics>
 }
 
 /**

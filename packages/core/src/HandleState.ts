@@ -147,6 +147,7 @@ export const permitted = {
   state: anyState,
   changes: anyState,
   awaitState: anyState,
+  statistics: anyState,
   isCreated: anyState,
   isConnecting: anyState,
   isNegotiating: anyState,
@@ -168,6 +169,10 @@ export const permitted = {
   trim: whenConnected,
   cache: whenConnected,
   writeZeroes: whenConnected,
+  readStructured: whenConnected,
+  blockStatus: whenConnected,
+  extents: whenConnected,
+  command: whenConnected,
   inFlight: ["Connected", "ShutDown", "Dead"],
   shutdown: ["Negotiating", "Connected"]
 } as const satisfies Record<string, ReadonlyArray<StateTag>>

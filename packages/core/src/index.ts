@@ -17,6 +17,14 @@ export * as Commands from "./Commands.ts"
 export * as Export from "./Export.ts"
 
 /**
+ * The extents of a range of any length, out of answers to NBD_CMD_BLOCK_STATUS that may be short, long, unmerged or
+ * unaligned, in several contexts at once.
+ *
+ * @since 0.1.0
+ */
+export * as Extents from "./Extents.ts"
+
+/**
  * The handle: one connection to one export of an NBD server, and the states it goes through.
  *
  * @since 0.1.0
@@ -43,6 +51,13 @@ export * as HandleError from "./HandleError.ts"
  * @since 0.1.0
  */
 export * as HandleState from "./HandleState.ts"
+
+/**
+ * Meta contexts: what the flags of an extent mean.
+ *
+ * @since 0.1.0
+ */
+export * as MetaContext from "./MetaContext.ts"
 
 /**
  * NBD URIs (specification, "NBD URI"; C-232 … C-242): where a server is and which export is wanted of it.
@@ -73,6 +88,13 @@ export * as Tls from "./Tls.ts"
 export * as TlsError from "./TlsError.ts"
 
 /**
+ * How much went over a connection, counted both ways.
+ *
+ * @since 0.1.0
+ */
+export * as Traffic from "./Traffic.ts"
+
+/**
  * The seam between the protocol and whatever carries its bytes.
  *
  * @since 0.1.0
@@ -99,3 +121,17 @@ export * as HandshakeError from "./handshake/HandshakeError.ts"
  * @since 0.1.0
  */
 export * as CommandError from "./transmission/CommandError.ts"
+
+/**
+ * The answer to NBD_CMD_BLOCK_STATUS, context by context.
+ *
+ * @since 0.1.0
+ */
+export * as ContextStatus from "./transmission/ContextStatus.ts"
+
+/**
+ * What the chunks of a read said about its range: where there was data, and where a hole.
+ *
+ * @since 0.1.0
+ */
+export * as Piece from "./transmission/Piece.ts"

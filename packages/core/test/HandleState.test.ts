@@ -21,6 +21,7 @@ const operations: {
   state: ({ state }) => state,
   changes: ({ changes }) => Stream.runHead(changes),
   awaitState: ({ awaitState }) => awaitState(...HandleState.states),
+  statistics: ({ statistics }) => statistics,
   isCreated: ({ isCreated }) => isCreated,
   isConnecting: ({ isConnecting }) => isConnecting,
   isNegotiating: ({ isNegotiating }) => isNegotiating,
@@ -42,6 +43,10 @@ const operations: {
   trim: ({ trim }) => trim(0n, 512),
   cache: ({ cache }) => cache(0n, 512),
   writeZeroes: ({ writeZeroes }) => writeZeroes(0n, 512),
+  readStructured: ({ readStructured }) => readStructured(0n, 512),
+  blockStatus: ({ blockStatus }) => blockStatus(0n, 512),
+  extents: ({ extents }) => Stream.runDrain(extents()),
+  command: ({ command }) => command({ code: 3 }),
   inFlight: ({ inFlight }) => inFlight,
   shutdown: ({ shutdown }) => shutdown
 }

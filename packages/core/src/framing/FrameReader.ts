@@ -9,6 +9,7 @@
  */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import { Traffic } from "../Traffic.ts"
 import type { Connection, ConnectionEnd, Receiver } from "../Transport.ts"
 import { concat } from "../wire/Bytes.ts"
 import { ReceiveBuffer } from "./ReceiveBuffer.ts"
@@ -52,9 +53,13 @@ export class FrameReader implements Receiver {
   private drained: Array<() => void> = []
   private idleEnd: (() => void) | undefined
 
+  /** What goes over the connection is counted here. */
+  readonly traffic: Traffic
+
   /** Begins to receive from the connection. */
-  constructor(connection: Connection) {
+  constructor(connection: Connection, traffic: Traffic = new Traffic()) {
     this.connection = connection
+    this.traffic = traffic
     connection.receive(this)
   }
 
@@ -86,6 +91,7 @@ export class FrameReader implements Receiver {
   /** Sends chunks, and is done when the connection has room for more. */
   send(chunks: ReadonlyArray<Uint8Array>): Effect.Effect<void> {
     return Effect.async<void>((resume) => {
+      for (const chunk of chunks) this.traffic.bytesSent += chunk.byteLength
       if (this.connection.write(chunks) || this.end !== undefined) return resume(Effect.void)
       const drained = () => resume(Effect.void)
       this.drained.push(drained)
@@ -128,6 +134,7 @@ export class FrameReader implements Receiver {
 
   onBytes(bytes: Uint8Array): boolean {
     this.total += bytes.byteLength
+    this.traffic.bytesReceived += bytes.byteLength
     this.buffer.push(bytes)
     this.wake()
     const wanted = this.waiting?.count ?? 0

@@ -93,7 +93,7 @@ const establish = (
           )
         )
       )
-      const reader = new FrameReader(connection)
+      const reader = new FrameReader(connection, cell.traffic)
       yield* Scope.addFinalizer(scope, leaveInOrder(cell, reader))
       const handshake = shake(cell, settings, scope, reader, exportName).pipe(
         Effect.timeoutFail({

@@ -38,6 +38,7 @@ export const enterTransmission = (
     connection: reader.connection,
     export: entered,
     limits: settings.limits,
+    traffic: cell.traffic,
     events: {
       onEnd: (end) => transmissionEnded(cell, end),
       onServerShutdown: () => beginShutDown(cell)

@@ -33,6 +33,7 @@ import {
   transitions
 } from "../HandleState.ts"
 import type { Channel } from "../handshake/Channel.ts"
+import { Traffic } from "../Traffic.ts"
 import type { Transmission } from "../transmission/Transmission.ts"
 
 /**
@@ -70,6 +71,7 @@ export type Admitted<Op extends Operation> = Extract<LiveState, { readonly _tag:
  * @category models
  */
 export class HandleCell {
+  readonly traffic = new Traffic()
   private live: LiveState
   private readonly watchers = new Set<(state: HandleState) => void>()
   private readonly whenOver = new Set<() => void>()

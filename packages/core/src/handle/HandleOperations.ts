@@ -52,7 +52,7 @@ const operationsOf = <E, R>(
   ...Commands.make((operation): Transmission | StateError<Commands.CommandOperation> => {
     const admission = admit(cell, operation)
     return admission._tag === "Admitted" ? admission.live.transmission : admission.refusal
-  }, settings.strictness),
+  }, settings),
   isCreated: is(cell, "Created"),
   isConnecting: is(cell, "Connecting"),
   isNegotiating: is(cell, "Negotiating"),
@@ -89,6 +89,7 @@ const operationsOf = <E, R>(
 export const observe = (cell: HandleCell) => ({
   state: Effect.sync(() => cell.current.state),
   changes: cell.changes,
+  statistics: Effect.sync(() => cell.traffic.statistics),
   awaitState: <Tag extends StateTag>(...tags: readonly [Tag, ...ReadonlyArray<Tag>]) => cell.await(tags)
 })
 

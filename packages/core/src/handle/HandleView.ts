@@ -37,7 +37,7 @@ export const connectedView = (
     const { refusal } = admission
     if (refusal._tag === "NbdShutDownError" || refusal._tag === "NbdHandleDeadError") return refusal
     throw refusal
-  }, settings.strictness),
+  }, settings),
   peer: state.peer,
   agreed: state.agreed,
   export: state.export,

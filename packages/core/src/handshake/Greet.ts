@@ -71,6 +71,7 @@ const greetingStart = (reader: FrameReader) =>
       })
     )
     if (isWireError(decodeMagic(first))) return yield* stranger(reader, first, recognise(first))
+    reader.traffic.chunksReceived += 1
     const head = concat([first, yield* reader.takeRest(first, size.start - 8)])
     const start = decodeGreetingStart(head)
     return isWireError(start) ? yield* fromWireError("greeting", start) : { head, start }

@@ -64,10 +64,9 @@ export const sendOption = (
   option: number,
   data: Uint8Array = new Uint8Array(0)
 ): Effect.Effect<void, ProtocolError> =>
-  Effect.suspend(() =>
-    reader.buffered === 0
-      ? reader.send([encodeOption(option, data)])
-      : Effect.fail(
+  Effect.suspend(() => {
+    if (reader.buffered > 0) {
+      return Effect.fail(
         new ProtocolError({
           phase: "haggling",
           expected: "no byte while no option is in flight",
@@ -75,7 +74,10 @@ export const sendOption = (
           rule: "Fixed newstyle, C-020"
         })
       )
-  )
+    }
+    reader.traffic.chunksSent += 1
+    return reader.send([encodeOption(option, data)])
+  })
 
 /**
  * The next reply to the option in flight, and the bytes of its payload.
@@ -89,6 +91,7 @@ export const nextReply = (
 ): Effect.Effect<{ readonly reply: OptionReply; readonly bytes: number }, HagglingFault> =>
   Effect.gen(function*() {
     const head = yield* reader.take(headerSize)
+    reader.traffic.chunksReceived += 1
     const header = decodeOptionReplyHeader(head, option)
     if (isWireError(header)) return yield* breach(header)
     const payload = yield* reader.takeRest(head, header.length)

@@ -1,14 +1,16 @@
 /**
  * The checks before a cookie is given: what fails here never reaches the wire.
  *
- * They come in libnbd's order, so that a request with several faults is refused for the same one: capability, empty
+ * They come in libnbd's order, so that a request with several faults is refused for the same one: capability, flags, empty
  * range, bounds, alignment, length. One exception: on a read-only export a trim is refused for that, and not for the
  * flag that such an export has no reason to offer.
  *
  * @since 0.1.0
  */
 import { type Export, maximumRequestPayload } from "../Export.ts"
+import { CommandFlags } from "../wire/Flags.ts"
 import {
+  CommandFlagsError,
   OutOfBoundsError,
   type RangeRefusal,
   ReadOnlyError,
@@ -20,7 +22,15 @@ import {
 import type { CommandName } from "./NbdCommand.ts"
 import type { Strictness } from "./Strictness.ts"
 
-const maximumEffectLength = 0xffff_ffff
+/**
+ * Longest effect in bytes: 32 bits of it, or under extended headers what is exact in a number, 8 PiB.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const maximumEffectLength = (target: Export): number =>
+  target.replyStyle === "Extended" ? Number.MAX_SAFE_INTEGER : 0xffff_ffff
+
 const maximumOffset = 0xffff_ffff_ffff_ffffn
 
 /**
@@ -48,6 +58,28 @@ export const checkOffered = (
   strictness: Strictness
 ): UnsupportedError | undefined =>
   strictness.commands && !offered ? new UnsupportedError({ command, missing }) : undefined
+
+/**
+ * The command knows the flags it is sent with (`known`), and the server advertised what they need (C-124, C-128).
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const checkFlags = (
+  target: Export,
+  command: CommandName,
+  flags: number,
+  known: number,
+  strictness: Strictness
+): CommandFlagsError | UnsupportedError | undefined => {
+  if (flags === 0) return undefined
+  const has = (flag: number): boolean => (flags & flag) !== 0
+  const fits = Number.isInteger(flags) && flags >= 0 && flags <= 0xffff
+  if (!fits || (strictness.flags && (flags & ~known) !== 0)) return new CommandFlagsError({ command, flags, known })
+  return checkOffered(!has(CommandFlags.FUA) || target.canFua, command, "NBD_FLAG_SEND_FUA", strictness) ??
+    checkOffered(!has(CommandFlags.DF) || target.canDf, command, "NBD_FLAG_SEND_DF", strictness) ??
+    checkOffered(!has(CommandFlags.FAST_ZERO) || target.canFastZero, command, "NBD_FLAG_SEND_FAST_ZERO", strictness)
+}
 
 /**
  * The range is one, lies inside the export, is aligned and is not too long.
@@ -92,6 +124,6 @@ const longest = (target: Export, command: CommandName, strictness: Strictness): 
     case "write":
       return strictness.payload ? target.maximumPayload : maximumRequestPayload
     default:
-      return maximumEffectLength
+      return maximumEffectLength(target)
   }
 }

@@ -11,6 +11,7 @@ import * as Data from "effect/Data"
 import type { ProtocolError, ServerDisconnectedError } from "../ProtocolError.ts"
 import type { ProgramExitedError, TransportLostError } from "../TransportError.ts"
 import type { ErrnoName } from "../wire/Errno.ts"
+import { hex } from "../wire/WireError.ts"
 import type { CommandName } from "./NbdCommand.ts"
 
 const range = (
@@ -115,9 +116,46 @@ export class UnsupportedError extends Data.TaggedError("NbdUnsupportedError")<{
     | "NBD_FLAG_SEND_WRITE_ZEROES"
     | "NBD_FLAG_SEND_FAST_ZERO"
     | "NBD_FLAG_SEND_CACHE"
+    | "NBD_FLAG_SEND_DF"
 }> {
   override get message(): string {
     return `${this.command}: the server does not offer ${this.missing}`
+  }
+}
+
+/**
+ * The command has no such flag, or is a number that cannot be sent this way. Nothing was sent.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class CommandFlagsError extends Data.TaggedError("NbdCommandFlagsError")<{
+  readonly command: CommandName
+  readonly flags: number
+  /** All flags that it may have here. */
+  readonly known: number
+}> {
+  override get message(): string {
+    return `${this.command} cannot be sent with the flags ${hex(this.flags, 2)}, it knows ${hex(this.known, 2)}`
+  }
+}
+
+/**
+ * Block status was asked for a context that the server has not granted for this export: for any at all, where `context`
+ * is `undefined`. Contexts are asked for while connecting (`metaContexts`). Nothing was sent.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class NoMetaContextError extends Data.TaggedError("NbdNoMetaContextError")<{
+  readonly command: CommandName
+  readonly context: string | undefined
+  readonly granted: ReadonlyArray<string>
+}> {
+  override get message(): string {
+    return this.context === undefined
+      ? `${this.command}: the server granted no meta context`
+      : `${this.command}: the server did not grant the meta context ${JSON.stringify(this.context)}`
   }
 }
 

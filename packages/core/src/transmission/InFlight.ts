@@ -6,9 +6,13 @@
  *
  * @since 0.1.0
  */
+import { statusSize } from "../wire/BlockStatus.ts"
 import type { CommandFailure } from "./CommandError.ts"
+import type { ContextStatus } from "./ContextStatus.ts"
+import { mostDescriptors } from "./ContextStatus.ts"
 import { Coverage } from "./Coverage.ts"
 import type { NbdCommand } from "./NbdCommand.ts"
+import type { Piece } from "./Piece.ts"
 
 /**
  * The connection ended while the command was waiting for its turn: nothing of it was sent.
@@ -46,6 +50,10 @@ export class PendingCommand {
   failure: CommandFailure | undefined
   /** Where errors were reported, as positions in the range: no content may follow there (H-106). */
   errorPositions: Array<number> | undefined
+  /** The chunks of a read that wants to know them. */
+  pieces: Array<Piece> | undefined
+  /** What has been said about each context of a block status. */
+  status: Array<ContextStatus> | undefined
   private ranges: Coverage | undefined
 
   constructor(command: NbdCommand, settle: Settle) {
@@ -111,10 +119,15 @@ export class InFlight {
 }
 
 /**
- * Bytes of memory that a command holds until its reply.
+ * Most bytes of memory that a command and its reply hold until the reply is complete.
  *
  * @since 0.1.0
  * @category models
  */
-export const payloadBytes = (command: NbdCommand): number =>
-  command.name === "read" || command.name === "write" ? command.length : 0
+export const payloadBytes = (command: NbdCommand): number => {
+  if (command.name === "read" || command.name === "write") return command.length
+  if (command.detail?._tag === "Status") {
+    return command.detail.contexts.length * statusSize.extended.descriptor * mostDescriptors(command.length)
+  }
+  return command.payload?.byteLength ?? 0
+}

@@ -3,30 +3,32 @@
  *
  * @since 0.1.0
  */
+import type { GrantedContext } from "../Export.ts"
 import { commandCode } from "../wire/RequestHeader.ts"
 
 /**
- * The commands of the transmission phase that have a reply, by the name of the call that sends them.
+ * The commands of the transmission phase that have a reply, by the name of the call that sends them. `command` is one
+ * that is known by its number alone.
  *
  * @since 0.1.0
  * @category models
  */
-export type CommandName = "read" | "write" | "flush" | "trim" | "cache" | "writeZeroes"
+export type CommandName = "read" | "write" | "flush" | "trim" | "cache" | "writeZeroes" | "blockStatus" | "command"
 
 /**
- * Code of each command on the wire.
+ * What a command has beside its range, where it has more.
+ *
+ * - `Pieces`: a read whose chunks are told apart.
+ * - `Status`: the contexts that block status is asked for.
+ * - `Raw`: any number, for tests of servers.
  *
  * @since 0.1.0
- * @category constants
+ * @category models
  */
-export const codeOf: { readonly [Name in CommandName]: number } = {
-  read: commandCode.READ,
-  write: commandCode.WRITE,
-  flush: commandCode.FLUSH,
-  trim: commandCode.TRIM,
-  cache: commandCode.CACHE,
-  writeZeroes: commandCode.WRITE_ZEROES
-}
+export type CommandDetail =
+  | { readonly _tag: "Pieces" }
+  | { readonly _tag: "Status"; readonly contexts: ReadonlyArray<GrantedContext> }
+  | { readonly _tag: "Raw"; readonly code: number }
 
 /**
  * @since 0.1.0
@@ -37,10 +39,30 @@ export interface NbdCommand {
   /** Command flags as they go on the wire. */
   readonly flags: number
   readonly offset: bigint
-  /** Bytes: of payload for a read or write, of effect otherwise. At most 2^32 - 1. */
+  /** Bytes: of payload for a read or write, of effect otherwise. Up to 2^32 - 1; under extended headers 2^53 - 1. */
   readonly length: number
-  /** What a write sends, by reference: it must stay unchanged until the reply. */
+  /** What is sent behind the header, by reference: it must stay unchanged until the reply. */
   readonly payload: Uint8Array | undefined
   /** Where a read goes. Without it, memory is taken when the request is sent. */
   readonly destination: Uint8Array | undefined
+  readonly detail: CommandDetail | undefined
 }
+
+const codes: { readonly [Name in Exclude<CommandName, "command">]: number } = {
+  read: commandCode.READ,
+  write: commandCode.WRITE,
+  flush: commandCode.FLUSH,
+  trim: commandCode.TRIM,
+  cache: commandCode.CACHE,
+  writeZeroes: commandCode.WRITE_ZEROES,
+  blockStatus: commandCode.BLOCK_STATUS
+}
+
+/**
+ * Code of a command on the wire.
+ *
+ * @since 0.1.0
+ * @category encoding
+ */
+export const codeOf = ({ detail, name }: NbdCommand): number =>
+  name === "command" ? detail?._tag === "Raw" ? detail.code : commandCode.READ : codes[name]

@@ -7,12 +7,17 @@
  *
  * @since 0.1.0
  */
+import type { GrantedContext } from "../Export.ts"
+import type { Descriptors } from "../wire/BlockStatus.ts"
 import { errnoName } from "../wire/Errno.ts"
+import { CommandFlags } from "../wire/Flags.ts"
 import type { ErrorPayload } from "../wire/Reply.ts"
 import { WireError } from "../wire/WireError.ts"
 import { CommandError, ReplyInvalidError } from "./CommandError.ts"
+import { ContextStatus, measure, measureOne } from "./ContextStatus.ts"
 import { maxFragments } from "./Coverage.ts"
 import type { PendingCommand } from "./InFlight.ts"
+import { addPiece, type Piece } from "./Piece.ts"
 
 /** Positions of errors that are remembered for one reply; a server that reports more has reported enough. */
 const maxErrorPositions = 1024
@@ -25,6 +30,7 @@ const maxErrorPositions = 1024
  */
 export const acceptContent = (
   pending: PendingCommand,
+  kind: Piece["_tag"],
   offset: bigint,
   length: number
 ): number | WireError => {
@@ -44,12 +50,58 @@ export const acceptContent = (
     return new WireError("no content where an error was reported", `${length} bytes at ${offset}`, "H-106")
   }
   const { coverage } = pending
+  if ((command.flags & CommandFlags.DF) !== 0 && coverage.fragments > 0) {
+    return new WireError(
+      "one chunk of content in answer to NBD_CMD_FLAG_DF",
+      "another",
+      "Structured reply types, C-179"
+    )
+  }
   if (!coverage.add(position, length)) {
     return new WireError("every byte once", `${length} bytes at ${offset} again`, "NBD_CMD_READ, C-176")
   }
-  return coverage.fragments > maxFragments
-    ? new WireError(`at most ${maxFragments} separate pieces`, `${coverage.fragments}`, "NBD_CMD_READ")
+  if (command.detail?._tag === "Pieces") addPiece(pending.pieces ??= [], kind, offset, length)
+  return coverage.fragments > maxFragments || (pending.pieces?.length ?? 0) > maxFragments
+    ? new WireError(`at most ${maxFragments} separate pieces`, "more", "NBD_CMD_READ")
     : position
+}
+
+/**
+ * What one context has to say in answer to a block status. An answer that only makes no sense fails the command alone;
+ * one about a context that was not asked, or was answered before, means that the stream is not what it seems (C-188).
+ *
+ * @since 0.1.0
+ * @category decoding
+ */
+export const acceptStatus = (
+  pending: PendingCommand,
+  descriptors: Descriptors,
+  exportSize: bigint
+): WireError | undefined => {
+  const { command } = pending
+  const rule = "NBD_REPLY_TYPE_BLOCK_STATUS, C-188"
+  const contexts = command.detail?._tag === "Status" ? command.detail.contexts : []
+  const context = contexts.find(({ id }) => id === descriptors.contextId)
+  if (context === undefined) {
+    return new WireError("the id of a context that was asked about", `${descriptors.contextId}`, rule)
+  }
+  const status = pending.status ??= []
+  if (status.some((known) => known.context === context.name)) {
+    return new WireError("one answer of each context", `another of ${JSON.stringify(context.name)}`, rule)
+  }
+  const { offset } = command
+  const available = exportSize > offset ? exportSize - offset : 0n
+  const one = (command.flags & CommandFlags.REQ_ONE) !== 0
+  const requested = BigInt(command.length)
+  // What goes beyond the one extent, or its range, is more than was asked for, and cut off (H-139).
+  const extent = one ? measureOne(descriptors, requested) : measure(descriptors, requested, available)
+  if (extent === "an extent of no bytes") {
+    return new WireError("extents of at least one byte", extent, "NBD_REPLY_TYPE_BLOCK_STATUS, C-189")
+  }
+  if (typeof extent === "string") {
+    pending.failure ??= invalid(pending, "extents that fit the request", extent, "NBD_REPLY_TYPE_BLOCK_STATUS, C-190")
+  } else status.push(new ContextStatus({ context: context.name, offset, descriptors, extent }))
+  return undefined
 }
 
 /**
@@ -99,20 +151,34 @@ export const commandError = (
   })
 
 /**
- * The last chunk has come: a read that failed nowhere must have brought every byte (C-171, C-176, H-105).
+ * The last chunk has come: a read that failed nowhere must have brought every byte, and a block status an answer of
+ * every context (C-171, C-176, C-186, H-105, H-136).
  *
  * @since 0.1.0
  * @category decoding
  */
 export const complete = (pending: PendingCommand): void => {
   const { command } = pending
-  if (pending.failure !== undefined || command.name !== "read" || pending.coverage.isComplete(command.length)) return
+  if (pending.failure !== undefined) return
+  if (command.detail?._tag === "Status") return completeStatus(pending, command.detail.contexts)
+  if (command.name !== "read" || pending.coverage.isComplete(command.length)) return
   const gap = pending.coverage.firstGap(command.length)
   pending.failure = invalid(
     pending,
     `all of ${command.length} bytes`,
     `none for offset ${command.offset + BigInt(gap)}`,
     "NBD_CMD_READ, C-176"
+  )
+}
+
+const completeStatus = (pending: PendingCommand, contexts: ReadonlyArray<GrantedContext>): void => {
+  const missing = contexts.find(({ name }) => pending.status?.some(({ context }) => context === name) !== true)
+  if (missing === undefined) return
+  pending.failure = invalid(
+    pending,
+    "the status of every context",
+    `none of ${JSON.stringify(missing.name)}`,
+    "NBD_CMD_BLOCK_STATUS, C-186"
   )
 }
 
@@ -137,7 +203,13 @@ export const destinationOf = (pending: PendingCommand | undefined): Uint8Array |
   return undefined
 }
 
-const invalid = (
+/**
+ * A reply that makes no sense, but whose end is known: the command fails, and the connection goes on.
+ *
+ * @since 0.1.0
+ * @category decoding
+ */
+export const invalid = (
   { command }: PendingCommand,
   expected: string,
   received: string,

@@ -9,13 +9,26 @@
  *
  * @since 0.1.0
  */
-import type { ReplyStyle } from "../Export.ts"
+import type { Export, ReplyStyle } from "../Export.ts"
+import type { Traffic } from "../Traffic.ts"
+import { decodeBlockStatus, statusSize, type StatusWidth } from "../wire/BlockStatus.ts"
 import { ReplyFlags } from "../wire/Flags.ts"
 import { magic } from "../wire/Magic.ts"
 import { chunkType, decodeCookie, decodeErrorPayload, isErrorChunk, payloadHead, size } from "../wire/Reply.ts"
 import { hex, isWireError, WireError } from "../wire/WireError.ts"
+import { checkChunk } from "./ChunkCheck.ts"
+import { mostDescriptors } from "./ContextStatus.ts"
 import type { InFlight, PendingCommand } from "./InFlight.ts"
-import { acceptContent, acceptError, commandError, complete, destinationOf } from "./ReplyAssembly.ts"
+import { addPiece } from "./Piece.ts"
+import {
+  acceptContent,
+  acceptError,
+  acceptStatus,
+  commandError,
+  complete,
+  destinationOf,
+  invalid
+} from "./ReplyAssembly.ts"
 
 /**
  * @since 0.1.0
@@ -34,9 +47,10 @@ export interface ReplyEvents {
  * - `Header`: the start of a reply.
  * - `Head`: the fixed part of a chunk's payload, or a whole error payload.
  * - `Content`: `remaining` bytes that belong at `position` of the command's range.
+ * - `Status`: `remaining` bytes of a block status, which is looked at when it is whole.
  * - `Skipped`: `remaining` bytes of no use.
  */
-type Stage = "Header" | "Head" | "Content" | "Skipped" | "Broken"
+type Stage = "Header" | "Head" | "Content" | "Status" | "Skipped" | "Broken"
 
 /** Longest payload that is put together before it is looked at: an error with the longest message there is. */
 const maxHead = payloadHead.ERROR_OFFSET + 4096
@@ -48,11 +62,16 @@ const maxHead = payloadHead.ERROR_OFFSET + 4096
 export class ReplyReader {
   private readonly inFlight: InFlight
   private readonly replyStyle: ReplyStyle
+  private readonly width: StatusWidth
+  private readonly exportSize: bigint
+  private readonly traffic: Traffic
   private readonly events: ReplyEvents
+  /** Bytes of the shortest header there can be. */
+  private readonly shortest: number
 
   private stage: Stage = "Header"
   /** Bytes that `Header` and `Head` need in one piece. */
-  private wanted: number = size.simple
+  private wanted: number
   private readonly held = new Uint8Array(Math.max(maxHead, size.chunk))
   private readonly heldView = new DataView(this.held.buffer)
   private heldLength = 0
@@ -65,11 +84,17 @@ export class ReplyReader {
   private contentLength = 0
   private remaining = 0
   private position = 0
+  private status = new Uint8Array(0)
 
-  constructor(inFlight: InFlight, replyStyle: ReplyStyle, events: ReplyEvents) {
+  constructor(inFlight: InFlight, { replyStyle, size: exportSize }: Export, traffic: Traffic, events: ReplyEvents) {
     this.inFlight = inFlight
     this.replyStyle = replyStyle
+    this.width = replyStyle === "Extended" ? "extended" : "compact"
+    this.exportSize = exportSize
+    this.traffic = traffic
     this.events = events
+    this.shortest = replyStyle === "Extended" ? size.extended : size.simple
+    this.wanted = this.shortest
   }
 
   /** Nothing of a reply has been read yet: the stream may end here. */
@@ -79,7 +104,7 @@ export class ReplyReader {
 
   /** Bytes of the current message, and bytes it should have as far as is known. */
   get progress(): { readonly received: number; readonly wanted: number } {
-    return this.stage === "Content" || this.stage === "Skipped"
+    return this.stage === "Content" || this.stage === "Status" || this.stage === "Skipped"
       ? { received: this.contentLength - this.remaining, wanted: this.contentLength }
       : { received: this.heldLength, wanted: this.wanted }
   }
@@ -103,6 +128,14 @@ export class ReplyReader {
           this.remaining -= count
           at += count
           if (this.remaining === 0) this.endOfMessage()
+          break
+        }
+        case "Status": {
+          const count = Math.min(this.remaining, end - at)
+          this.status.set(bytes.subarray(at, at + count), this.status.byteLength - this.remaining)
+          this.remaining -= count
+          at += count
+          if (this.remaining === 0) this.readStatus()
           break
         }
         case "Skipped": {
@@ -140,25 +173,29 @@ export class ReplyReader {
       return true
     }
     const kind = view.getUint32(at)
-    if (kind === magic.SIMPLE_REPLY) {
-      this.readSimple(view, at)
-      return true
-    }
-    if (kind !== magic.STRUCTURED_REPLY || this.replyStyle !== "Structured") {
-      this.breach(this.expectedMagic(), hex(kind, 4), "C-153, C-158")
-      return true
-    }
-    if (this.wanted < size.chunk) {
+    if (kind === magic.SIMPLE_REPLY && this.replyStyle !== "Extended") this.readSimple(view, at)
+    else if (kind === magic.EXTENDED_REPLY && this.replyStyle === "Extended") this.readExtended(view, at)
+    else if (kind !== magic.STRUCTURED_REPLY || this.replyStyle !== "Structured") {
+      this.breach(expectedMagic[this.replyStyle], hex(kind, 4), "C-153, C-158, C-219")
+    } else if (this.wanted < size.chunk) {
       this.wanted = size.chunk
       return false
+    } else {
+      const pending = this.find(view, at)
+      if (pending !== undefined) this.readChunk(pending, view, at, view.getUint32(at + 16))
     }
-    this.readChunk(view, at)
     return true
   }
 
-  private expectedMagic(): string {
-    const simple = `reply magic ${hex(magic.SIMPLE_REPLY, 4)}`
-    return this.replyStyle === "Structured" ? `${simple} or ${hex(magic.STRUCTURED_REPLY, 4)}` : simple
+  private readExtended(view: DataView, at: number): void {
+    const pending = this.find(view, at)
+    if (pending === undefined) return
+    const offset = view.getBigUint64(at + 16)
+    if (offset !== pending.command.offset) {
+      return this.breach(`the request's offset ${pending.command.offset}`, `${offset}`, "Extended reply, C-226")
+    }
+    // Exact where it is below any limit, and far above every limit otherwise.
+    this.readChunk(pending, view, at, view.getUint32(at + 24) * 0x1_0000_0000 + view.getUint32(at + 28))
   }
 
   private readSimple(view: DataView, at: number): void {
@@ -166,65 +203,33 @@ export class ReplyReader {
     if (pending === undefined) return
     const error = view.getUint32(at + 4)
     const isRead = pending.command.name === "read"
-    if (isRead && this.replyStyle === "Structured") {
+    if (isRead && this.replyStyle !== "Simple") {
       return this.breach("a structured reply to a read", "a simple one", "Simple reply message, C-159")
     }
     this.pending = pending
     this.isLast = true
     if (error !== 0) pending.failure ??= commandError(pending, error, "", undefined)
+    else if (pending.command.detail?._tag === "Pieces") {
+      addPiece(pending.pieces ??= [], "Data", pending.command.offset, pending.command.length)
+    }
     this.content(error === 0 && isRead ? pending.command.length : 0, 0)
   }
 
-  private readChunk(view: DataView, at: number): void {
-    const pending = this.find(view, at)
-    if (pending === undefined) return
-    const length = view.getUint32(at + 16)
+  private readChunk(pending: PendingCommand, view: DataView, at: number, length: number): void {
     this.pending = pending
     this.isLast = (view.getUint16(at + 4) & ReplyFlags.DONE) !== 0
     this.chunk = view.getUint16(at + 6)
-    const fault = this.checkLength(this.chunk, length, pending)
+    const fault = checkChunk(this.chunk, length, this.isLast, pending, this.width)
     if (fault !== undefined) return this.breach(...fault)
     this.remaining = length
     if (this.chunk === chunkType.NONE) return this.endOfMessage()
+    if (this.chunk === chunkType.BLOCK_STATUS || this.chunk === chunkType.BLOCK_STATUS_EXT) {
+      return this.beginStatus(pending, length)
+    }
     this.stage = "Head"
     this.wanted = this.chunk === chunkType.OFFSET_DATA
       ? payloadHead.OFFSET_DATA
       : Math.min(length, maxHead)
-  }
-
-  /** What is wrong with a chunk, judged by its header. */
-  private checkLength(
-    type: number,
-    length: number,
-    { command }: PendingCommand
-  ): readonly [expected: string, received: string, rule: string] | undefined {
-    const rule = "Structured reply types, C-169"
-    switch (type) {
-      case chunkType.NONE:
-        if (length !== 0) return ["no payload in NBD_REPLY_TYPE_NONE", `${length} bytes`, rule]
-        return this.isLast ? undefined : ["NBD_REPLY_FLAG_DONE on NBD_REPLY_TYPE_NONE", "a chunk without it", "C-172"]
-      case chunkType.OFFSET_DATA: {
-        const longest = payloadHead.OFFSET_DATA + (command.name === "read" ? command.length : 0)
-        return length > payloadHead.OFFSET_DATA && length <= longest
-          ? undefined
-          : [
-            `${payloadHead.OFFSET_DATA + 1} to ${longest} bytes in a data chunk for ${command.name}`,
-            `${length} bytes`,
-            "C-173"
-          ]
-      }
-      case chunkType.OFFSET_HOLE:
-        return length === payloadHead.OFFSET_HOLE ? undefined : ["12 bytes in a hole chunk", `${length} bytes`, "C-174"]
-      default: {
-        if (!isErrorChunk(type)) {
-          return ["a chunk type that fits the command", hex(type, 2), "Structured reply types, C-167"]
-        }
-        // A message has at most 4096 bytes; an error type of the future may carry more beside it, within reason.
-        return length >= payloadHead.ERROR && length <= 65_536 + payloadHead.ERROR_OFFSET
-          ? undefined
-          : ["6 to 65550 bytes in an error chunk", `${length} bytes`, "Structured reply types, C-180"]
-      }
-    }
   }
 
   private readHead(view: DataView, at: number, bytes: Uint8Array, start: number): void {
@@ -238,7 +243,7 @@ export class ReplyReader {
     const isHole = this.chunk === chunkType.OFFSET_HOLE
     const length = isHole ? view.getUint32(at + 8) : this.remaining
     if (length === 0) return this.breach("a hole of at least one byte", "0 bytes", "C-174")
-    const position = acceptContent(pending, view.getBigUint64(at), length)
+    const position = acceptContent(pending, isHole ? "Hole" : "Data", view.getBigUint64(at), length)
     if (isWireError(position)) return this.fail(position)
     if (isHole) {
       destinationOf(pending)?.fill(0, position, position + length)
@@ -252,6 +257,35 @@ export class ReplyReader {
     const payload = decodeErrorPayload(this.chunk, head)
     if (isWireError(payload) && length === head.byteLength) return this.fail(payload)
     acceptError(pending, isWireError(payload) ? { error: errorValue(head), message: "", offset: undefined } : payload)
+    this.skip()
+  }
+
+  /** A status is about as many bytes as were asked for, and each extent about one of them at least (C-190). */
+  private beginStatus(pending: PendingCommand, length: number): void {
+    const { descriptor, head } = statusSize[this.width]
+    if (length > head + descriptor * mostDescriptors(pending.command.length)) {
+      const received = `${(length - head) / descriptor}`
+      pending.failure ??= invalid(pending, `at most ${pending.command.length} extents`, received, "C-190")
+      return this.skip()
+    }
+    this.contentLength = length
+    this.status = new Uint8Array(length)
+    this.stage = "Status"
+  }
+
+  private readStatus(): void {
+    const { pending, status } = this
+    this.status = new Uint8Array(0)
+    if (pending === undefined) return
+    const descriptors = decodeBlockStatus(this.width, status)
+    if (isWireError(descriptors)) return this.fail(descriptors)
+    const breach = acceptStatus(pending, descriptors, this.exportSize)
+    if (breach !== undefined) return this.fail(breach)
+    this.endOfMessage()
+  }
+
+  /** Passes over what is left of a payload. */
+  private skip(): void {
     if (this.remaining === 0) return this.endOfMessage()
     this.contentLength = this.remaining
     this.stage = "Skipped"
@@ -268,15 +302,13 @@ export class ReplyReader {
   private endOfMessage(): void {
     const { pending } = this
     this.stage = "Header"
-    this.wanted = size.simple
+    this.wanted = this.shortest
     this.pending = undefined
+    this.traffic.chunksReceived += 1
     if (!this.isLast || pending === undefined) return
-    if (this.chunkedRead(pending)) complete(pending)
+    // A simple reply to a read has brought all of it, and has no chunks to say what.
+    if (this.replyStyle !== "Simple" || pending.command.name !== "read") complete(pending)
     this.events.onSettled(pending)
-  }
-
-  private chunkedRead(pending: PendingCommand): boolean {
-    return this.replyStyle === "Structured" && pending.command.name === "read"
   }
 
   private find(view: DataView, at: number): PendingCommand | undefined {
@@ -296,6 +328,12 @@ export class ReplyReader {
     this.pending = undefined
     this.events.onBreach(error)
   }
+}
+
+const expectedMagic: { readonly [Style in ReplyStyle]: string } = {
+  Simple: `reply magic ${hex(magic.SIMPLE_REPLY, 4)}`,
+  Structured: `reply magic ${hex(magic.SIMPLE_REPLY, 4)} or ${hex(magic.STRUCTURED_REPLY, 4)}`,
+  Extended: `reply magic ${hex(magic.EXTENDED_REPLY, 4)}`
 }
 
 const errorValue = (head: Uint8Array): number => new DataView(head.buffer, head.byteOffset).getUint32(0)

@@ -10,11 +10,18 @@
  *
  * @since 0.1.0
  */
+import type { Traffic } from "../Traffic.ts"
 import type { Connection } from "../Transport.ts"
-import { commandCode, encodeRequestHeader, headerSize } from "../wire/RequestHeader.ts"
+import {
+  commandCode,
+  encodeExtendedRequestHeader,
+  encodeRequestHeader,
+  extendedHeaderSize,
+  headerSize
+} from "../wire/RequestHeader.ts"
 import { codeOf, type NbdCommand } from "./NbdCommand.ts"
 
-const slabSize = 512 * headerSize
+const headersInSlab = 512
 
 /**
  * @since 0.1.0
@@ -22,8 +29,11 @@ const slabSize = 512 * headerSize
  */
 export class RequestWriter {
   private readonly connection: Connection
-  private slab = new Uint8Array(slabSize)
-  private view = new DataView(this.slab.buffer)
+  private readonly traffic: Traffic
+  private readonly isExtended: boolean
+  private readonly headerSize: number
+  private slab: Uint8Array
+  private view: DataView
   /** Where the next header goes, and where the headers that are not in `parts` yet begin. */
   private at = 0
   private begun = 0
@@ -32,15 +42,25 @@ export class RequestWriter {
   private isHeldBack = false
   private isOver = false
 
-  constructor(connection: Connection) {
+  constructor(connection: Connection, isExtended: boolean, traffic: Traffic) {
     this.connection = connection
+    this.isExtended = isExtended
+    this.traffic = traffic
+    this.headerSize = isExtended ? extendedHeaderSize : headerSize
+    this.slab = new Uint8Array(headersInSlab * this.headerSize)
+    this.view = new DataView(this.slab.buffer)
   }
 
   append(command: NbdCommand, cookie: number): void {
-    this.header(command.flags, codeOf[command.name], cookie, command.offset, command.length)
-    if (command.payload !== undefined) {
+    const { payload } = command
+    // With a filter of block status the header's length is the filter's, which has the range in itself.
+    const isFilter = payload !== undefined && command.name === "blockStatus"
+    const length = isFilter ? payload.byteLength : command.length
+    this.header(command.flags, codeOf(command), cookie, command.offset, length)
+    if (payload !== undefined) {
       this.closePart()
-      this.parts.push(command.payload)
+      this.parts.push(payload)
+      this.traffic.bytesSent += payload.byteLength
     }
     this.schedule()
   }
@@ -62,15 +82,18 @@ export class RequestWriter {
   }
 
   private header(flags: number, code: number, cookie: number, offset: bigint, length: number): void {
-    if (this.at === slabSize) {
+    if (this.at === this.slab.byteLength) {
       this.closePart()
-      this.slab = new Uint8Array(slabSize)
+      this.slab = new Uint8Array(this.slab.byteLength)
       this.view = new DataView(this.slab.buffer)
       this.at = 0
       this.begun = 0
     }
-    encodeRequestHeader(this.view, this.at, flags, code, cookie, offset, length)
-    this.at += headerSize
+    if (this.isExtended) encodeExtendedRequestHeader(this.view, this.at, flags, code, cookie, offset, length)
+    else encodeRequestHeader(this.view, this.at, flags, code, cookie, offset, length)
+    this.at += this.headerSize
+    this.traffic.chunksSent += 1
+    this.traffic.bytesSent += this.headerSize
   }
 
   private closePart(): void {

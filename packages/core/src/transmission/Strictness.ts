@@ -14,6 +14,8 @@
 export interface Strictness {
   /** LIBNBD_STRICT_COMMANDS: the server must have advertised the command and its flags, and a write needs a writable export. */
   readonly commands: boolean
+  /** LIBNBD_STRICT_FLAGS: the command must know the flags it is sent with. */
+  readonly flags: boolean
   /** LIBNBD_STRICT_BOUNDS: the range must lie inside the export. */
   readonly bounds: boolean
   /** LIBNBD_STRICT_ZERO_SIZE: the range must not be empty. */
@@ -22,10 +24,20 @@ export interface Strictness {
   readonly align: boolean
   /** LIBNBD_STRICT_PAYLOAD: the payload must not be longer than the server takes. */
   readonly payload: boolean
+  /** LIBNBD_STRICT_AUTO_FLAG: NBD_CMD_FLAG_PAYLOAD_LEN is set where it belongs, whatever flags a caller gives. */
+  readonly autoFlag: boolean
 }
 
 /**
  * @since 0.1.0
- * @category constants
+ * @category constructors
  */
-export const strict: Strictness = { commands: true, bounds: true, zeroSize: true, align: true, payload: true }
+export const strict: Strictness = {
+  commands: true,
+  flags: true,
+  bounds: true,
+  zeroSize: true,
+  align: true,
+  payload: true,
+  autoFlag: true
+}

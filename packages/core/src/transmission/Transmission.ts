@@ -11,6 +11,7 @@
  */
 import type { Export } from "../Export.ts"
 import { fromWireError, ServerDisconnectedError } from "../ProtocolError.ts"
+import type { Traffic } from "../Traffic.ts"
 import type { Connection, ConnectionEnd, Receiver } from "../Transport.ts"
 import { errno } from "../wire/Errno.ts"
 import type { WireError } from "../wire/WireError.ts"
@@ -76,6 +77,7 @@ export class Transmission implements Receiver {
   readonly export: Export
   private readonly connection: Connection
   private readonly limits: Limits
+  private readonly traffic: Traffic
   private readonly events: TransmissionEvents
   private readonly inFlight = new InFlight()
   private readonly memory = new ReadMemory()
@@ -91,14 +93,16 @@ export class Transmission implements Receiver {
     readonly connection: Connection
     readonly export: Export
     readonly limits: Limits
+    readonly traffic: Traffic
     readonly events: TransmissionEvents
   }) {
     this.export = options.export
     this.connection = options.connection
     this.limits = options.limits
     this.events = options.events
-    this.writer = new RequestWriter(options.connection)
-    this.reader = new ReplyReader(this.inFlight, options.export.replyStyle, {
+    this.traffic = options.traffic
+    this.writer = new RequestWriter(options.connection, options.export.replyStyle === "Extended", options.traffic)
+    this.reader = new ReplyReader(this.inFlight, options.export, options.traffic, {
       onSettled: (pending) => this.settled(pending),
       onBreach: (breach) => this.breach(breach)
     })
@@ -109,7 +113,8 @@ export class Transmission implements Receiver {
    * stream if that has come already.
    */
   start(early: Uint8Array, ended: ConnectionEnd | undefined): void {
-    if (early.byteLength > 0) this.onBytes(early)
+    // They were counted when they came.
+    if (early.byteLength > 0) this.reader.push(early)
     if (ended === undefined) this.connection.receive(this)
     else this.onEnd(ended)
   }
@@ -174,6 +179,7 @@ export class Transmission implements Receiver {
   }
 
   onBytes(bytes: Uint8Array): boolean {
+    this.traffic.bytesReceived += bytes.byteLength
     if (this.course !== "Over") this.reader.push(bytes)
     return true
   }

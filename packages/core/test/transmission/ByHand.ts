@@ -1,7 +1,8 @@
 /**
  * A connection that does nothing by itself: a test reads what was written to it and says what arrives.
  */
-import { Export, type ReplyStyle } from "@effect-nbd/core/Export"
+import { Export, type GrantedContext, type ReplyStyle } from "@effect-nbd/core/Export"
+import { Traffic } from "@effect-nbd/core/Traffic"
 import type { CommandFailure } from "@effect-nbd/core/transmission/CommandError"
 import type { NeverSent } from "@effect-nbd/core/transmission/InFlight"
 import type { NbdCommand } from "@effect-nbd/core/transmission/NbdCommand"
@@ -71,7 +72,14 @@ export class ByHandConnection implements Connection {
 export type Outcome = CommandFailure | NeverSent | "ok"
 
 /** A transmission by hand, with the outcome of every command that was submitted, in order of submission. */
-export const transmission = (options: { readonly replyStyle?: ReplyStyle; readonly limits?: Partial<Limits> } = {}) => {
+export const transmission = (
+  options: {
+    readonly replyStyle?: ReplyStyle
+    readonly limits?: Partial<Limits>
+    readonly size?: bigint
+    readonly contexts?: ReadonlyArray<GrantedContext>
+  } = {}
+) => {
   const connection = new ByHandConnection()
   const ends: Array<TransmissionEnd> = []
   const outcomes: Array<Outcome | undefined> = []
@@ -80,14 +88,15 @@ export const transmission = (options: { readonly replyStyle?: ReplyStyle; readon
     connection,
     export: new Export({
       name: "",
-      size: 2n ** 63n,
+      size: options.size ?? 2n ** 63n,
       flags: TransmissionFlags(0x0ffd),
       replyStyle: options.replyStyle ?? "Structured",
       blockSize: Option.none(),
       canonicalName: Option.none(),
       description: Option.none(),
-      contexts: []
+      contexts: options.contexts ?? []
     }),
+    traffic: new Traffic(),
     limits: { requests: 1024, bytes: 67_108_864, ...options.limits },
     events: {
       onEnd: (end) => ends.push(end),
@@ -100,7 +109,15 @@ export const transmission = (options: { readonly replyStyle?: ReplyStyle; readon
   const submit = (command: Partial<NbdCommand> & Pick<NbdCommand, "name">) => {
     const at = outcomes.push(undefined) - 1
     return engine.submit(
-      { flags: 0, offset: 0n, length: 0, payload: undefined, destination: undefined, ...command },
+      {
+        flags: 0,
+        offset: 0n,
+        length: 0,
+        payload: undefined,
+        destination: undefined,
+        detail: undefined,
+        ...command
+      },
       (failure) => {
         if (outcomes[at] !== undefined) throw new Error(`command ${at} was settled twice`)
         outcomes[at] = failure ?? "ok"

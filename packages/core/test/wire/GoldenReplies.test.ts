@@ -3,7 +3,8 @@
  * real server, and makes of the server's bytes what they say, whole, byte by byte and split at odd places.
  */
 import { Export } from "@effect-nbd/core/Export"
-import { codeOf, type CommandName } from "@effect-nbd/core/transmission/NbdCommand"
+import { Traffic } from "@effect-nbd/core/Traffic"
+import type { CommandName } from "@effect-nbd/core/transmission/NbdCommand"
 import { Transmission, type TransmissionEnd } from "@effect-nbd/core/transmission/Transmission"
 import { TransmissionFlags } from "@effect-nbd/core/wire/Flags"
 import { commandCode } from "@effect-nbd/core/wire/RequestHeader"
@@ -13,8 +14,15 @@ import { type Golden, type GoldenMessage, goldens, splitAtTransmission } from ".
 import { areSame } from "../fixtures/HandWritten.ts"
 import { ManualConnection } from "../fixtures/ManualConnection.ts"
 
-const nameOf = (code: number): CommandName | undefined => commandNames.find((name) => codeOf[name] === code)
-const commandNames: ReadonlyArray<CommandName> = ["read", "write", "flush", "trim", "cache", "writeZeroes"]
+const nameOf = (code: number): CommandName | undefined => commandNames.get(code)
+const commandNames: ReadonlyMap<number, CommandName> = new Map([
+  [commandCode.READ, "read"],
+  [commandCode.WRITE, "write"],
+  [commandCode.FLUSH, "flush"],
+  [commandCode.TRIM, "trim"],
+  [commandCode.CACHE, "cache"],
+  [commandCode.WRITE_ZEROES, "writeZeroes"]
+])
 
 const entered = (golden: Golden): Export => {
   const accepted = splitAtTransmission(golden).handshake.some((message) =>
@@ -69,6 +77,7 @@ const replay = async (golden: Golden, split: number): Promise<void> => {
     connection,
     export: entered(golden),
     limits: { requests: 16, bytes: 1_048_576 },
+    traffic: new Traffic(),
     events: { onEnd: (end) => ends.push(end), onServerShutdown: () => {} }
   })
   engine.start(new Uint8Array(0), undefined)
@@ -88,7 +97,8 @@ const replay = async (golden: Golden, split: number): Promise<void> => {
       offset: request.bigint("offset"),
       length: request.number("length"),
       payload: request.has("payload") ? request.data("payload") : undefined,
-      destination: undefined
+      destination: undefined,
+      detail: undefined
     }, (failure) => {
       outcome = failure ?? (name === "read" ? pending.destination : "ok")
     })

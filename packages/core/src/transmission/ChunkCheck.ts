@@ -1,0 +1,73 @@
+/**
+ * What is wrong with a reply chunk, judged by its header alone: before anything of its payload is waited for or kept.
+ *
+ * @since 0.1.0
+ */
+import { isStatusLength, type StatusWidth } from "../wire/BlockStatus.ts"
+import { chunkType, isErrorChunk, payloadHead } from "../wire/Reply.ts"
+import { hex } from "../wire/WireError.ts"
+import type { PendingCommand } from "./InFlight.ts"
+
+/**
+ * What was expected, what came, and which rule says so.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Fault = readonly [expected: string, received: string, rule: string]
+
+const rule = "Structured reply types, C-169"
+
+/**
+ * `undefined` for a chunk whose payload may be read.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const checkChunk = (
+  type: number,
+  length: number,
+  isLast: boolean,
+  { command }: PendingCommand,
+  width: StatusWidth
+): Fault | undefined => {
+  switch (type) {
+    case chunkType.NONE:
+      if (length !== 0) return ["no payload in NBD_REPLY_TYPE_NONE", `${length} bytes`, rule]
+      return isLast ? undefined : ["NBD_REPLY_FLAG_DONE on NBD_REPLY_TYPE_NONE", "a chunk without it", "C-172"]
+    case chunkType.OFFSET_DATA: {
+      const longest = payloadHead.OFFSET_DATA + (command.name === "read" ? command.length : 0)
+      return length > payloadHead.OFFSET_DATA && length <= longest
+        ? undefined
+        : [
+          `${payloadHead.OFFSET_DATA + 1} to ${longest} bytes in a data chunk for ${command.name}`,
+          `${length} bytes`,
+          "C-173"
+        ]
+    }
+    case chunkType.OFFSET_HOLE:
+      return length === payloadHead.OFFSET_HOLE ? undefined : ["12 bytes in a hole chunk", `${length} bytes`, "C-174"]
+    case chunkType.BLOCK_STATUS:
+    case chunkType.BLOCK_STATUS_EXT:
+      return checkStatus(type, length, command.name, width)
+    default: {
+      if (!isErrorChunk(type)) {
+        return ["a chunk type that fits the command", hex(type, 2), "Structured reply types, C-167"]
+      }
+      // A message has at most 4096 bytes; an error type of the future may carry more beside it, within reason.
+      return length >= payloadHead.ERROR && length <= 65_536 + payloadHead.ERROR_OFFSET
+        ? undefined
+        : ["6 to 65550 bytes in an error chunk", `${length} bytes`, "Structured reply types, C-180"]
+    }
+  }
+}
+
+/** Each header mode has its own type of status chunk (H-146), and neither belongs to another command (H-118). */
+const checkStatus = (type: number, length: number, name: string, width: StatusWidth): Fault | undefined => {
+  if (name !== "blockStatus") return [`no block status in a reply to ${name}`, "a status chunk", "C-168"]
+  const own = width === "extended" ? chunkType.BLOCK_STATUS_EXT : chunkType.BLOCK_STATUS
+  if (type !== own) return [`a status chunk of type ${hex(own, 2)}`, `one of type ${hex(type, 2)}`, "C-228"]
+  return isStatusLength(width, length)
+    ? undefined
+    : ["the length of 1 to 1048576 extents", `${length} bytes`, width === "extended" ? "C-228" : "C-187"]
+}

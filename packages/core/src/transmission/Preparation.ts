@@ -1,0 +1,314 @@
+/**
+ * From a call to the command that is sent for it, or to the reason why nothing is.
+ *
+ * Pure, and in one step with the check of the handle's state: what it says holds until the command is registered.
+ *
+ * @since 0.1.0
+ */
+import type { Export, GrantedContext } from "../Export.ts"
+import { encodeStatusFilter } from "../wire/BlockStatus.ts"
+import { CommandFlags } from "../wire/Flags.ts"
+import { commandCode } from "../wire/RequestHeader.ts"
+import { checkFlags, checkOffered, checkRange, checkWritable } from "./CommandCheck.ts"
+import {
+  CommandFlagsError,
+  NoMetaContextError,
+  type RangeRefusal,
+  type ReadOnlyError,
+  type UnsupportedError
+} from "./CommandError.ts"
+import type { CommandName, NbdCommand } from "./NbdCommand.ts"
+import type { Strictness } from "./Strictness.ts"
+
+type FlagsRefusal = CommandFlagsError | UnsupportedError
+
+/**
+ * What every command may be told.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface CommandOptions {
+  /** More flags, as they go on the wire, to test servers with. What the command does not know is refused. Default: 0. */
+  readonly flags?: number
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface StructuredReadOptions extends CommandOptions {
+  /** Ask for all of it in one chunk (NBD_CMD_FLAG_DF). Default: `false`. */
+  readonly df?: boolean
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface WriteOptions extends CommandOptions {
+  /** Be durable before the reply (NBD_CMD_FLAG_FUA). Default: `false`. */
+  readonly fua?: boolean
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface WriteZeroesOptions extends WriteOptions {
+  /** Keep the range allocated (NBD_CMD_FLAG_NO_HOLE). Default: `false`. */
+  readonly noHole?: boolean
+  /** Fail with ENOTSUP rather than be slower than a write (NBD_CMD_FLAG_FAST_ZERO). Default: `false`. */
+  readonly fastZero?: boolean
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface BlockStatusOptions extends CommandOptions {
+  /** The contexts to ask about, by name. Default: all that were granted. */
+  readonly contexts?: ReadonlyArray<string> | undefined
+  /** Ask for one extent a context (NBD_CMD_FLAG_REQ_ONE). Default: `false`. */
+  readonly reqOne?: boolean
+}
+
+/**
+ * A command by its number, for tests of servers.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RawCommand {
+  /** 1 to 65,535; not 2, NBD_CMD_DISC, to which there is no reply, and not 0, whose reply brings data. */
+  readonly code: number
+  /** Default: 0. */
+  readonly flags?: number
+  /** Default: 0. */
+  readonly offset?: bigint
+  /** Default: the length of the payload, or 0. */
+  readonly length?: number
+  /** What follows the header. Default: nothing. */
+  readonly payload?: Uint8Array
+}
+
+const bit = (set: boolean | undefined, flag: number): number => set === true ? flag : 0
+
+const command = (
+  name: CommandName,
+  flags: number,
+  offset: bigint,
+  length: number | bigint,
+  rest: Partial<NbdCommand> = {}
+): NbdCommand => ({
+  name,
+  flags,
+  offset,
+  length: Number(length),
+  payload: rest.payload,
+  destination: rest.destination,
+  detail: rest.detail
+})
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const read = (
+  target: Export,
+  strictness: Strictness,
+  offset: bigint,
+  length: number,
+  destination: Uint8Array | undefined
+): NbdCommand | RangeRefusal =>
+  checkRange(target, "read", offset, length, strictness) ??
+    { name: "read", flags: 0, offset, length, payload: undefined, destination, detail: undefined }
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const readStructured = (
+  target: Export,
+  strictness: Strictness,
+  offset: bigint,
+  length: number,
+  options: StructuredReadOptions | undefined
+): NbdCommand | FlagsRefusal | RangeRefusal => {
+  const flags = (options?.flags ?? 0) | bit(options?.df, CommandFlags.DF)
+  return checkFlags(target, "read", flags, CommandFlags.DF, strictness) ??
+    checkRange(target, "read", offset, length, strictness) ??
+    command("read", flags, offset, length, { detail: { _tag: "Pieces" } })
+}
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const write = (
+  target: Export,
+  strictness: Strictness,
+  offset: bigint,
+  payload: Uint8Array,
+  options: WriteOptions | undefined
+): NbdCommand | ReadOnlyError | FlagsRefusal | RangeRefusal => {
+  const given = (options?.flags ?? 0) | bit(options?.fua, CommandFlags.FUA)
+  const flags = withPayloadFlag(target, strictness, given)
+  return checkWritable(target, "write", strictness) ??
+    checkFlags(target, "write", flags, CommandFlags.FUA | payloadFlag(target), strictness) ??
+    checkPayloadFlag(target, strictness, "write", flags) ??
+    checkRange(target, "write", offset, payload.byteLength, strictness) ??
+    { name: "write", flags, offset, length: payload.byteLength, payload, destination: undefined, detail: undefined }
+}
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const flush = (
+  target: Export,
+  strictness: Strictness
+): NbdCommand | UnsupportedError =>
+  checkOffered(target.canFlush, "flush", "NBD_FLAG_SEND_FLUSH", strictness) ?? command("flush", 0, 0n, 0)
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const trim = (
+  target: Export,
+  strictness: Strictness,
+  offset: bigint,
+  length: number | bigint,
+  options: WriteOptions | undefined
+): NbdCommand | ReadOnlyError | FlagsRefusal | RangeRefusal => {
+  const flags = (options?.flags ?? 0) | bit(options?.fua, CommandFlags.FUA)
+  return checkWritable(target, "trim", strictness) ??
+    checkOffered(target.canTrim, "trim", "NBD_FLAG_SEND_TRIM", strictness) ??
+    checkFlags(target, "trim", flags, CommandFlags.FUA, strictness) ??
+    checkRange(target, "trim", offset, length, strictness) ??
+    command("trim", flags, offset, length)
+}
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const cache = (
+  target: Export,
+  strictness: Strictness,
+  offset: bigint,
+  length: number | bigint,
+  options: CommandOptions | undefined
+): NbdCommand | FlagsRefusal | RangeRefusal =>
+  checkOffered(target.canCache, "cache", "NBD_FLAG_SEND_CACHE", strictness) ??
+    checkFlags(target, "cache", options?.flags ?? 0, 0, strictness) ??
+    checkRange(target, "cache", offset, length, strictness) ??
+    command("cache", options?.flags ?? 0, offset, length)
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const writeZeroes = (
+  target: Export,
+  strictness: Strictness,
+  offset: bigint,
+  length: number | bigint,
+  options: WriteZeroesOptions | undefined
+): NbdCommand | ReadOnlyError | FlagsRefusal | RangeRefusal => {
+  const flags = (options?.flags ?? 0) | bit(options?.fua, CommandFlags.FUA) |
+    bit(options?.noHole, CommandFlags.NO_HOLE) | bit(options?.fastZero, CommandFlags.FAST_ZERO)
+  const known = CommandFlags.FUA | CommandFlags.NO_HOLE | CommandFlags.FAST_ZERO
+  return checkWritable(target, "writeZeroes", strictness) ??
+    checkOffered(target.canWriteZeroes, "writeZeroes", "NBD_FLAG_SEND_WRITE_ZEROES", strictness) ??
+    checkFlags(target, "writeZeroes", flags, known, strictness) ??
+    checkRange(target, "writeZeroes", offset, length, strictness) ??
+    command("writeZeroes", flags, offset, length)
+}
+
+/**
+ * All granted contexts are asked about unless fewer are wanted. Where the server takes a filter it is sent one, and
+ * otherwise the caller picks from what all of them say.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const blockStatus = (
+  target: Export,
+  strictness: Strictness,
+  offset: bigint,
+  length: number | bigint,
+  options: BlockStatusOptions | undefined
+): NbdCommand | NoMetaContextError | FlagsRefusal | RangeRefusal => {
+  const name = "blockStatus"
+  const wanted = chosen(target, options?.contexts)
+  if (wanted instanceof NoMetaContextError) return wanted
+  if (strictness.commands && wanted.length === 0) {
+    return new NoMetaContextError({ command: name, context: undefined, granted: [] })
+  }
+  const isFiltered = wanted.length < target.contexts.length && target.canBlockStatusPayload
+  const asked = isFiltered ? wanted : target.contexts
+  const given = (options?.flags ?? 0) | bit(options?.reqOne, CommandFlags.REQ_ONE)
+  const flags = strictness.autoFlag
+    ? (given & ~CommandFlags.PAYLOAD_LEN) | bit(isFiltered, CommandFlags.PAYLOAD_LEN)
+    : given
+  const known = CommandFlags.REQ_ONE | bit(isFiltered, CommandFlags.PAYLOAD_LEN)
+  const refusal = checkFlags(target, name, flags, known, strictness) ??
+    checkRange(target, name, offset, length, strictness)
+  if (refusal !== undefined) return refusal
+  const payload = isFiltered
+    ? encodeStatusFilter({ length: BigInt(length), contextIds: asked.map(({ id }) => id) })
+    : undefined
+  return command(name, flags, offset, length, { payload, detail: { _tag: "Status", contexts: asked } })
+}
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const raw = (options: RawCommand): NbdCommand | CommandFlagsError => {
+  const { code, flags = 0, payload } = options
+  const fits = (value: number): boolean => Number.isInteger(value) && value >= 0 && value <= 0xffff
+  if (!fits(flags) || !fits(code) || code === commandCode.READ || code === commandCode.DISC) {
+    return new CommandFlagsError({ command: "command", flags, known: 0xffff })
+  }
+  const length = options.length ?? payload?.byteLength ?? 0
+  return command("command", flags, options.offset ?? 0n, length, { payload, detail: { _tag: "Raw", code } })
+}
+
+const chosen = (
+  { contexts }: Export,
+  names: ReadonlyArray<string> | undefined
+): ReadonlyArray<GrantedContext> | NoMetaContextError => {
+  if (names === undefined) return contexts
+  const chosen: Array<GrantedContext> = []
+  for (const name of new Set(names)) {
+    const context = contexts.find((granted) => granted.name === name)
+    if (context === undefined) {
+      return new NoMetaContextError({
+        command: "blockStatus",
+        context: name,
+        granted: contexts.map((granted) => granted.name)
+      })
+    }
+    chosen.push(context)
+  }
+  return chosen
+}
+
+/** Under extended headers, and only there, every payload is announced (C-222, C-223). */
+const payloadFlag = ({ replyStyle }: Export): number => bit(replyStyle === "Extended", CommandFlags.PAYLOAD_LEN)
+
+const withPayloadFlag = (target: Export, { autoFlag }: Strictness, flags: number): number =>
+  autoFlag ? (flags & ~CommandFlags.PAYLOAD_LEN) | payloadFlag(target) : flags
+
+const checkPayloadFlag = (
+  target: Export,
+  { commands }: Strictness,
+  name: CommandName,
+  flags: number
+): CommandFlagsError | undefined =>
+  commands && (flags & CommandFlags.PAYLOAD_LEN) !== payloadFlag(target)
+    ? new CommandFlagsError({ command: name, flags, known: flags ^ CommandFlags.PAYLOAD_LEN })
+    : undefined
