@@ -37,6 +37,11 @@ export interface HandleConfig {
   readonly limits?: Partial<Limits>
   /** Which checks are made before a command is sent. Default: all. */
   readonly strictness?: Partial<Strictness>
+  /**
+   * Put every command in a span of its own, `nbd.read` and so on. It costs several times what a small read does.
+   * Default: `false`. Connecting and haggling have spans in any case, and are logged at level `Debug`.
+   */
+  readonly traceCommands?: boolean
 }
 
 /**
@@ -55,6 +60,7 @@ export interface Settings {
   readonly handshakeTimeout: Duration.Duration
   readonly limits: Limits
   readonly strictness: Strictness
+  readonly traceCommands: boolean
 }
 
 /**
@@ -70,5 +76,6 @@ export const settingsOf = (config: HandleConfig): Settings => ({
     HandshakeFlags(HandshakeFlags.FIXED_NEWSTYLE | HandshakeFlags.NO_ZEROES),
   handshakeTimeout: Duration.decode(config.handshakeTimeout ?? "30 seconds"),
   limits: { requests: 1024, bytes: 67_108_864, ...config.limits },
-  strictness: { ...strict, ...config.strictness }
+  strictness: { ...strict, ...config.strictness },
+  traceCommands: config.traceCommands ?? false
 })

@@ -46,8 +46,18 @@ export const begin = <Op extends "connect" | "startConnect">(
   Effect.flatMap(Transport, (transport) =>
     Effect.uninterruptible(
       Effect.flatMap(guard(cell, operation), () => {
-        cell.move({ _tag: "Connecting", state: { _tag: "Connecting", target: transport.target } })
-        return Effect.forkIn(establish(cell, settings, scope, transport), scope)
+        const { target } = transport
+        cell.move({ _tag: "Connecting", state: { _tag: "Connecting", target } })
+        const established = establish(cell, settings, scope, transport).pipe(
+          Effect.tapBoth({
+            onFailure: (error) => Effect.logDebug(`not connected: ${error.message}`),
+            onSuccess: ({ _tag }) => Effect.logDebug(_tag === "Connected" ? "connected" : "negotiating")
+          }),
+          Effect.annotateLogs("nbd.target", target),
+          Effect.withSpan("nbd.connect", { kind: "client", attributes: { "nbd.target": target } })
+        )
+        // The failure is the state's to tell, and whoever joined it: it is not unhandled.
+        return Effect.withUnhandledErrorLogLevel(Effect.forkIn(established, scope), Option.none())
       })
     ))
 

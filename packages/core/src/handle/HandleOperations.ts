@@ -8,7 +8,7 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Commands from "../Commands.ts"
 import type { Settings } from "../HandleConfig.ts"
-import type { StateError } from "../HandleError.ts"
+import type { Refusal, StateError } from "../HandleError.ts"
 import type { StateTag } from "../HandleState.ts"
 import { ExportNotKnownError } from "../handshake/HandshakeError.ts"
 import type { Transmission } from "../transmission/Transmission.ts"
@@ -16,6 +16,7 @@ import * as Connect from "./Connect.ts"
 import { beginShutDown } from "./Enter.ts"
 import { admit, guard, HandleCell } from "./HandleCell.ts"
 import * as Negotiation from "./Negotiation.ts"
+import { traced } from "./Tracing.ts"
 
 /**
  * A handle and what is behind it, for the views.
@@ -49,7 +50,7 @@ const operationsOf = <E, R>(
   connect: Effect.Effect<void, E, R>
 ) => ({
   ...observe(cell),
-  ...Commands.make((operation): Transmission | StateError<Commands.CommandOperation> => {
+  ...commandsOf((operation): Transmission | StateError<Commands.CommandOperation> => {
     const admission = admit(cell, operation)
     return admission._tag === "Admitted" ? admission.live.transmission : admission.refusal
   }, settings),
@@ -79,6 +80,20 @@ const operationsOf = <E, R>(
   ),
   shutdown: leaveFromAnyState(cell)
 })
+
+/**
+ * The commands behind a guard, as the settings want them.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const commandsOf = <R extends Refusal>(
+  admit: (operation: Commands.CommandOperation) => Transmission | R,
+  settings: Settings
+): Commands.Commands<R> => {
+  const commands = Commands.make(admit, settings)
+  return settings.traceCommands ? traced(commands) : commands
+}
 
 /**
  * What can be asked in every state.

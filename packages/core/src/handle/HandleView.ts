@@ -7,11 +7,10 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import * as Commands from "../Commands.ts"
 import type { AlreadyConnectedError, HandleDeadError, ShutDownError } from "../HandleError.ts"
 import type { Transmission } from "../transmission/Transmission.ts"
 import { admit, type Established } from "./HandleCell.ts"
-import { type Core, observe } from "./HandleOperations.ts"
+import { commandsOf, type Core, observe } from "./HandleOperations.ts"
 import * as Negotiation from "./Negotiation.ts"
 
 /**
@@ -31,7 +30,7 @@ export const connectedView = (
   { state, transmission }: Extract<Established, { readonly _tag: "Connected" }>
 ) => ({
   ...observe(cell),
-  ...Commands.make((operation): Transmission | ShutDownError | HandleDeadError => {
+  ...commandsOf((operation): Transmission | ShutDownError | HandleDeadError => {
     const admission = admit(cell, operation)
     if (admission._tag === "Admitted") return admission.live.transmission
     const { refusal } = admission

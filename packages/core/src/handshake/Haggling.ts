@@ -138,7 +138,10 @@ export const haggle = <A>(
     let bytes = 0
     while (true) {
       const { bytes: weight, reply } = yield* nextReply(reader, option)
-      if (reply._tag === "Ack" || reply._tag === "ErrorReply") return { replies, final: reply }
+      if (reply._tag === "Ack" || reply._tag === "ErrorReply") {
+        yield* Effect.logDebug(reply._tag === "Ack" ? "accepted" : `refused with ${replyTypeName(reply.type)}`)
+        return { replies, final: reply }
+      }
       const picked = pick(reply)
       if (picked === undefined) {
         return yield* new ProtocolError({
@@ -161,7 +164,10 @@ export const haggle = <A>(
       // An information reply of a type nobody knows is answered for by `pick`, and not worth keeping.
       if (!(reply._tag === "InfoReply" && reply.info._tag === "UnknownInfo")) replies.push(picked)
     }
-  })
+  }).pipe(
+    Effect.annotateLogs("nbd.option", optionName(option)),
+    Effect.withSpan(`nbd.${optionName(option)}`, { kind: "client" })
+  )
 
 /**
  * A refusal that says nothing about an export.
