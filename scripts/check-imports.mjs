@@ -40,6 +40,7 @@ const layers = {
   "wire/": ["wire/"],
   "framing/": ["wire/", "framing/", "Tls.ts", "TlsError.ts", "Traffic.ts", "Transport.ts", "TransportError.ts"],
   "handshake/": ["wire/", "framing/", "handshake/", ...foundation],
+  "uri/": ["wire/", "uri/"],
   "transmission/": ["wire/", "transmission/", ...foundation],
   "handle/": [""]
 }

@@ -23,7 +23,13 @@ import type { Fault } from "./Failure.ts"
  * @category models
  */
 export type Described =
-  | { readonly _tag: "Known"; readonly export: Export; readonly description: string; readonly uri: string }
+  | {
+    readonly _tag: "Known"
+    readonly export: Export
+    readonly description: string
+    /** `undefined` for a name that no URI can hold. */
+    readonly uri: string | undefined
+  }
   | { readonly _tag: "Refused"; readonly name: string; readonly description: string; readonly error: Fault }
 
 /**
@@ -42,8 +48,7 @@ export interface ServerInfo {
  * @category errors
  */
 export type InfoError =
-  | NbdUri.UriError
-  | NbdUri.UriUnsupportedError
+  | NodeTransport.UriFailure
   | ConnectError
   | Effect.Effect.Error<Handle.Negotiating["list"]>
 
@@ -57,7 +62,10 @@ export const ofExport = (uri: string): Effect.Effect<ServerInfo, InfoError> =>
   at(
     uri,
     (target) =>
-      Effect.map(enter(target.exportName), ({ agreed, known }) => ({ agreed, exports: [describe(known, target)] }))
+      Effect.gen(function*() {
+        const { agreed, known } = yield* enter(target.exportName)
+        return { agreed, exports: [yield* describe(known, target)] }
+      })
   )
 
 /**
@@ -86,7 +94,7 @@ export const ofServer = (uri: string): Effect.Effect<ServerInfo, InfoError> =>
 const at = <E>(
   uri: string,
   body: (target: NbdUri.NbdUri) => Effect.Effect<ServerInfo, E, Transport | Scope.Scope>
-): Effect.Effect<ServerInfo, E | NbdUri.UriError | NbdUri.UriUnsupportedError> =>
+): Effect.Effect<ServerInfo, E | NodeTransport.UriFailure> =>
   Effect.gen(function*() {
     const { transport } = yield* NodeTransport.fromUri(uri)
     const target = yield* NbdUri.parse(uri)
@@ -108,7 +116,7 @@ const ask = (handle: Handle.Negotiating, listed: ListedExport, target: NbdUri.Nb
       (error) => error._tag === "NbdOptionRefusedError" && error.reply === "NBD_REP_ERR_UNSUP",
       () => Effect.map(enter(listed.name), ({ known }) => known)
     ),
-    Effect.map((known) => describe(known, target, listed.description)),
+    Effect.flatMap((known) => describe(known, target, listed.description)),
     Effect.catchTags({
       NbdExportUnknownError: (error) => refused(listed, error),
       NbdTlsRequiredError: (error) => refused(listed, error),
@@ -119,9 +127,13 @@ const ask = (handle: Handle.Negotiating, listed: ListedExport, target: NbdUri.Nb
 const refused = (listed: ListedExport, error: Fault): Effect.Effect<Described> =>
   Effect.succeed({ _tag: "Refused", ...listed, error })
 
-const describe = (known: Export, target: NbdUri.NbdUri, listedAs = ""): Described => ({
-  _tag: "Known",
-  export: known,
-  description: Option.getOrElse(known.description, () => listedAs),
-  uri: NbdUri.format({ ...target, exportName: known.name })
-})
+const describe = (known: Export, target: NbdUri.NbdUri, listedAs = ""): Effect.Effect<Described> =>
+  NbdUri.format({ ...target, exportName: known.name }).pipe(
+    Effect.orElseSucceed(() => undefined),
+    Effect.map((uri) => ({
+      _tag: "Known",
+      export: known,
+      description: Option.getOrElse(known.description, () => listedAs),
+      uri
+    }))
+  )

@@ -91,7 +91,10 @@ const exportToText = (described: Described): ReadonlyArray<string> => {
   const { description } = described
   const rows: Array<readonly [string, string]> = description === "" ? [] : [["description", oneLine(description)]]
   if (described._tag === "Refused") rows.push(["error", oneLine(described.error.message)])
-  else rows.push(["uri", described.uri], ...rowsOf(described.export))
+  else {
+    if (described.uri !== undefined) rows.push(["uri", described.uri])
+    rows.push(...rowsOf(described.export))
+  }
   const name = described._tag === "Refused" ? described.name : nameOf(described.export)
   return [`export ${oneLine(JSON.stringify(name))}`, ...rows.map(([title, value]) => `  ${title}: ${value}`)]
 }

@@ -75,8 +75,8 @@ export const listen = (
  * @since 0.1.0
  * @category encoding
  */
-export const uriOf = (address: Address, exportName: string): string =>
-  NbdUri.format({ transport: address, exportName, tls: false, username: undefined })
+export const uriOf = (address: Address, exportName: string): Effect.Effect<string, NbdUri.UriUnwritableError> =>
+  NbdUri.format({ transport: address, exportName, tls: NbdUri.noTls })
 
 const open = (server: net.Server, address: Address): Effect.Effect<void, ListenError> =>
   Effect.async((resume) => {

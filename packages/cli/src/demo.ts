@@ -113,7 +113,7 @@ const overTcp = Effect.gen(function*() {
   const server = yield* FakeServer.make({ exports: [{ name: "", size: exportSize }] })
   const address = yield* Listener.listen({ _tag: "Tcp", host: "127.0.0.1", port: 0 }, server.serve)
   if (address._tag !== "Tcp") return yield* Effect.dieMessage("a TCP listener is not one")
-  yield* say("server", `${Listener.uriOf(address, "")}, in this process`)
+  yield* say("server", `${yield* Listener.uriOf(address, "")}, in this process`)
   yield* Effect.scoped(mainJob((written) => Effect.scoped(copyToFile(written)))).pipe(
     Effect.provide(TcpTransport.layer(address))
   )

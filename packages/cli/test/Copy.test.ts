@@ -112,7 +112,7 @@ describe("copy", () => {
         const server = yield* FakeServer.make({ exports: [{ name: "", size: 1_073_741_824 }] })
         yield* server.hold
         const address = yield* Listener.listen({ _tag: "Tcp", host: "127.0.0.1", port: 0 }, server.serve)
-        const copy = yield* startCli("copy", Listener.uriOf(address, ""), other)
+        const copy = yield* startCli("copy", yield* Listener.uriOf(address, ""), other)
         yield* server.awaitRequests(16)
         yield* copy.kill(signal)
         expect(yield* copy.ended).toEqual({ code: 130, signal: null, stdout: "", stderr: "" })

@@ -96,7 +96,7 @@ describe("info", () => {
 it.scopedLive("output that cannot be written", () =>
   Effect.gen(function*() {
     const server = yield* FakeServer.make({ exports: [{ name: "", size: 512 }] })
-    const uri = Listener.uriOf(
+    const uri = yield* Listener.uriOf(
       yield* Listener.listen({ _tag: "Tcp", host: "127.0.0.1", port: 0 }, server.serve),
       ""
     )

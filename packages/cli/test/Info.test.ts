@@ -87,7 +87,7 @@ describe("info --json has the fields of nbdinfo --json, in its order", () => {
 const faked = (config: FakeServer.FakeServerConfig) =>
   Effect.gen(function*() {
     const server = yield* FakeServer.make(config)
-    return Listener.uriOf(
+    return yield* Listener.uriOf(
       yield* Listener.listen({ _tag: "Tcp", host: "127.0.0.1", port: 0 }, server.serve),
       config.exports[0]?.name ?? ""
     )

@@ -109,6 +109,13 @@ export * as Transport from "./Transport.ts"
 export * as TransportError from "./TransportError.ts"
 
 /**
+ * What a URI from somewhere else may ask for.
+ *
+ * @since 0.1.0
+ */
+export * as UriPolicy from "./UriPolicy.ts"
+
+/**
  * What can go wrong between the greeting and the transmission phase, besides a broken protocol or transport.
  *
  * @since 0.1.0

@@ -5,6 +5,9 @@
  */
 import * as NbdUri from "@effect-nbd/core/NbdUri"
 import { Transport } from "@effect-nbd/core/Transport"
+import * as UriPolicy from "@effect-nbd/core/UriPolicy"
+import type * as Config from "effect/Config"
+import type * as ConfigError from "effect/ConfigError"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -18,6 +21,8 @@ import * as UnixTransport from "./UnixTransport.ts"
 export interface Options {
   /** For a TCP target. Default: 30 seconds. */
   readonly connectTimeout?: Duration.DurationInput | undefined
+  /** What the URI may ask for. Default: `UriPolicy.defaultPolicy`, and so it is for each field that is left out. */
+  readonly policy?: Partial<UriPolicy.UriPolicy> | undefined
 }
 
 /**
@@ -32,24 +37,30 @@ export interface Target {
 }
 
 /**
+ * Every way in which a URI is refused before anything is opened.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type UriFailure = NbdUri.UriError | NbdUri.UriUnsupportedError | UriPolicy.UriNotPermittedError
+
+/**
  * Reads a URI, for example `nbd://server/disk` or `nbd+unix:///disk?socket=/run/nbd.sock`. Nothing is opened.
+ *
+ * Fails with `UriNotPermittedError` for what the policy does not permit, and with `UriUnsupportedError` for vsock, which
+ * Node.js has no sockets for.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const fromUri = (
-  uri: string,
-  options?: Options
-): Effect.Effect<Target, NbdUri.UriError | NbdUri.UriUnsupportedError> =>
-  Effect.flatMap(NbdUri.parse(uri), (parsed) =>
-    parsed.tls
-      ? Effect.fail(
-        new NbdUri.UriUnsupportedError({ uri, scheme: NbdUri.schemeOf(parsed), why: "TLS is not supported yet" })
-      )
-      : Effect.succeed({
-        transport: { ...make(parsed.transport, options), exportName: parsed.exportName },
-        exportName: parsed.exportName
-      }))
+export const fromUri = (uri: string, options: Options = {}): Effect.Effect<Target, UriFailure> =>
+  Effect.gen(function*() {
+    const parsed = yield* UriPolicy.check(yield* NbdUri.parse(uri), options.policy)
+    const { exportName, tls } = parsed
+    if (tls.required) return yield* unsupported(uri, parsed, "TLS is not supported yet")
+    const transport = yield* transportOf(uri, parsed, options)
+    return { transport: { ...transport, exportName }, exportName }
+  })
 
 /**
  * The transport of a URI as a layer. A handle whose config names no export enters the one that the URI names.
@@ -57,17 +68,38 @@ export const fromUri = (
  * @since 0.1.0
  * @category layers
  */
-export const layerUri = (
-  uri: string,
-  options?: Options
-): Layer.Layer<Transport, NbdUri.UriError | NbdUri.UriUnsupportedError> =>
+export const layerUri = (uri: string, options?: Options): Layer.Layer<Transport, UriFailure> =>
   Layer.effect(Transport, Effect.map(fromUri(uri, options), ({ transport }) => transport))
 
-const make = (transport: NbdUri.UriTransport, options: Options | undefined): Transport["Type"] => {
+/**
+ * As `layerUri`, with a URI that comes from configuration, for example `Config.string("NBD_URI")`.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerUriConfig = (
+  uri: Config.Config<string>,
+  options?: Options
+): Layer.Layer<Transport, UriFailure | ConfigError.ConfigError> =>
+  Layer.unwrapEffect(Effect.map(uri, (uri) => layerUri(uri, options)))
+
+const transportOf = (
+  uri: string,
+  parsed: NbdUri.NbdUri,
+  options: Options
+): Effect.Effect<Transport["Type"], NbdUri.UriUnsupportedError> => {
+  const { transport } = parsed
   switch (transport._tag) {
     case "Tcp":
-      return TcpTransport.make({ ...transport, connectTimeout: options?.connectTimeout })
+      return Effect.succeed(TcpTransport.make({ ...transport, connectTimeout: options.connectTimeout }))
     case "Unix":
-      return UnixTransport.make(transport)
+      return Effect.succeed(UnixTransport.make(transport))
+    case "Vsock":
+      return unsupported(uri, parsed, "Node.js has no vsock sockets")
+    case "Ssh":
+      return unsupported(uri, parsed, "no SSH transport")
   }
 }
+
+const unsupported = (uri: string, parsed: NbdUri.NbdUri, why: string) =>
+  Effect.fail(new NbdUri.UriUnsupportedError({ uri: NbdUri.redact(uri), scheme: NbdUri.schemeOf(parsed), why }))

@@ -1,5 +1,4 @@
 import { Transport } from "@effect-nbd/core/Transport"
-import * as NodeTransport from "@effect-nbd/node/NodeTransport"
 import * as UnixTransport from "@effect-nbd/node/UnixTransport"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -53,30 +52,5 @@ describe("UnixTransport", () => {
         network: "unix",
         attempts: [{ address: file, code: "ECONNREFUSED" }]
       })
-    }))
-})
-
-describe("NodeTransport", () => {
-  it.scopedLive("finds the transport and the export name of a URI", () =>
-    Effect.gen(function*() {
-      const file = path.join(yield* folder, "nbd.sock")
-      yield* listen((socket) => socket.end("hello"), { path: file })
-      const uri = `nbd+unix:////disk%201?socket=${encodeURIComponent(file)}`
-      const { exportName, transport } = yield* NodeTransport.fromUri(uri)
-      expect([exportName, transport.target]).toStrictEqual(["/disk 1", `unix ${file}`])
-      const layered = yield* Effect.provide(Transport, NodeTransport.layerUri(uri))
-      const recorder = record(yield* layered.open)
-      yield* recorder.ended
-      expect(recorder.text).toBe("hello")
-      expect((yield* NodeTransport.fromUri("nbd://[::1]/x")).transport.target).toBe("tcp [::1]:10809")
-    }))
-
-  it.effect("refuses what it cannot do", () =>
-    Effect.gen(function*() {
-      const refusal = (uri: string) =>
-        Effect.flip(Effect.provide(Effect.asVoid(Transport), NodeTransport.layerUri(uri)))
-      expect(yield* refusal("nbds://server/")).toMatchObject({ _tag: "NbdUriUnsupportedError", scheme: "nbds" })
-      expect(yield* refusal("nbd+vsock://2/")).toMatchObject({ _tag: "NbdUriUnsupportedError", scheme: "nbd+vsock" })
-      expect(yield* refusal("nbd://server:0/")).toMatchObject({ _tag: "NbdUriError", part: "0" })
     }))
 })

@@ -142,6 +142,7 @@ const whereverServed = (
       return yield* Effect.ensuring(session(connection), Effect.sync(() => connection.close()))
     }
     const address = yield* Listener.listen(place, session)
-    yield* print(`${names.map((name) => Listener.uriOf(address, name)).join("\n")}\n`)
+    const uris = yield* Effect.forEach(names, (name) => Listener.uriOf(address, name))
+    yield* print(`${uris.join("\n")}\n`)
     yield* Effect.never
   })
