@@ -1,2 +1,2 @@
-/** One project per package; vitest.config.ts takes its list of projects from here. */
-export default ["packages/*"]
+/** One project per package, and one of the benchmark; vitest.config.ts takes its list of projects from here. */
+export default ["packages/*", "benchmarks"]

@@ -17,7 +17,8 @@ const peers = [
   { program: "qemu-io", debian: "qemu-utils" },
   { program: "nbdinfo", debian: "libnbd-bin" },
   { program: "nbdcopy", debian: "libnbd-bin" },
-  { program: "fio", debian: "fio" }
+  { program: "fio", debian: "fio" },
+  { program: "certtool", debian: "gnutls-bin" }
 ]
 
 // nbd-client lies in /usr/sbin, which the PATH of most users leaves out.

@@ -3,60 +3,68 @@
  * that is used again, the requests of one turn in one write. Simple replies only; no errors, no cancellation, no checks.
  * What is above this line is the price of Node itself, and not to be had by any library.
  */
-import * as net from "node:net"
+import { open } from "./floorSession.mjs"
 
 const requestMagic = 0x2560_9513
 const requestBytes = 28
 const replyBytes = 16
-const receiveBytes = 65_536
+const readCommand = 0
+const writeCommand = 1
 
-export const read = async (job) => {
-  const session = await connect(job.target)
+const requests = async (job, command) => {
+  const session = await open(job.target)
   for (const phase of job.phases) {
     phase.begin()
-    await session.perform(job, phase)
+    await perform(session, job, phase, command)
     phase.end()
+    await readBack(session, job, phase)
   }
-  session.socket.destroy()
+  await session.close()
 }
 
-/** Oldest way in: EXPORT_NAME, ten bytes back, and transmission begins. */
-const connect = (target) =>
-  new Promise((resolve, reject) => {
-    let onBytes = (bytes) => {
-      if (bytes.length !== 18) reject(new Error(`a greeting of ${bytes.length} bytes`))
-      const hello = Buffer.alloc(4 + 16)
-      hello.writeUInt32BE(3, 0)
-      hello.write("IHAVEOPT", 4, "latin1")
-      hello.writeUInt32BE(1, 12)
-      onBytes = (answer) => {
-        if (answer.length !== 10) reject(new Error(`an export of ${answer.length} bytes`))
-        resolve({
-          socket,
-          perform: (job, phase) => perform(socket, job, phase, (receiver) => onBytes = receiver)
-        })
-      }
-      socket.write(hello)
-    }
-    const onread = {
-      buffer: Buffer.alloc(receiveBytes),
-      callback: (length, buffer) => {
-        onBytes(length === receiveBytes ? buffer : buffer.subarray(0, length))
-        return true
-      }
-    }
-    const socket = net.connect({ ...target, noDelay: true, onread })
-    socket.on("error", reject)
-  })
+export const read = (job) => requests(job, readCommand)
+export const write = (job) => requests(job, writeCommand)
 
-/** Keeps `depth` reads going until the phase is over. A request's cookie is the number of its slot. */
-const perform = (socket, { blockBytes, depth }, phase, receive) =>
+/** Connects and leaves, one time after the other. */
+export const connect = async ({ phases, target }) => {
+  for (const phase of phases) {
+    phase.begin()
+    for (let at = phase.next(); at >= 0; at = phase.next()) {
+      const sampled = phase.sample()
+      const session = await open(target)
+      await session.close()
+      phase.done(sampled)
+    }
+    phase.end()
+  }
+}
+
+/** Reads what was written, in the order in which the phase tells it, as one more phase of reads. */
+const readBack = async (session, job, phase) => {
+  const offsets = phase.written
+  let at = 0
+  await perform(
+    session,
+    { ...job, depth: 1 },
+    {
+      next: () => offsets[at++] ?? -1,
+      sample: () => 0,
+      done: (sampled, offset, bytes) => phase.done(sampled, offset, bytes)
+    },
+    readCommand
+  )
+}
+
+/** Keeps `depth` requests going until the phase is over. A request's cookie is the number of its slot. */
+const perform = (session, { blockBytes, depth }, phase, command) =>
   new Promise((resolve) => {
+    const isWrite = command === writeCommand
+    const { writable } = session
     const slots = Array.from({ length: depth }, (_, cookie) => ({
       cookie,
       offset: 0,
       sampled: 0,
-      destination: Buffer.alloc(blockBytes)
+      bytes: Buffer.alloc(blockBytes)
     }))
     const header = Buffer.alloc(replyBytes)
     let headerBytes = 0
@@ -74,7 +82,7 @@ const perform = (socket, { blockBytes, depth }, phase, receive) =>
       requests ??= Buffer.allocUnsafe(requestBytes * depth)
       const at = requestBytes * count
       requests.writeUInt32BE(requestMagic, at)
-      requests.writeUInt32BE(0, at + 4)
+      requests.writeUInt32BE(command, at + 4)
       requests.writeUInt32BE(0, at + 8)
       requests.writeUInt32BE(cookie, at + 12)
       requests.writeUInt32BE(Math.floor(offset / 0x1_0000_0000), at + 16)
@@ -82,24 +90,33 @@ const perform = (socket, { blockBytes, depth }, phase, receive) =>
       requests.writeUInt32BE(blockBytes, at + 24)
       count += 1
       outstanding += 1
+      if (isWrite) {
+        if (count === 1) writable.cork()
+        phase.prepare(offset, slots[cookie].bytes)
+        writable.write(requests.subarray(at, at + requestBytes))
+        writable.write(slots[cookie].bytes)
+      }
     }
 
     const flush = () => {
-      if (count > 0) socket.write(requests.subarray(0, requestBytes * count))
+      if (count > 0) {
+        if (isWrite) writable.uncork()
+        else writable.write(requests.subarray(0, requestBytes * count))
+      }
       requests = undefined
       count = 0
       if (outstanding === 0) resolve()
     }
 
     const complete = () => {
-      const { cookie, destination, offset, sampled } = slot
-      phase.done(sampled, offset, destination)
+      const { bytes, cookie, offset, sampled } = slot
+      phase.done(sampled, offset, isWrite ? undefined : bytes)
       outstanding -= 1
       slot = undefined
       issue(cookie)
     }
 
-    receive((bytes) => {
+    session.receive((bytes) => {
       let at = 0
       while (at < bytes.length) {
         if (slot === undefined) {
@@ -113,9 +130,10 @@ const perform = (socket, { blockBytes, depth }, phase, receive) =>
             filled = 0
           }
           at += taken
+          if (isWrite && slot !== undefined) complete()
         } else {
           const taken = Math.min(blockBytes - filled, bytes.length - at)
-          bytes.copy(slot.destination, filled, at, at + taken)
+          bytes.copy(slot.bytes, filled, at, at + taken)
           filled += taken
           at += taken
           if (filled === blockBytes) complete()

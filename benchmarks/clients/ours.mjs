@@ -1,25 +1,17 @@
 /**
- * effect-nbd, used as an application would: a fixed set of fibers, each reading in a loop.
+ * effect-nbd, used as an application would: a fixed set of fibers, each doing one request after the other.
  */
 import * as Handle from "@effect-nbd/core/Handle"
-import * as TcpTransport from "@effect-nbd/node/TcpTransport"
-import * as UnixTransport from "@effect-nbd/node/UnixTransport"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { config, transport } from "./oursTarget.mjs"
 
 /** Fresh memory for every read. */
-export const read = (job) =>
-  run(job, (nbd, phase) =>
-    Effect.gen(function*() {
-      for (let offset = phase.next(); offset >= 0; offset = phase.next()) {
-        const sampled = phase.sample()
-        const bytes = yield* nbd.read(BigInt(offset), job.blockBytes)
-        phase.done(sampled, offset, bytes)
-      }
-    }))
+export const read = (job) => whole(job, reading(job))
 
 /** Memory of the caller's, used again and again. */
 export const readInto = (job) =>
-  run(job, (nbd, phase) =>
+  whole(job, (nbd, phase) =>
     Effect.gen(function*() {
       const destination = new Uint8Array(job.blockBytes)
       for (let offset = phase.next(); offset >= 0; offset = phase.next()) {
@@ -29,17 +21,72 @@ export const readInto = (job) =>
       }
     }))
 
-const run = ({ depth, phases, target }, loop) =>
+export const write = (job) => whole(job, writing(job))
+
+const reading = (job) => (nbd, phase) =>
   Effect.gen(function*() {
-    const nbd = yield* Handle.connect()
-    for (const phase of phases) {
+    for (let offset = phase.next(); offset >= 0; offset = phase.next()) {
+      const sampled = phase.sample()
+      const bytes = yield* nbd.read(BigInt(offset), job.blockBytes)
+      phase.done(sampled, offset, bytes)
+    }
+  })
+
+const writing = (job) => (nbd, phase) =>
+  Effect.gen(function*() {
+    const bytes = new Uint8Array(job.blockBytes)
+    for (let offset = phase.next(); offset >= 0; offset = phase.next()) {
+      const sampled = phase.sample()
+      phase.prepare(offset, bytes)
+      yield* nbd.write(BigInt(offset), bytes)
+      phase.done(sampled, offset)
+    }
+  })
+
+/** A disk as a service of an application: each request gets the connected handle from the context. */
+const disk = {
+  read: (offset, length) => Effect.flatMap(Handle.Connected, (nbd) => nbd.read(offset, length)),
+  write: (offset, bytes) => Effect.flatMap(Handle.Connected, (nbd) => nbd.write(offset, bytes))
+}
+
+const asService = (job, loop) =>
+  perform(job, disk, loop(job)).pipe(
+    Effect.provide(Layer.provide(Handle.layer(config(job.target)), transport(job.target))),
+    Effect.runPromise
+  )
+
+export const readService = (job) => asService(job, reading)
+export const writeService = (job) => asService(job, writing)
+
+const whole = (job, loop) => {
+  const program = Effect.flatMap(Handle.connect(config(job.target)), (nbd) => perform(job, nbd, loop))
+  return Effect.runPromise(Effect.provide(Effect.scoped(program), transport(job.target)))
+}
+
+const perform = ({ blockBytes, depth, phases }, nbd, loop) =>
+  Effect.forEach(phases, (phase) =>
+    Effect.gen(function*() {
       const loops = Array.from({ length: depth }, () => loop(nbd, phase))
       phase.begin()
       yield* Effect.forEach(loops, (each) => each, { concurrency: "unbounded", discard: true })
       phase.end()
-    }
-  }).pipe(
-    Effect.scoped,
-    Effect.provide(target.path === undefined ? TcpTransport.layer(target) : UnixTransport.layer(target)),
-    Effect.runPromise
-  )
+      yield* Effect.forEach(
+        phase.written,
+        (offset) => Effect.map(nbd.read(BigInt(offset), blockBytes), (bytes) => phase.done(0, offset, bytes))
+      )
+    }), { discard: true })
+
+/** Connects and leaves, one time after the other. */
+export const connect = ({ phases, target }) => {
+  const once = Effect.scoped(Handle.connect(config(target)))
+  return Effect.forEach(phases, (phase) =>
+    Effect.gen(function*() {
+      phase.begin()
+      for (let at = phase.next(); at >= 0; at = phase.next()) {
+        const sampled = phase.sample()
+        yield* once
+        phase.done(sampled)
+      }
+      phase.end()
+    })).pipe(Effect.provide(transport(target)), Effect.runPromise)
+}

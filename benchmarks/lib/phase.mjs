@@ -1,37 +1,57 @@
 /**
- * One stretch of a run, the warm-up or what counts: which offset comes next, when it is over, and what it came to.
+ * One stretch of a run, the warm-up or what counts: what comes next, when it is over, and what it came to.
  *
  * It is the whole of the driver that clients share, and the same for all of them: a client keeps `depth` loops going,
- * and each asks for an offset, reads, and reports. So no client is helped or held up by it.
+ * and each asks for an offset, does what is measured, and reports. So no client is helped or held up by it.
  */
+import { check, stamp } from "./pattern.mjs"
 
 /** Prime, and no multiple of a depth, so that not always the same loops are timed. */
 const sampleEvery = 17
 
 const offsetCount = 131_072
 
+/** How many of the last writes of a warm-up are read back. */
+const keptWrites = 16
+
 export class Phase {
   #blockBytes
   #blocks
+  #clockMask
   #seconds
   #operations
   #isChecked
   #random
   #issued = 0
+  #counted = 0
   #isOver = false
   #deadline = Infinity
   #began = 0
   #cpu
   #latencies = []
+  #writes = []
   result
 
-  constructor({ blockBytes, exportBytes, order }, { operations = Infinity, seconds = Infinity }, { isChecked }) {
+  /**
+   * `rare`: operations that take so long that the clock is asked before, and every one is timed.
+   */
+  constructor(
+    { blockBytes = 1, exportBytes = 1, order, rare = false },
+    { operations = Infinity, seconds = Infinity },
+    { isChecked }
+  ) {
     this.#blockBytes = blockBytes
     this.#blocks = exportBytes / blockBytes
+    this.#clockMask = rare ? 0 : 15
+    this.sampleEvery = rare ? 1 : sampleEvery
     this.#operations = operations
     this.#seconds = seconds
     this.#isChecked = isChecked
     this.#random = order === "random" ? randomBlocks(this.#blocks) : undefined
+  }
+
+  get isChecked() {
+    return this.#isChecked
   }
 
   begin() {
@@ -40,38 +60,56 @@ export class Phase {
     this.#deadline = this.#began + this.#seconds * 1000
   }
 
-  /** Where to read next, or -1 when it is over. */
+  /** Where to read or write next, or -1 when it is over. */
   next() {
     const at = this.#issued
     // A look at the clock for every read would be a cost of the driver's own.
-    if ((at & 15) === 0 && performance.now() > this.#deadline) this.#isOver = true
+    if ((at & this.#clockMask) === 0 && performance.now() > this.#deadline) this.#isOver = true
     if (this.#isOver || at >= this.#operations) return -1
     this.#issued = at + 1
     const block = this.#random === undefined ? at % this.#blocks : this.#random[at % offsetCount]
     return block * this.#blockBytes
   }
 
-  /** When the read that `next` gave began, for one read in seventeen; 0 for the others. */
+  /** When the operation that `next` gave began, for one in seventeen; 0 for the others. */
   sample() {
-    return this.#issued % sampleEvery === 0 ? performance.now() : 0
+    return this.#issued % this.sampleEvery === 0 ? performance.now() : 0
   }
 
+  /** An operation is over; `bytes` are what was read. */
   done(sampled, offset, bytes) {
     if (sampled !== 0) this.#latencies.push(performance.now() - sampled)
-    if (this.#isChecked) check(offset, bytes, this.#blockBytes)
+    if (this.#isChecked && bytes !== undefined) check(bytes, offset, this.#blockBytes)
+  }
+
+  /** Before a write: makes its content what it has to be there. What is measured writes the same bytes all the time. */
+  prepare(offset, bytes) {
+    if (!this.#isChecked) return
+    stamp(bytes, offset)
+    this.#writes[this.#issued % keptWrites] = offset
+  }
+
+  /** Offsets that were written, to be read back. */
+  get written() {
+    return this.#writes.filter((offset) => offset !== undefined)
+  }
+
+  /** Where one operation does many things, extents for example: how many it was. */
+  count(things) {
+    this.#counted += things
   }
 
   end() {
     const milliseconds = performance.now() - this.#began
     const cpu = process.cpuUsage(this.#cpu)
+    const operations = this.#counted || this.#issued
     const latencies = Float64Array.from(this.#latencies).toSorted()
     const percentile = (share) => (latencies[Math.floor(share * (latencies.length - 1))] ?? 0) * 1000
     this.result = {
-      operations: this.#issued,
+      operations,
       seconds: milliseconds / 1000,
-      cpuMicros: (cpu.user + cpu.system) / this.#issued,
-      p50Micros: percentile(0.5),
-      p99Micros: percentile(0.99),
+      cpuMicros: (cpu.user + cpu.system) / operations,
+      ...(latencies.length > 0 && { p50Micros: percentile(0.5), p99Micros: percentile(0.99) }),
       maxRssBytes: process.resourceUsage().maxRSS * 1024
     }
   }
@@ -86,13 +124,4 @@ const randomBlocks = (blocks) => {
     mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
     return ((mixed ^ (mixed >>> 14)) >>> 0) % blocks
   })
-}
-
-/** The export holds nbdkit's pattern: every eight bytes are their own offset. */
-const check = (offset, bytes, length) => {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const isRight = (at) => view.getBigUint64(at) === BigInt(offset + at)
-  if (bytes.byteLength !== length || !isRight(0) || !isRight(length - 8)) {
-    throw new Error(`wrong content at offset ${offset}`)
-  }
 }

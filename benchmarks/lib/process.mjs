@@ -1,21 +1,65 @@
 /**
- * Child processes: what they print, how long they take, what they cost.
+ * Child processes: what they print, how long they take, what they cost, and that none outlives the run.
  */
 import { spawn } from "node:child_process"
 import { readFileSync } from "node:fs"
 
 /** Often enough to see a short program's memory, seldom enough not to be in its way. */
-const samplingMillis = 40
+const samplingMillis = 25
+
+const started = new Set()
+let isOver = false
+
+/** Ends everything that was started here, each by its own id, and lets nothing begin: who waits is told of a failure. */
+export const endAll = () => {
+  isOver = true
+  for (const child of started) end(child, "SIGTERM")
+}
+
+const begin = ([program, ...args], options) => {
+  if (isOver) throw new Error("interrupted")
+  const child = spawn(program, args, { detached: true, ...options })
+  started.add(child)
+  return child
+}
+
+/** Programs lead process groups of their own, so that a shell's child ends with the shell. */
+const end = (child, signal) => {
+  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
+  try {
+    process.kill(-child.pid, signal)
+  } catch {
+    // Gone by itself in between.
+  }
+}
+
+/** A child that runs until it is ended: its process, what it has said, and how to end it. */
+export const start = (command) => {
+  const child = begin(command, { stdio: ["ignore", "ignore", "pipe"] })
+  let said = ""
+  child.stderr.setEncoding("utf8").on("data", (text) => said += text)
+  const ended = new Promise((resolve) => child.once("close", resolve).once("error", resolve))
+  return {
+    isRunning: () => child.pid !== undefined && child.exitCode === null && child.signalCode === null,
+    said: () => said.trim(),
+    stop: async () => {
+      end(child, "SIGTERM")
+      await ended
+      started.delete(child)
+    }
+  }
+}
 
 /** Runs a program to its end. Fails with what it said, unless it exits with 0. */
-export const run = ([program, ...args], { onStart, timeoutSeconds = 120, ...options } = {}) =>
+export const run = (command, { onStart, timeoutSeconds = 120, ...options } = {}) =>
   new Promise((resolve, reject) => {
-    const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], ...options })
+    const child = begin(command, { stdio: ["ignore", "pipe", "pipe"], ...options })
     const output = { stdout: "", stderr: "" }
     for (const name of ["stdout", "stderr"]) child[name].setEncoding("utf8").on("data", (text) => output[name] += text)
-    const timer = setTimeout(() => child.kill("SIGKILL"), timeoutSeconds * 1000)
+    const timer = setTimeout(() => end(child, "SIGKILL"), timeoutSeconds * 1000)
     const stop = onStart?.(child.pid)
     const finish = () => {
+      started.delete(child)
       clearTimeout(timer)
       stop?.()
     }
@@ -26,7 +70,7 @@ export const run = ([program, ...args], { onStart, timeoutSeconds = 120, ...opti
     child.on("close", (code, signal) => {
       finish()
       if (code === 0) resolve(output)
-      else reject(new Error(`${program} ended with ${signal ?? code}: ${(output.stderr || output.stdout).trim()}`))
+      else reject(new Error(`${command[0]} ended with ${signal ?? code}: ${(output.stderr || output.stdout).trim()}`))
     })
   })
 
@@ -34,7 +78,7 @@ export const run = ([program, ...args], { onStart, timeoutSeconds = 120, ...opti
  * Runs a program under the shell's `time`, the one way that is everywhere: Node does not tell what a child has used.
  * Memory is looked up while it runs, where the system has /proc.
  */
-export const timed = async (command) => {
+export const timed = async (command, { env = process.env, ...options } = {}) => {
   let maxRssBytes
   const watch = (shell) => {
     const timer = setInterval(() => {
@@ -45,10 +89,13 @@ export const timed = async (command) => {
   }
   const script = "TIMEFORMAT=\"$0 %R %U %S\"; time \"$@\""
   const marker = "elapsed-user-system"
-  const env = { ...process.env, LC_ALL: "C" }
-  const { stderr, stdout } = await run(["bash", "-c", script, marker, ...command], { env, onStart: watch })
+  const { stderr, stdout } = await run(["bash", "-c", script, marker, ...command], {
+    env: { ...env, LC_ALL: "C" },
+    onStart: watch,
+    ...options
+  })
   const [elapsed = 0, user = 0, system = 0] = stderr.slice(stderr.lastIndexOf(marker)).split(" ").slice(1).map(Number)
-  return { stdout, seconds: elapsed, cpuSeconds: user + system, ...(maxRssBytes && { maxRssBytes }) }
+  return { stdout, seconds: elapsed, cpuSeconds: user + system, maxRssBytes }
 }
 
 /** The most memory that the shell's child has held so far. */

@@ -1,47 +1,87 @@
 /**
- * The server of one round: nbdkit with the export in memory, filled before anything is measured. An export that was
- * never written would be a hole, which some clients are told of and others have to receive as zeroes.
+ * The nbdkit of one workload, and how to reach it.
+ *
+ * Exports in memory are filled before anything is measured: one that was never written would be a hole, which some
+ * clients are told of and others have to receive as zeroes.
  */
-import { spawn } from "node:child_process"
-import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { readFileSync, rmSync } from "node:fs"
 import { createServer } from "node:net"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
-import { run } from "./process.mjs"
+import { run, start } from "./process.mjs"
 
 /** Its default of 16 threads would be the limit of everything with more requests than that in flight. */
-const threads = 64
+const usualThreads = 64
 
-export const withServer = async ({ exportBytes, transport }, use) => {
-  const folder = mkdtempSync(join(tmpdir(), "nbd-bench-"))
-  const target = transport === "tcp" ? { host: "127.0.0.1", port: await freePort() } : { path: join(folder, "socket") }
-  const listen = target.path === undefined ? ["-i", target.host, "-p", `${target.port}`] : ["-U", target.path]
-  const pidFile = join(folder, "pid")
-  const args = ["-f", "--exit-with-parent", "-t", `${threads}`, "-P", pidFile, ...listen, "memory", `${exportBytes}`]
-  const server = spawn("nbdkit", args, { stdio: ["ignore", "ignore", "pipe"] })
-  const ended = new Promise((resolve) => server.once("close", resolve).once("error", resolve))
-  let said = ""
-  server.stderr.setEncoding("utf8").on("data", (text) => said += text)
+/** Calls `use` with the target: how to reach an export as the workload's `server` describes it. */
+export const withServer = async (server, places, use) => {
+  const plugin = await pluginOf(server, places)
+  const filters = server.delayMillis === undefined ? [] : ["--filter=delay"]
+  const parameters = server.delayMillis === undefined ? [] : ["rdelay", "wdelay"].map(
+    (name) => `${name}=${server.delayMillis}ms`
+  )
+  const options = [
+    "--exit-with-parent",
+    "-t",
+    `${server.threads ?? usualThreads}`,
+    ...(server.replies === "simple" ? ["--no-sr"] : []),
+    ...filters
+  ]
+  const transport = server.transport
+  // Every client runs it for itself.
+  if (transport === "command") {
+    return use({ transport, command: ["nbdkit", "-s", ...options, ...plugin, ...parameters] })
+  }
+  const target = await addressOf(server, places)
+  const listen = transport === "unix" ? ["-U", target.path] : ["-i", "127.0.0.1", "-p", `${target.port}`]
+  const tls = transport === "tls" ? ["--tls=require", `--tls-certificates=${target.tls.folder}`] : []
+  const pidFile = join(places.sockets, "pid")
+  const child = start(["nbdkit", "-f", "-P", pidFile, ...listen, ...tls, ...options, ...plugin, ...parameters])
   try {
-    await isReady(pidFile, server, () => said)
-    await fill(target, exportBytes)
+    await isReady(pidFile, child)
+    if (server.isFilled) await fill(target, server.bytes)
     return await use(target)
   } finally {
-    server.kill()
-    await ended
-    rmSync(folder, { recursive: true, force: true })
+    await child.stop()
+    for (const file of [pidFile, target.path]) if (file !== undefined) rmSync(file, { force: true })
+  }
+}
+
+/** nbdkit's plugin and its parameters. */
+const pluginOf = async ({ bytes, disk, file, plugin, seed }, places) => {
+  if (file !== undefined) return ["file", file]
+  if (disk !== undefined) return ["file", await places.disk(disk)]
+  // Random, but the same every time: data and holes in turn, half of it each, 64 KiB long on average.
+  if (plugin === "sparse-random") return [plugin, `${bytes}`, `seed=${seed}`, "percent=50", "runlength=65536"]
+  return [plugin, `${bytes}`]
+}
+
+let sockets = 0
+
+const addressOf = async ({ transport }, places) => {
+  if (transport === "unix") {
+    const path = join(places.sockets, `socket${++sockets}`)
+    return { transport, path, uri: `nbd+unix:///?socket=${path}` }
+  }
+  const port = await freePort()
+  if (transport === "tcp") return { transport, host: "127.0.0.1", port, uri: `nbd://127.0.0.1:${port}` }
+  const { authority, folder } = await places.certificates()
+  return {
+    transport,
+    host: "localhost",
+    port,
+    uri: `nbds://localhost:${port}`,
+    tls: { authority, folder }
   }
 }
 
 /** nbdkit writes the file once it listens. */
-const isReady = async (pidFile, server, said) => {
-  for (let attempt = 0; attempt < 500; attempt++) {
-    if (server.exitCode !== null || server.signalCode !== null) break
+const isReady = async (pidFile, child) => {
+  for (let attempt = 0; attempt < 1000 && child.isRunning(); attempt++) {
     if (readable(pidFile)) return
     await sleep(10)
   }
-  throw new Error(`nbdkit did not start: ${said().trim()}`)
+  throw new Error(`nbdkit did not start: ${child.said()}`)
 }
 
 const readable = (file) => {
@@ -52,10 +92,8 @@ const readable = (file) => {
   }
 }
 
-/** Every eight bytes become their own offset, so that a client's warm-up can check what it was given. */
-const fill = (target, exportBytes) => {
-  const uri = target.path === undefined ? `nbd://${target.host}:${target.port}` : `nbd+unix:///?socket=${target.path}`
-  return run([
+const fill = (target, bytes) =>
+  run([
     "nbdcopy",
     "--no-extents",
     "--",
@@ -63,11 +101,13 @@ const fill = (target, exportBytes) => {
     "nbdkit",
     "--exit-with-parent",
     "pattern",
-    `${exportBytes}`,
+    `${bytes}`,
     "]",
-    uri
+    uriFor(target)
   ])
-}
+
+/** The URI with what libnbd's own tools want to be told in it. */
+export const uriFor = ({ tls, uri }) => tls === undefined ? uri : `${uri}/?tls-certificates=${tls.folder}`
 
 const freePort = () =>
   new Promise((resolve, reject) => {

@@ -5,11 +5,12 @@ import { clients } from "./clients.mjs"
 import { Phase } from "./phase.mjs"
 
 const { client: name, target, workload } = JSON.parse(process.argv[2])
-const { entry, module } = clients.find((client) => client.name === name)
+const { entry, module } = clients.find((client) => client.name === name && client.isFor(workload))
 
-const warmUp = new Phase(workload, workload.warmUp, { isChecked: true })
+const isChecked = workload.kind === "requests" && workload.server.isFilled !== false
+const warmUp = new Phase(workload, workload.warmUp, { isChecked })
 const measured = new Phase(workload, workload.measured, { isChecked: false })
 
 const client = await import(new URL(`../clients/${module}`, import.meta.url).href)
-await client[entry]({ ...workload, target, phases: [warmUp, measured] })
+await client[entry(workload)]({ ...workload, target, phases: [warmUp, measured] })
 console.log(JSON.stringify(measured.result))

@@ -1,0 +1,45 @@
+/**
+ * Runs of clients. They take turns, and every round begins with another one. Round 0 is short and not counted: it shows
+ * that everything works, and what it did is looked at, before time is spent on it.
+ */
+import { fileURLToPath } from "node:url"
+import { run, timed } from "./process.mjs"
+import { withStage } from "./stage.mjs"
+
+const worker = fileURLToPath(new URL("worker.mjs", import.meta.url))
+
+/** One run of one client: what it measured of itself, or its process. */
+const measure = async (client, workload, target) => {
+  if (client.module === undefined) {
+    const timing = await timed(client.command(workload, target), { env: client.env?.(target) })
+    return client.read(workload, timing, target)
+  }
+  const { stdout } = await run([process.execPath, worker, JSON.stringify({ client: client.name, target, workload })])
+  return JSON.parse(stdout)
+}
+
+const brief = (workload) =>
+  workload.measured === undefined
+    ? workload
+    : { ...workload, isBrief: true, warmUp: { seconds: 0.05 }, measured: { seconds: 0.2 } }
+
+const rotated = (list, by) => [...list.slice(by % list.length), ...list.slice(0, by % list.length)]
+
+/** Every counted run of each client, in the order of `clients`. */
+export const measureAll = async (workload, clients, { places, quick, report, rounds }) => {
+  const runs = new Map(clients.map((client) => [client, []]))
+  await withStage(workload, places, async ({ reset, target, verify }) => {
+    for (let round = quick ? 1 : 0; round <= rounds; round++) {
+      const short = quick || round === 0
+      for (const client of rotated(clients, round)) {
+        report(`${workload.name}: round ${round} of ${rounds}, ${client.label}`)
+        reset()
+        const result = await measure(client, short ? brief(workload) : workload, target)
+        if (!(result.operations > 0 && result.seconds > 0)) throw new Error(`${client.label} did nothing`)
+        if (short) verify()
+        if (round > 0) runs.get(client).push(result)
+      }
+    }
+  })
+  return clients.map((client) => ({ name: client.name, label: client.label, runs: runs.get(client) }))
+}
