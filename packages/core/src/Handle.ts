@@ -19,7 +19,7 @@ import type * as Commands from "./Commands.ts"
 import type { Export } from "./Export.ts"
 import { makeCore } from "./handle/HandleOperations.ts"
 import { connectedView, type NegotiatingRefusal, negotiatingView } from "./handle/HandleView.ts"
-import type { GoError, InfoError, ListError } from "./handle/Negotiation.ts"
+import type { GoError, InfoError, ListError, StartTlsError } from "./handle/Negotiation.ts"
 import { type HandleConfig, settingsOf } from "./HandleConfig.ts"
 import type { HandleDeadError, ShutDownError, StateError } from "./HandleError.ts"
 import type { HandleState, StateTag } from "./HandleState.ts"
@@ -27,6 +27,7 @@ import type { Agreed } from "./handshake/Agreed.ts"
 import type { ConnectError } from "./handshake/ConnectError.ts"
 import { type ExportNotKnownError, OptionUnavailableError } from "./handshake/HandshakeError.ts"
 import type { ListedExport } from "./handshake/List.ts"
+import type { TlsSettings } from "./Tls.ts"
 import type { Statistics } from "./Traffic.ts"
 import type { Transport } from "./Transport.ts"
 
@@ -80,6 +81,12 @@ export interface Handle extends Observable, Commands.Commands<StateError<Command
   readonly info: (exportName?: string) => Effect.Effect<Export, StateError<"info"> | InfoError>
   /** Asks for the exports that the server shows. */
   readonly list: Effect.Effect<ReadonlyArray<ListedExport>, StateError<"list"> | ListError>
+  /**
+   * Encrypts the connection after all, where TLS was disabled or refused before; `tls` is laid over what the config or
+   * the transport says. What was agreed on and learned before is forgotten: structured replies, contexts, exports.
+   * A refusal leaves the handle negotiating in plaintext. It is for trying servers out; to be safe, require TLS instead.
+   */
+  readonly startTls: (tls?: Omit<TlsSettings, "mode">) => Effect.Effect<void, StateError<"startTls"> | StartTlsError>
   /** Leaves while negotiating: the handle is `ShutDown`. */
   readonly abort: Effect.Effect<void, StateError<"abort">>
   /** What was agreed on about the connection. */
@@ -140,6 +147,8 @@ export interface Negotiating extends Observable {
   readonly go: (exportName?: string) => Effect.Effect<Connected, NegotiatingRefusal | GoError>
   readonly info: (exportName?: string) => Effect.Effect<Export, NegotiatingRefusal | InfoError>
   readonly list: Effect.Effect<ReadonlyArray<ListedExport>, NegotiatingRefusal | ListError>
+  /** As on the handle. */
+  readonly startTls: (tls?: Omit<TlsSettings, "mode">) => Effect.Effect<void, NegotiatingRefusal | StartTlsError>
   readonly abort: Effect.Effect<void, NegotiatingRefusal>
 }
 

@@ -5,6 +5,7 @@
  */
 import * as Duration from "effect/Duration"
 import type { Wanted } from "./handshake/InfoAndGo.ts"
+import type { TlsSettings } from "./Tls.ts"
 import { strict, type Strictness } from "./transmission/Strictness.ts"
 import type { Limits } from "./transmission/Transmission.ts"
 import { HandshakeFlags } from "./wire/Flags.ts"
@@ -31,6 +32,11 @@ export interface HandleConfig {
   readonly fullInfo?: boolean
   /** Handshake flags this side is willing to use. Default: FIXED_NEWSTYLE and NO_ZEROES. */
   readonly handshakeFlags?: HandshakeFlags
+  /**
+   * Default: what the transport names (an `nbds` URI asks for TLS), or else no TLS. In opt mode too TLS is settled before
+   * `Negotiating`; to begin with plaintext options, disable it here and use `startTls`.
+   */
+  readonly tls?: TlsSettings
   /** From the first byte to the end of the handshake, and for each option in opt mode. Default: 30 seconds (libnbd: none). */
   readonly handshakeTimeout?: Duration.DurationInput
   /** How much may be in flight at once. Default: 1024 requests and 64 MiB of payload (libnbd: no limit). */
@@ -57,6 +63,8 @@ export interface Settings {
   readonly structuredReplies: boolean
   readonly wanted: Wanted
   readonly handshakeFlags: HandshakeFlags
+  /** `undefined` leaves it to the transport. */
+  readonly tls: TlsSettings | undefined
   readonly handshakeTimeout: Duration.Duration
   readonly limits: Limits
   readonly strictness: Strictness
@@ -74,6 +82,7 @@ export const settingsOf = (config: HandleConfig): Settings => ({
   wanted: { blockSize: config.requestBlockSize ?? true, fullInfo: config.fullInfo ?? true },
   handshakeFlags: config.handshakeFlags ??
     HandshakeFlags(HandshakeFlags.FIXED_NEWSTYLE | HandshakeFlags.NO_ZEROES),
+  tls: config.tls,
   handshakeTimeout: Duration.decode(config.handshakeTimeout ?? "30 seconds"),
   limits: { requests: 1024, bytes: 67_108_864, ...config.limits },
   strictness: { ...strict, ...config.strictness },

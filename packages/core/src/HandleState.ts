@@ -159,6 +159,7 @@ export const permitted = {
   go: whileNegotiating,
   info: whileNegotiating,
   list: whileNegotiating,
+  startTls: whileNegotiating,
   abort: whileNegotiating,
   agreed: onceExportIsKnown,
   exportInfo: onceExportIsKnown,

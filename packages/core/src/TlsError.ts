@@ -35,37 +35,44 @@ const reasons = {
 } as const
 
 /**
- * The server's certificate did not pass.
+ * The peer is not shown to be the one that was meant.
  *
- * - `Authority`: nobody who is trusted has issued it.
+ * - `Authority`: nobody who is trusted has issued its certificate.
  * - `Name`: it is for another name than `hostname`, or there was no name to verify.
  * - `Date`: it is not valid yet, or not any more.
- * - `Revoked`: its authority has withdrawn it.
+ * - `Revoked`: its authority has withdrawn it, or no current list says that it has not.
  * - `Usage`: it is not a certificate for a server, or its signature or key is not acceptable.
+ * - `Key`: the two sides do not have the same pre-shared key, or not for the same user.
  *
  * @since 0.1.0
  * @category errors
  */
 export class TlsVerificationError extends Data.TaggedError("NbdTlsVerificationError")<{
   readonly peer: string
-  readonly check: "Authority" | "Name" | "Date" | "Revoked" | "Usage"
+  readonly check: "Authority" | "Name" | "Date" | "Revoked" | "Usage" | "Key"
   /** The name that was verified, where there was one. */
   readonly hostname: string | undefined
   /** The TLS library's code, for example `CERT_HAS_EXPIRED`. */
   readonly code: string
 }> {
   override get message(): string {
-    return `the certificate of ${this.peer} did not pass the check of its ${checks[this.check]} (${this.code})`
+    const name = this.hostname === undefined ? "no name was given to check it for" : `it is not for ${this.hostname}`
+    switch (this.check) {
+      case "Authority":
+        return `the certificate of ${this.peer} was not issued by a trusted authority (${this.code})`
+      case "Name":
+        return `the certificate of ${this.peer} did not pass the check of its name: ${name} (${this.code})`
+      case "Date":
+        return `the certificate of ${this.peer} did not pass the check of its date (${this.code})`
+      case "Revoked":
+        return `the certificate of ${this.peer} did not pass the check for revocation (${this.code})`
+      case "Usage":
+        return `the certificate of ${this.peer} is not fit for a server (${this.code})`
+      case "Key":
+        return `${this.peer} did not show that it has the same pre-shared key (${this.code})`
+    }
   }
 }
-
-const checks = {
-  Authority: "authority",
-  Name: "name",
-  Date: "date",
-  Revoked: "revocation",
-  Usage: "usage"
-} as const
 
 /**
  * The TLS handshake failed for another reason than the server's certificate: the peer refused ours, or our key, or
@@ -84,6 +91,20 @@ export class TlsHandshakeError extends Data.TaggedError("NbdTlsHandshakeError")<
 }> {
   override get message(): string {
     return `the TLS handshake with ${this.peer} failed, ended by the ${this.by.toLowerCase()} (${this.code})`
+  }
+}
+
+/**
+ * TLS is up on this connection, and there is no second NBD_OPT_STARTTLS (C-068). Nothing was sent.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class TlsAlreadyStartedError extends Data.TaggedError("NbdTlsAlreadyStartedError")<{
+  readonly peer: string
+}> {
+  override get message(): string {
+    return `the connection to ${this.peer} is encrypted already`
   }
 }
 

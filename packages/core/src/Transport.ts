@@ -13,7 +13,7 @@ import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { TlsServerSettings, TlsSettings } from "./Tls.ts"
-import type { TlsError } from "./TlsError.ts"
+import type { TlsCredentialsError, TlsError, TlsHandshakeError, TlsVerificationError } from "./TlsError.ts"
 import type { OpenError, ProgramExitedError, TransportLostError } from "./TransportError.ts"
 
 /**
@@ -28,7 +28,29 @@ import type { OpenError, ProgramExitedError, TransportLostError } from "./Transp
  */
 export type ConnectionEnd =
   | { readonly _tag: "Finished"; readonly program: ProgramExitedError | undefined }
-  | { readonly _tag: "Broken"; readonly error: TransportLostError | ProgramExitedError }
+  | { readonly _tag: "Broken"; readonly error: ConnectionFault }
+
+/**
+ * Why an open connection broke. Under TLS 1.3 a server judges its client's credentials when the client's handshake is
+ * over: an end that comes before anything else is still a `TlsHandshakeError`.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type ConnectionFault = TransportLostError | ProgramExitedError | TlsHandshakeError
+
+/**
+ * Puts TLS between a connection and its peer, as a client, and gives the connection to use from then on. The plaintext
+ * one is silent and must not be used any more. Plaintext that has arrived and was not delivered yet, or arrives where
+ * TLS should, fails the handshake.
+ *
+ * It has no time limit of its own. The new connection lives in the scope of `open`; after a failure or an interruption
+ * nothing is left of either.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type TlsUpgrade = Effect.Effect<Connection, TlsVerificationError | TlsHandshakeError | TransportLostError>
 
 /**
  * What a connection calls. Nothing here may throw, and a connection never calls it from inside `receive`, `resume`,
@@ -76,14 +98,16 @@ export interface Connection {
   /** Ends our half in order, after what was written. */
   readonly endWrites: () => void
   /**
-   * Puts TLS between this connection and its peer, as a client, and gives the connection to use from then on; this one
-   * must not be used any more. Plaintext that has arrived and was not delivered yet, or arrives where TLS should, fails
-   * the handshake. It lives in the scope of `open`, and has no time limit of its own. Absent where it cannot be done.
+   * Checks the settings and gets ready for TLS. Nothing is sent before what it gives is run, once and between two
+   * messages of the protocol: so credentials that cannot be used are found before the server is asked to encrypt.
+   * `TlsVerificationError` here means that there is no name to verify. Absent where TLS cannot be done.
    */
-  readonly startTls?: ((settings: TlsSettings) => Effect.Effect<Connection, TlsError | TransportLostError>) | undefined
+  readonly prepareTls?:
+    | ((settings: TlsSettings) => Effect.Effect<TlsUpgrade, TlsCredentialsError | TlsVerificationError>)
+    | undefined
   /**
-   * The other side of `startTls`: waits for the peer to begin TLS, and gives the connection to use from then on. What is
-   * true of that one is true of this. Present on connections that a listener has accepted, where it can be done.
+   * The other side of it: waits for the peer to begin TLS. What is true of `TlsUpgrade` is true of this. Present on
+   * connections that a listener has accepted, where it can be done.
    */
   readonly acceptTls?:
     | ((settings: TlsServerSettings) => Effect.Effect<Connection, TlsError | TransportLostError>)

@@ -90,7 +90,7 @@ describe("the types of the handle", () => {
     expectTypeOf<Extract<keyof Handle.Connected, OfAnotherState<"Connected">>>().toEqualTypeOf<never>()
     expectTypeOf<Extract<keyof Handle.Negotiating, OfAnotherState<"Negotiating">>>().toEqualTypeOf<never>()
     expectTypeOf<OfAnotherState<"Connected">>().toEqualTypeOf<
-      "connect" | "startConnect" | "go" | "info" | "list" | "abort"
+      "connect" | "startConnect" | "go" | "info" | "list" | "startTls" | "abort"
     >()
     expectTypeOf<"read">().toExtend<OfAnotherState<"Negotiating">>()
   })

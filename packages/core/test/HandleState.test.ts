@@ -33,6 +33,7 @@ const operations: {
   go: ({ go }) => go("disk"),
   info: ({ info }) => info("disk"),
   list: ({ list }) => list,
+  startTls: ({ startTls }) => startTls(),
   abort: ({ abort }) => abort,
   agreed: ({ agreed }) => agreed,
   exportInfo: ({ exportInfo }) => exportInfo,

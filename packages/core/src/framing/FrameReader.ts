@@ -44,7 +44,7 @@ const readAhead = 65_536
  * @category models
  */
 export class FrameReader implements Receiver {
-  readonly connection: Connection
+  private current: Connection
   private readonly buffer = new ReceiveBuffer()
   private waiting: Waiting | undefined
   private end: ConnectionEnd | undefined
@@ -58,8 +58,21 @@ export class FrameReader implements Receiver {
 
   /** Begins to receive from the connection. */
   constructor(connection: Connection, traffic: Traffic = new Traffic()) {
-    this.connection = connection
+    this.current = connection
     this.traffic = traffic
+    connection.receive(this)
+  }
+
+  /** The connection that it reads from now. */
+  get connection(): Connection {
+    return this.current
+  }
+
+  /** Goes on over another connection to the same peer. Bytes of the one before must not be left, nor anybody waiting. */
+  goOnOver(connection: Connection): void {
+    this.current = connection
+    this.end = undefined
+    this.paused = false
     connection.receive(this)
   }
 
@@ -71,7 +84,7 @@ export class FrameReader implements Receiver {
       this.waiting = { count, resume }
       if (this.paused) {
         this.paused = false
-        this.connection.resume()
+        this.current.resume()
       }
       return Effect.sync(() => {
         this.waiting = undefined
@@ -92,7 +105,7 @@ export class FrameReader implements Receiver {
   send(chunks: ReadonlyArray<Uint8Array>): Effect.Effect<void> {
     return Effect.async<void>((resume) => {
       for (const chunk of chunks) this.traffic.bytesSent += chunk.byteLength
-      if (this.connection.write(chunks) || this.end !== undefined) return resume(Effect.void)
+      if (this.current.write(chunks) || this.end !== undefined) return resume(Effect.void)
       const drained = () => resume(Effect.void)
       this.drained.push(drained)
       return Effect.sync(() => {

@@ -22,8 +22,10 @@ import { checkExportName } from "../handshake/ExportName.ts"
 import { greet, type Greeted } from "../handshake/Greet.ts"
 import { ConnectInterruptedError, HandshakeTimeoutError, OptionUnavailableError } from "../handshake/HandshakeError.ts"
 import { go } from "../handshake/InfoAndGo.ts"
+import * as StartTls from "../handshake/StartTls.ts"
 import { structuredReply } from "../handshake/StructuredReply.ts"
 import { ProtocolError } from "../ProtocolError.ts"
+import type { TlsSettings } from "../Tls.ts"
 import { Transport } from "../Transport.ts"
 import type { OpenError } from "../TransportError.ts"
 import { size } from "../wire/Greeting.ts"
@@ -105,7 +107,8 @@ const establish = (
       )
       const reader = new FrameReader(connection, cell.traffic)
       yield* Scope.addFinalizer(scope, leaveInOrder(cell, reader))
-      const handshake = shake(cell, settings, scope, reader, exportName).pipe(
+      const tls = settings.tls ?? transport.tls ?? plaintext
+      const handshake = shake(cell, settings, { scope, reader, exportName, tls }).pipe(
         Effect.timeoutFail({
           duration: settings.handshakeTimeout,
           onTimeout: () =>
@@ -115,10 +118,7 @@ const establish = (
               received: reader.received
             })
         }),
-        // A refusal is answered by leaving in order (C-029); after a fault, or without haggling, there is no one to tell.
-        Effect.tapError((error) =>
-          isFatal(error) || error._tag === "NbdOptionUnavailableError" ? Effect.void : abort(reader)
-        )
+        Effect.tapError((error) => canBeLeftInOrder(error) ? abort(reader) : Effect.void)
       )
       return yield* Effect.interruptible(handshake).pipe(
         Effect.onError((cause) =>
@@ -130,6 +130,14 @@ const establish = (
       )
     })
   )
+
+const plaintext: TlsSettings = { mode: "Disable" }
+
+/** A refusal is answered by leaving in order (C-029); after a fault, or without haggling, there is no one to tell. */
+const canBeLeftInOrder = (error: ConnectError): boolean =>
+  error._tag === "NbdTlsUnavailableError"
+    ? error.why === "Refused"
+    : !isFatal(error) && error._tag !== "NbdOptionUnavailableError"
 
 /** Nothing was opened, so nothing is lost: the handle may connect again, unless libnbd calls this failure final. */
 const notOpened = (cell: HandleCell, error: ConnectError | undefined): void => {
@@ -170,32 +178,37 @@ const leaveInOrder = (cell: HandleCell, reader: FrameReader): Effect.Effect<void
       : Effect.void
   })
 
-const shake = (
-  cell: HandleCell,
-  settings: Settings,
-  scope: Scope.Scope,
-  reader: FrameReader,
-  exportName: string
-): Effect.Effect<Established, ConnectError> =>
+/** A connection that was opened, and what is wanted of it. */
+type Opened = Omit<Channel, "turn" | "underWay">
+
+const shake = (cell: HandleCell, settings: Settings, opened: Opened): Effect.Effect<Established, ConnectError> =>
   Effect.gen(function*() {
+    const { exportName, reader, tls } = opened
+    const intent = yield* StartTls.intend(reader.connection, tls)
     const greeted = yield* greet(reader, settings.handshakeFlags)
-    if (greeted._tag === "Oldstyle") return yield* enterOldstyle(cell, settings, reader, greeted, exportName)
-    return yield* agree(cell, settings, scope, reader, greeted, exportName)
+    if (greeted._tag === "Oldstyle") {
+      yield* StartTls.checkCanEncrypt(reader, intent, "Oldstyle")
+      return yield* enterOldstyle(cell, settings, reader, greeted, exportName)
+    }
+    if (!greeted.fixed) yield* StartTls.checkCanEncrypt(reader, intent, "NotFixed")
+    // First of all options: until it is settled, nothing is said that others should not hear (C-072, C-079, C-083).
+    const encrypted = greeted.fixed ? yield* StartTls.secure(reader, intent) : false
+    return yield* agree(cell, settings, opened, greeted, encrypted)
   })
 
 const agree = (
   cell: HandleCell,
   settings: Settings,
-  scope: Scope.Scope,
-  reader: FrameReader,
+  opened: Opened,
   { fixed, noZeroes }: Extract<Greeted, { readonly _tag: "Newstyle" }>,
-  exportName: string
+  tls: boolean
 ): Effect.Effect<Established, ConnectError> =>
   Effect.gen(function*() {
+    const { exportName, reader } = opened
     const protocol = fixed ? "newstyle-fixed" : "newstyle"
     const replyStyle = fixed && settings.structuredReplies ? yield* structuredReply(reader) : "Simple"
-    const agreed: Agreed = { protocol, replyStyle, noZeroes, tls: false }
-    if (settings.optMode) return yield* startNegotiating(cell, agreed, { scope, reader, exportName })
+    const agreed: Agreed = { protocol, replyStyle, noZeroes, tls }
+    if (settings.optMode) return yield* startNegotiating(cell, agreed, opened)
     const facts = yield* go(reader, agreed, exportName, settings.wanted)
     return yield* entered(enterTransmission(cell, reader, settings, agreed, facts))
   })
@@ -245,11 +258,12 @@ const enterOldstyle = (
 const startNegotiating = (
   cell: HandleCell,
   agreed: Agreed,
-  { exportName, reader, scope }: Omit<Channel, "turn" | "underWay">
+  opened: Opened
 ): Effect.Effect<Established> =>
   Effect.flatMap(Effect.makeSemaphore(1), (turn) => {
     if (cell.current._tag !== "Connecting") return Effect.interrupt
-    const channel: Channel = { reader, exportName, turn, scope, underWay: false }
+    const { reader } = opened
+    const channel: Channel = { ...opened, turn, underWay: false }
     const negotiating = {
       _tag: "Negotiating",
       state: { _tag: "Negotiating", peer: reader.connection.peer, agreed, export: Option.none() },

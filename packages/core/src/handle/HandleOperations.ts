@@ -11,6 +11,7 @@ import type { Settings } from "../HandleConfig.ts"
 import type { Refusal, StateError } from "../HandleError.ts"
 import type { StateTag } from "../HandleState.ts"
 import { ExportNotKnownError } from "../handshake/HandshakeError.ts"
+import type { TlsSettings } from "../Tls.ts"
 import type { Transmission } from "../transmission/Transmission.ts"
 import * as Connect from "./Connect.ts"
 import { beginShutDown } from "./Enter.ts"
@@ -65,6 +66,7 @@ const operationsOf = <E, R>(
   go: (exportName?: string) => Effect.asVoid(Negotiation.go(cell, settings, exportName)),
   info: (exportName?: string) => Negotiation.info(cell, settings, exportName),
   list: Negotiation.list(cell, settings),
+  startTls: (tls?: Omit<TlsSettings, "mode">) => Negotiation.startTls(cell, settings, tls),
   abort: Negotiation.abort(cell),
   agreed: Effect.flatMap(
     guard(cell, "agreed"),

@@ -8,6 +8,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { AlreadyConnectedError, HandleDeadError, ShutDownError } from "../HandleError.ts"
+import type { TlsSettings } from "../Tls.ts"
 import type { Transmission } from "../transmission/Transmission.ts"
 import { admit, type Established } from "./HandleCell.ts"
 import { commandsOf, type Core, observe } from "./HandleOperations.ts"
@@ -79,6 +80,10 @@ export const negotiatingView = (
     list: operations.list.pipe(
       Effect.catchTags({ NbdNotConnectedError: Effect.die, NbdStillConnectingError: Effect.die })
     ),
+    startTls: (tls?: Omit<TlsSettings, "mode">) =>
+      operations.startTls(tls).pipe(
+        Effect.catchTags({ NbdNotConnectedError: Effect.die, NbdStillConnectingError: Effect.die })
+      ),
     abort: operations.abort.pipe(
       Effect.catchTags({ NbdNotConnectedError: Effect.die, NbdStillConnectingError: Effect.die })
     )

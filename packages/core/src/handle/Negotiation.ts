@@ -14,8 +14,10 @@ import { Export } from "../Export.ts"
 import type { Settings } from "../HandleConfig.ts"
 import type { StateError } from "../HandleError.ts"
 import * as Abort from "../handshake/Abort.ts"
-import { isFatal } from "../handshake/ConnectError.ts"
+import type { Agreed } from "../handshake/Agreed.ts"
+import { type ConnectError, isFatal } from "../handshake/ConnectError.ts"
 import { checkExportName } from "../handshake/ExportName.ts"
+import { refused } from "../handshake/Haggling.ts"
 import {
   type ExportNameInvalidError,
   type ExportRefusal,
@@ -27,6 +29,10 @@ import {
 } from "../handshake/HandshakeError.ts"
 import * as InfoAndGo from "../handshake/InfoAndGo.ts"
 import * as List from "../handshake/List.ts"
+import * as StartTls from "../handshake/StartTls.ts"
+import type { TlsSettings } from "../Tls.ts"
+import { TlsAlreadyStartedError, type TlsCredentialsError, type TlsUnavailableError } from "../TlsError.ts"
+import { optionCode } from "../wire/NbdOption.ts"
 import { replyType } from "../wire/OptionReply.ts"
 import { die, enterTransmission, hungUp, shutDownEarly } from "./Enter.ts"
 import { type Admitted, type Established, guard, type HandleCell } from "./HandleCell.ts"
@@ -57,8 +63,22 @@ export type InfoError = ExportRefusal | OptionFault
  */
 export type ListError = OptionRefusal | OptionFault
 
+/**
+ * The refusals leave the handle negotiating, in plaintext or in the TLS that is up; the others end it.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type StartTlsError =
+  | OptionRefusal
+  | TlsAlreadyStartedError
+  | TlsUnavailableError
+  | TlsCredentialsError
+  | StartTls.UpgradeFault
+  | HandshakeTimeoutError
+
 /** Operations that send an option: all of them on the same row of the table. */
-type OptionOperation = "go" | "info" | "list" | "abort"
+type OptionOperation = "go" | "info" | "list" | "startTls" | "abort"
 
 type Haggling = Admitted<OptionOperation>
 
@@ -136,6 +156,44 @@ export const list = (
   )
 
 /**
+ * Encrypts the connection; whatever was agreed on or learned before is forgotten, and has to be asked again (C-078).
+ *
+ * @since 0.1.0
+ * @category haggling
+ */
+export const startTls = (
+  cell: HandleCell,
+  settings: Settings,
+  tls: Omit<TlsSettings, "mode"> | undefined
+): Effect.Effect<void, StateError<"startTls"> | StartTlsError> =>
+  inTurn(cell, "startTls", (live) =>
+    Effect.gen(function*() {
+      const { reader, tls: usual } = live.channel
+      yield* needsFixed("NBD_OPT_STARTTLS", live)
+      const { peer } = reader.connection
+      if (live.state.agreed.tls) return yield* new TlsAlreadyStartedError({ peer })
+      // Up to here nothing was sent, and whatever is wrong leaves the handle as it was.
+      const upgrade = yield* StartTls.prepare(reader.connection, { ...usual, ...tls })
+      yield* bounded(
+        cell,
+        settings,
+        live,
+        Effect.flatMap(
+          StartTls.startTls(reader, upgrade),
+          (refusal) => refusal === undefined ? Effect.void : Effect.fail(refused(optionCode.STARTTLS, refusal))
+        )
+      )
+      forget(cell)
+    }))
+
+const forget = (cell: HandleCell): void => {
+  const live = cell.current
+  if (live._tag !== "Negotiating") return
+  const agreed: Agreed = { ...live.state.agreed, replyStyle: "Simple", tls: true }
+  cell.move({ ...live, state: { ...live.state, agreed, export: Option.none() } })
+}
+
+/**
  * Leaves in order.
  *
  * @since 0.1.0
@@ -165,7 +223,7 @@ const learn = (cell: HandleCell, known: Option.Option<Export>): void => {
  * An option against the clock, and what its failure does to the handle: a fault kills it, a refusal does not, and a
  * server that is shutting down is left in order (C-037, H-051).
  */
-const bounded = <A, E extends GoError>(
+const bounded = <A, E extends ConnectError>(
   cell: HandleCell,
   settings: Settings,
   live: Haggling,
@@ -181,7 +239,7 @@ const bounded = <A, E extends GoError>(
           received: live.channel.reader.received
         })
     }),
-    Effect.tapError((error: GoError) => {
+    Effect.tapError((error: ConnectError) => {
       if (error._tag === "NbdOptionRefusedError" && error.replyType === replyType.ERR_SHUTDOWN) return leave(cell)(live)
       if (!isFatal(error)) return Effect.void
       return Effect.sync(() => {

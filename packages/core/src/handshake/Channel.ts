@@ -7,6 +7,7 @@
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { FrameReader } from "../framing/FrameReader.ts"
+import type { TlsSettings } from "../Tls.ts"
 
 /**
  * @since 0.1.0
@@ -16,6 +17,8 @@ export interface Channel {
   readonly reader: FrameReader
   /** The export that is meant when none is named. */
   readonly exportName: string
+  /** What TLS is made of when nothing else is said. */
+  readonly tls: TlsSettings
   /** One permit: haggling is lockstep, and fibers take turns. */
   readonly turn: Effect.Semaphore
   /** An option has been begun, and not been answered to its end: nothing may be sent, and an end is its own to notice. */

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import type { TlsError, TlsUnavailableError } from "../TlsError.ts"
 import type { OpenError } from "../TransportError.ts"
 import type { ExportRefusal, ExportRefusedError, GreetingFault, HandshakeTimeoutError } from "./HandshakeError.ts"
 
@@ -12,7 +13,14 @@ import type { ExportRefusal, ExportRefusedError, GreetingFault, HandshakeTimeout
  * @since 0.1.0
  * @category errors
  */
-export type ConnectError = OpenError | GreetingFault | HandshakeTimeoutError | ExportRefusal | ExportRefusedError
+export type ConnectError =
+  | OpenError
+  | GreetingFault
+  | HandshakeTimeoutError
+  | ExportRefusal
+  | ExportRefusedError
+  | TlsUnavailableError
+  | TlsError
 
 /**
  * After these nothing was opened, and libnbd allows another try on the same handle: the name did not resolve, or no

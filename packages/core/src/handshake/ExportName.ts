@@ -33,9 +33,9 @@ export const enterByName = (
     Effect.mapError((error) => {
       if (error._tag !== "NbdStreamEnded") return error
       const fault = disconnected(reader, "haggling")(error)
-      // A program's own last words say more than this guess would.
-      const silent = error.received.byteLength === 0 && fault._tag !== "NbdProgramExitedError"
-      return silent ? new ExportRefusedError({ exportName }) : fault
+      // The last words of a program or of TLS say more than this guess would.
+      const silent = fault._tag === "NbdServerDisconnectedError" || fault._tag === "NbdTransportLostError"
+      return silent && error.received.byteLength === 0 ? new ExportRefusedError({ exportName }) : fault
     })
   )
 

@@ -9,7 +9,7 @@
 import * as Effect from "effect/Effect"
 import type { FrameReader, StreamEnded } from "../framing/FrameReader.ts"
 import { fromWireError, type Phase, ProtocolError, ServerDisconnectedError } from "../ProtocolError.ts"
-import type { ProgramExitedError, TransportLostError } from "../TransportError.ts"
+import type { ConnectionFault } from "../Transport.ts"
 import { encodeOption, optionName } from "../wire/NbdOption.ts"
 import {
   decodeOptionReply,
@@ -41,7 +41,7 @@ export const disconnected = (
   reader: FrameReader,
   phase: Phase
 ) =>
-(ended: StreamEnded): ServerDisconnectedError | TransportLostError | ProgramExitedError => {
+(ended: StreamEnded): ServerDisconnectedError | ConnectionFault => {
   if (ended.end._tag === "Broken") return ended.end.error
   return ended.end.program ?? new ServerDisconnectedError({
     peer: reader.connection.peer,

@@ -7,7 +7,7 @@
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import type { NotNbdServerError, Phase, ProtocolError, ServerDisconnectedError } from "../ProtocolError.ts"
-import type { ProgramExitedError, TransportLostError } from "../TransportError.ts"
+import type { ConnectionFault } from "../Transport.ts"
 
 const said = (serverMessage: string): string => serverMessage === "" ? "" : `; the server says: ${serverMessage}`
 
@@ -155,7 +155,7 @@ export class ConnectInterruptedError extends Data.TaggedError("NbdConnectInterru
  * @since 0.1.0
  * @category errors
  */
-export type HagglingFault = ProtocolError | ServerDisconnectedError | TransportLostError | ProgramExitedError
+export type HagglingFault = ProtocolError | ServerDisconnectedError | ConnectionFault
 
 /**
  * Faults that end the connection while it greets.

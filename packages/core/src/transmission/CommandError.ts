@@ -9,7 +9,7 @@
  */
 import * as Data from "effect/Data"
 import type { ProtocolError, ServerDisconnectedError } from "../ProtocolError.ts"
-import type { ProgramExitedError, TransportLostError } from "../TransportError.ts"
+import type { ConnectionFault } from "../Transport.ts"
 import type { ErrnoName } from "../wire/Errno.ts"
 import { hex } from "../wire/WireError.ts"
 import type { CommandName } from "./NbdCommand.ts"
@@ -223,7 +223,7 @@ export class HandleClosedError extends Data.TaggedError("NbdHandleClosedError")<
  * @since 0.1.0
  * @category errors
  */
-export type TransmissionFault = ProtocolError | ServerDisconnectedError | TransportLostError | ProgramExitedError
+export type TransmissionFault = ProtocolError | ServerDisconnectedError | ConnectionFault
 
 /**
  * The request was sent, or may have been, and the connection ended before its reply: whether it was done is unknown.
