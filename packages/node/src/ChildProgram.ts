@@ -1,6 +1,6 @@
 /**
- * A child process whose stdin and stdout are one end of a socket pair, as `nbd_connect_command` has it: how it starts,
- * what it said, how it is brought to an end.
+ * A child process that is a server: how it starts, what it said, how it is brought to an end. What it is connected to,
+ * its starter says.
  *
  * All times here are real, not those of Effect's clock: the child lives in real time, under a test clock too.
  *
@@ -11,8 +11,8 @@ import type { ConnectionEnd } from "@effect-nbd/core/Transport"
 import { ProgramExitedError } from "@effect-nbd/core/TransportError"
 import * as Effect from "effect/Effect"
 import * as ChildProcess from "node:child_process"
+import type * as net from "node:net"
 import type { Readable } from "node:stream"
-import type { SocketPair } from "./SocketPair.ts"
 
 /**
  * What to run: argv as given, never a shell.
@@ -23,6 +23,11 @@ import type { SocketPair } from "./SocketPair.ts"
 export interface Program {
   readonly command: string
   readonly args: ReadonlyArray<string>
+  /** Another program to run, and its arguments, which in turn runs this one, as `file`. Errors do not tell of it. */
+  readonly through?: {
+    readonly before: readonly [program: string, ...args: ReadonlyArray<string>]
+    readonly file: string
+  } | undefined
   /** The whole environment. */
   readonly env: NodeJS.ProcessEnv
   readonly cwd: string | undefined
@@ -35,12 +40,27 @@ export interface Program {
 }
 
 /**
- * From the end of its stdin until it is sent SIGTERM, in milliseconds.
+ * What it is given, and what its starter does about it.
  *
  * @since 0.1.0
- * @category constants
+ * @category models
  */
-export const exitGraceMillis = 200
+export interface Contact {
+  readonly stdin: net.Socket | "ignore" | "inherit"
+  readonly stdout: net.Socket | "ignore" | "inherit"
+  /** A descriptor of this process that it has as its descriptor 3. */
+  readonly third?: number | undefined
+  /** Called at once after it was started, or was not: it has its own copies now. */
+  readonly handedOver: () => void
+  /** Lets it know that it is to end, if it can be told without a signal. */
+  readonly farewell: () => void
+  /** From the farewell until SIGTERM, in milliseconds. */
+  readonly farewellMillis: number
+  /** Called when it has ended. */
+  readonly onExit: () => void
+  /** Called before it is released. */
+  readonly onRelease: () => void
+}
 
 /**
  * How long the end of its stdout may wait for its exit status, in milliseconds.
@@ -68,9 +88,13 @@ const longestTimer = 0x7fff_ffff
 export interface ChildProgram {
   /** Settles once it is known whether it started: the error if not. */
   readonly started: Effect.Effect<Error | undefined>
+  /** Whether it has ended. */
+  readonly hasEnded: () => boolean
   /** Adds to an end of the connection how the program exited, where that is known in a short time. */
   readonly explain: (end: ConnectionEnd, report: (end: ConnectionEnd) => void) => void
-  /** Ends its stdin, and after a while the program itself. */
+  /** How it exited, where that is known in a short time. */
+  readonly ended: Effect.Effect<ProgramExitedError | undefined>
+  /** Bids it farewell, and ends it after a while. */
   readonly terminate: () => void
   /** The same, and waits until it is gone. */
   readonly release: Effect.Effect<void>
@@ -87,13 +111,14 @@ interface Exit {
  * @since 0.1.0
  * @category constructors
  */
-export const start = (program: Program, { ours, theirs }: SocketPair): ChildProgram => {
-  const { args, command, cwd, env, gid, killGraceMillis, uid } = program
-  const child = ChildProcess.spawn(command, args, {
+export const start = (program: Program, contact: Contact): ChildProgram => {
+  const { args, command, cwd, env, gid, killGraceMillis, through, uid } = program
+  const [first, ...before] = through === undefined ? [command] : [...through.before, through.file]
+  const child = ChildProcess.spawn(first, [...before, ...args], {
     env,
     shell: false,
     windowsHide: true,
-    stdio: [theirs, theirs, program.stderr === "keep" ? "pipe" : "inherit"],
+    stdio: stdioOf(contact, program.stderr),
     ...(cwd === undefined ? {} : { cwd }),
     ...(uid === undefined ? {} : { uid }),
     ...(gid === undefined ? {} : { gid })
@@ -106,8 +131,7 @@ export const start = (program: Program, { ours, theirs }: SocketPair): ChildProg
     child.once("spawn", () => resolve(undefined))
     child.once("error", resolve)
   })
-  // It has its own copy now, if it was started at all.
-  theirs.destroy()
+  contact.handedOver()
   child.on("error", () => {})
 
   // 'close' comes after the exit and after the end of stderr, which may outlive the child in its children.
@@ -119,16 +143,13 @@ export const start = (program: Program, { ours, theirs }: SocketPair): ChildProg
     })
   )
 
-  const withStatus = (end: ConnectionEnd): ConnectionEnd => {
-    if (exit === undefined) return end
-    const error = new ProgramExitedError({ command, args, exitCode: exit.code, signal: exit.signal, stderr: said() })
-    return exit.code === 0 && end._tag === "Finished" ? { _tag: "Finished", program: error } : { _tag: "Broken", error }
-  }
-  const explain = (end: ConnectionEnd, report: (end: ConnectionEnd) => void): void => {
+  const status = (report: (error: ProgramExitedError | undefined) => void): void => {
     const settle = (): void => {
       clearTimeout(timer)
       child.off("close", settle)
-      report(withStatus(end))
+      report(
+        exit && new ProgramExitedError({ command, args, exitCode: exit.code, signal: exit.signal, stderr: said() })
+      )
     }
     const timer = setTimeout(settle, statusGraceMillis)
     timer.unref()
@@ -139,30 +160,45 @@ export const start = (program: Program, { ours, theirs }: SocketPair): ChildProg
   let ending: NodeJS.Timeout | undefined
   const terminate = (): void => {
     if (ending !== undefined || exit !== undefined || child.pid === undefined) return
-    ours.connection.endWrites()
+    contact.farewell()
     ending = setTimeout(() => {
       child.kill("SIGTERM")
       if (Number.isFinite(killGraceMillis)) {
         ending = setTimeout(() => child.kill("SIGKILL"), Math.min(killGraceMillis, longestTimer))
       }
-    }, exitGraceMillis)
+    }, contact.farewellMillis)
   }
 
   child.once("exit", (code, signal) => {
     exit = { code, signal }
     clearTimeout(ending)
-    ours.writesLost(Object.assign(new Error(`${command} ended`), { code: "EPIPE" }))
+    contact.onExit()
   })
 
   const release = Effect.promise(async () => {
     if (await started !== undefined) return
-    ours.abandon()
+    contact.onRelease()
     terminate()
     if (exit === undefined) await new Promise<void>((resolve) => child.once("exit", () => resolve()))
     stderr?.destroy()
     await gone
   })
-  return { started: Effect.promise(() => started), explain, terminate, release }
+  return {
+    started: Effect.promise(() => started),
+    hasEnded: () => exit !== undefined,
+    explain: (end, report) => status((error) => report(error === undefined ? end : withStatus(end, error))),
+    ended: Effect.async((resume) => status((error) => resume(Effect.succeed(error)))),
+    terminate,
+    release
+  }
+}
+
+const withStatus = (end: ConnectionEnd, error: ProgramExitedError): ConnectionEnd =>
+  error.exitCode === 0 && end._tag === "Finished" ? { _tag: "Finished", program: error } : { _tag: "Broken", error }
+
+const stdioOf = ({ stdin, stdout, third }: Contact, stderr: Program["stderr"]): ChildProcess.StdioOptions => {
+  const standard = [stdin, stdout, stderr === "keep" ? "pipe" as const : "inherit" as const]
+  return third === undefined ? standard : [...standard, third]
 }
 
 /** Drains the stream from now on, so that its writer never waits, and keeps the last bytes. */

@@ -9,11 +9,10 @@
  * @internal
  */
 import * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
-import * as fs from "node:fs"
+import * as Scope from "effect/Scope"
 import * as net from "node:net"
-import * as os from "node:os"
 import * as path from "node:path"
+import { privateFolder } from "./PrivateFolder.ts"
 import * as SocketConnection from "./SocketConnection.ts"
 import type * as StreamConnection from "./StreamConnection.ts"
 
@@ -36,28 +35,18 @@ export interface SocketPair {
 export const make = (
   options: Omit<StreamConnection.Options, "readable" | "writable">
 ): Effect.Effect<SocketPair, unknown, Scope.Scope> =>
-  Effect.acquireUseRelease(
-    Effect.try(privateFolder),
-    (folder) =>
-      Effect.gen(function*() {
-        const address = { path: path.join(folder, socketName) }
+  Effect.flatMap(Effect.scope, (scope) =>
+    Effect.scoped(Effect.gen(function*() {
+      const address = { path: path.join(yield* privateFolder, "socket") }
+      const both = Effect.gen(function*() {
         const accepted = yield* listen(address.path)
         const [theirs, ours] = yield* Effect.all([accepted, SocketConnection.openAttached(address, options)], {
           concurrency: "unbounded"
         })
         return { ours, theirs }
-      }),
-    (folder) => Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true }))
-  )
-
-const socketName = "socket"
-
-/** Node cuts the path of a socket after 107 bytes, and would put it somewhere else: the folder's path must be short. */
-const privateFolder = (): string => {
-  const inTemporary = path.join(os.tmpdir(), "nbd-")
-  const longest = Buffer.byteLength(inTemporary) + "XXXXXX/".length + socketName.length
-  return fs.mkdtempSync(longest <= 107 ? inTemporary : "/tmp/nbd-")
-}
+      })
+      return yield* Effect.provideService(both, Scope.Scope, scope)
+    })))
 
 /** How long, in milliseconds of real time, the system may take to hand over a connection that was made at once. */
 const acceptMillis = 5000

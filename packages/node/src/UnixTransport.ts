@@ -12,6 +12,7 @@ import type * as ConfigError from "effect/ConfigError"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import { maxSocketPathBytes } from "./PrivateFolder.ts"
 import * as SocketConnection from "./SocketConnection.ts"
 
 /**
@@ -66,12 +67,9 @@ const open = (path: string, target: string): Effect.Effect<Connection, Failure, 
     : Effect.suspend(() => Effect.fail(failure({ address: path, code: refused })))
 }
 
-/** Longest path in bytes that fits `sun_path` with its closing NUL. */
-const maxPathBytes = 107
-
 /** Node would take an empty path for a TCP port, and cut others short. */
 const refusal = (path: string): string | undefined => {
   if (path === "") return "ENOENT"
   if (path.includes("\0")) return "EINVAL"
-  return Buffer.byteLength(path) > maxPathBytes ? "ENAMETOOLONG" : undefined
+  return Buffer.byteLength(path) > maxSocketPathBytes ? "ENAMETOOLONG" : undefined
 }

@@ -24,6 +24,14 @@ export * as DuplexConnection from "./DuplexConnection.ts"
 export * as NodeTransport from "./NodeTransport.ts"
 
 /**
+ * A program as the server, which is given a listening socket in the manner of systemd's socket activation: `nbdkit
+ * memory 1M`, `qemu-nbd -t -f qcow2 disk.qcow2`.
+ *
+ * @since 0.1.0
+ */
+export * as SocketActivationTransport from "./SocketActivationTransport.ts"
+
+/**
  * A client socket as a core `Connection`, on the fast path: Node reads straight into one buffer (`onread`), and the
  * receiver parses there.
  *

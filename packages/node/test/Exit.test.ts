@@ -11,6 +11,7 @@ const script = (open: string) => `
   import * as TcpTransport from "@effect-nbd/node/TcpTransport"
   import * as UnixTransport from "@effect-nbd/node/UnixTransport"
   import * as CommandTransport from "@effect-nbd/node/CommandTransport"
+  import * as SocketActivationTransport from "@effect-nbd/node/SocketActivationTransport"
   import * as Command from "platform/Command"
   import * as Effect from "effect/Effect"
   const heard = (connection) => Effect.async((resume) => {
@@ -40,7 +41,9 @@ describe("a program that used a transport", () => {
         const open of [
           `TcpTransport.make({ host: "127.0.0.1", port: ${port} })`,
           `UnixTransport.make({ path: ${JSON.stringify(socket)} })`,
-          `CommandTransport.make(Command.make(process.execPath, "-e", "process.stdin.pipe(process.stdout)"))`
+          `CommandTransport.make(Command.make(process.execPath, "-e", "process.stdin.pipe(process.stdout)"))`,
+          `SocketActivationTransport.make(Command.make(process.execPath, "-e",
+            "require('net').createServer((socket) => socket.pipe(socket)).listen({ fd: 3 })"))`
         ]
       ) {
         expect(yield* Effect.timeout(run(root, script(open)), "10 seconds")).toStrictEqual({

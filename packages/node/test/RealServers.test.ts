@@ -1,19 +1,21 @@
 /**
  * The conformance suite over real servers and every transport. A server that is not installed is skipped by name.
  */
-import type { Transport } from "@effect-nbd/core"
+import { Handle, type Transport } from "@effect-nbd/core"
 import { Conformance } from "@effect-nbd/testing"
-import { describe, it } from "@effect/vitest"
+import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import {
   has,
+  nbdkitActivated,
   nbdkitCommand,
   nbdkitTcp,
   nbdkitUnix,
   nbdServer,
   nbdServerCommand,
   qcow2Nbd,
+  qemuActivated,
   qemuNbd,
   type ServerFailed
 } from "./RealServers.ts"
@@ -31,6 +33,7 @@ const servers: ReadonlyArray<Server> = [
   ["nbdkit over a Unix socket", "nbdkit", nbdkitUnix("memory", "64M"), anyName],
   ["nbdkit over TCP", "nbdkit", nbdkitTcp("memory", "64M"), anyName],
   ["nbdkit as a command", "nbdkit", nbdkitCommand("memory", "64M"), { ...anyName, keepsContent: false }],
+  ["nbdkit with socket activation", "nbdkit", nbdkitActivated("memory", "64M"), { ...anyName, keepsContent: false }],
   [
     "nbdkit with block size constraints",
     "nbdkit",
@@ -61,6 +64,10 @@ const servers: ReadonlyArray<Server> = [
     exportName: "disk",
     unknownExport: "nothing"
   }],
+  ["qemu-nbd with socket activation", "qemu-nbd", qemuActivated(67_108_864, "-x", "disk"), {
+    exportName: "disk",
+    unknownExport: "nothing"
+  }],
   ["qemu-nbd with a qcow2 image", "qemu-nbd", qcow2Nbd("64M"), { exportName: "", unknownExport: "nothing" }],
   ["nbd-server", "nbd-server", nbdServer(67_108_864), { exportName: "disk", unknownExport: "nothing" }],
   ["nbd-server as a command", "nbd-server", nbdServerCommand(67_108_864), { exportName: "", lists: false }]
@@ -70,4 +77,16 @@ describe.each(servers)("%s", (_name, program, layer, target) => {
   for (const { name, run } of Conformance.checks(target)) {
     it.scopedLive.skipIf(!has(program))(name, () => Effect.provide(run, layer))
   }
+})
+
+describe("qemu-nbd with socket activation", () => {
+  // It locks its image: a second one could not open it.
+  it.scopedLive.skipIf(!has("qemu-nbd"))("serves all connections of one transport", () =>
+    Effect.gen(function*() {
+      const connect = Handle.connect({ exportName: "" })
+      const [first, second] = yield* Effect.all([connect, connect], { concurrency: 2 })
+      yield* first.write(4096n, new Uint8Array(512).fill(7))
+      yield* first.flush
+      expect(yield* second.read(4096n, 512)).toStrictEqual(new Uint8Array(512).fill(7))
+    }).pipe(Effect.provide(qemuActivated(1_048_576))))
 })

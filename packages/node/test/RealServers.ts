@@ -3,7 +3,7 @@
  * its own process id.
  */
 import type { Transport } from "@effect-nbd/core"
-import { CommandTransport, TcpTransport, UnixTransport } from "@effect-nbd/node"
+import { CommandTransport, SocketActivationTransport, TcpTransport, UnixTransport } from "@effect-nbd/node"
 import * as Command from "@effect/platform/Command"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -119,6 +119,9 @@ export const nbdkitTcp = (...args: ReadonlyArray<string>) =>
 export const nbdkitCommand = (...args: ReadonlyArray<string>) =>
   CommandTransport.layer(Command.make("nbdkit", "-s", ...args))
 
+export const nbdkitActivated = (...args: ReadonlyArray<string>) =>
+  SocketActivationTransport.layer(Command.make("nbdkit", ...args))
+
 /** A disk image of `size` bytes in a folder of its own. */
 const image = (size: number) =>
   Effect.map(folder, (path) => {
@@ -135,6 +138,13 @@ export const qemuNbd = (size: number, ...args: ReadonlyArray<string>) =>
     yield* listening("qemu-nbd", ["-t", "-e", "8", "-f", "raw", "-k", socket, ...args, file], { path: socket })
     return UnixTransport.layer({ path: socket })
   }))
+
+/** Without `-t`: it exits when its last client has gone. */
+export const qemuActivated = (size: number, ...args: ReadonlyArray<string>) =>
+  serving(
+    Effect.map(image(size), ({ file }) =>
+      SocketActivationTransport.layer(Command.make("qemu-nbd", "-e", "8", "-f", "raw", ...args, file)))
+  )
 
 export const qcow2Nbd = (size: string, ...args: ReadonlyArray<string>) =>
   serving(Effect.gen(function*() {

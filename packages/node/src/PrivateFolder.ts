@@ -1,0 +1,46 @@
+/**
+ * A folder that only this user can enter, for sockets.
+ *
+ * @since 0.1.0
+ * @internal
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+
+/**
+ * Longest path in bytes of a Unix socket: with its closing NUL it has to fit `sun_path`. Node cuts longer ones, and
+ * would put the socket somewhere else.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const maxSocketPathBytes = 107
+
+/**
+ * Longest name, in bytes, of a socket in the folder.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const maxNameBytes = 8
+
+/**
+ * Removed with the scope, with all that is in it. Fails with what the system said.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const privateFolder: Effect.Effect<string, unknown, Scope.Scope> = Effect.acquireRelease(
+  Effect.try({
+    try: () => {
+      const inTemporary = path.join(os.tmpdir(), "nbd-")
+      const longest = Buffer.byteLength(inTemporary) + "XXXXXX/".length + maxNameBytes
+      return fs.mkdtempSync(longest <= maxSocketPathBytes ? inTemporary : "/tmp/nbd-")
+    },
+    catch: (error) => error
+  }),
+  (folder) => Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true }))
+)
