@@ -7,6 +7,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
 import { barrel } from "./generate/barrel.mjs"
+import { conformance } from "./generate/conformance.mjs"
 import { handleStates } from "./generate/handleStates.mjs"
 import { isMain, report, repositoryRoot, shown } from "./lib/sources.mjs"
 
@@ -33,12 +34,17 @@ const buildCore = (root) => {
 /** Violations, one line each. */
 export const generate = async (root, { check }) => {
   const violations = []
-  // Barrels first: core does not build without its own, and the next step needs core built.
+  // Barrels first: core does not build without its own, and the last step needs core built.
   for (const name of ["core", "node", "testing"]) {
     const source = join(root, "packages", name, "src")
     const { text, violations: found } = barrel(root, source)
     violations.push(...found)
     if (found.length === 0) violations.push(...settle(root, check, join(source, "index.ts"), text))
+  }
+  const rules = conformance(root)
+  violations.push(...rules.violations)
+  if (rules.violations.length === 0) {
+    violations.push(...settle(root, check, join(root, "docs/conformance.md"), rules.text))
   }
   if (!buildCore(root)) return [...violations, "packages/core does not build"]
   const { text, violations: found } = await handleStates(join(root, "packages/core/dist/HandleState.js"))
