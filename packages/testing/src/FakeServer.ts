@@ -1,8 +1,8 @@
 /**
  * An NBD server in memory, as a Layer: it provides the Transport that connects to it, and itself to look at and to steer.
  *
- * It keeps the rules of the specification for servers, and holds clients to theirs. It speaks no TLS, no metadata
- * contexts and no extended headers; a server that breaks the rules is a script: see ScriptedServer.
+ * It keeps the rules of the specification for servers, and holds clients to theirs. A server that breaks them is a
+ * script: see ScriptedServer.
  *
  * @since 0.1.0
  */
@@ -13,6 +13,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import type { DiskError } from "./Disk.ts"
 import * as FakeExport from "./FakeExport.ts"
 import * as MemoryPipe from "./MemoryPipe.ts"
 import {
@@ -23,7 +24,7 @@ import {
   type SessionEnd,
   type Violation
 } from "./Recording.ts"
-import type { HandshakeRules, Protocol, Refusals } from "./ServerHandshake.ts"
+import type { HandshakeRules, Protocol, Refusals, TlsRules } from "./ServerHandshake.ts"
 import * as Session from "./session/Session.ts"
 import { type Handler, Steering } from "./Steering.ts"
 
@@ -40,6 +41,15 @@ export interface FakeServerConfig {
   readonly protocol?: Protocol
   /** Whether structured replies can be negotiated; `true` by default. */
   readonly structuredReplies?: boolean
+  /** Whether extended headers can be negotiated; `true` by default. */
+  readonly extendedHeaders?: boolean
+  /** Whether meta contexts can be listed and selected; `true` by default. */
+  readonly metaContexts?: boolean
+  /**
+   * Whether TLS can or must be begun; none by default. It takes a connection that can be encrypted. Those of `open` only
+   * make believe: they look at no credentials and hide nothing.
+   */
+  readonly tls?: TlsRules
   /** Whether the server offers to leave out the padding after NBD_OPT_EXPORT_NAME; `true` by default. */
   readonly noZeroes?: boolean
   /** Refuse clients that do not ask for the constraints of an export that has some; `false` by default. */
@@ -52,7 +62,9 @@ export interface FakeServerConfig {
   readonly chunkSize?: number
   /** Order of the chunks of a structured READ; `Ascending` by default. */
   readonly chunkOrder?: "Ascending" | "Descending"
-  /** End each structured READ with a NONE chunk; `false` by default. */
+  /** Most descriptors in one chunk of block status, and 1,048,576 at most; 65,536 by default. */
+  readonly maxDescriptors?: number
+  /** End each structured reply that has content with a NONE chunk; `false` by default. */
   readonly endWithNone?: boolean
   /** How anything but a READ is answered once structured replies are negotiated; `Structured` by default. */
   readonly acknowledgements?: "Simple" | "Structured"
@@ -72,7 +84,7 @@ export interface FakeServerService {
   /** The exports by name. */
   readonly exports: ReadonlyMap<string, FakeExport.FakeExport>
   /** The bytes of an export, behind the protocol's back. A name that is not exported is a defect. */
-  readonly exportBytes: (name: string, offset: bigint, length: number) => Effect.Effect<Uint8Array>
+  readonly exportBytes: (name: string, offset: bigint, length: number) => Effect.Effect<Uint8Array, DiskError>
 
   /** Opens a connection and serves it; closing the scope closes the connection's client end. */
   readonly open: Effect.Effect<Connection, OpenError, Scope.Scope>
@@ -164,6 +176,9 @@ const sharedOf = (config: FakeServerConfig): Session.Shared => {
     exports: config.exports.map(FakeExport.make),
     protocol: config.protocol ?? "newstyle-fixed",
     structuredReplies: config.structuredReplies ?? true,
+    extendedHeaders: config.extendedHeaders ?? true,
+    metaContexts: config.metaContexts ?? true,
+    tls: config.tls,
     noZeroes: config.noZeroes ?? true,
     requireBlockSize: config.requireBlockSize ?? false,
     refuse: config.refuse ?? {}
@@ -173,6 +188,7 @@ const sharedOf = (config: FakeServerConfig): Session.Shared => {
     chunkSize: config.chunkSize,
     chunkOrder: config.chunkOrder ?? "Ascending",
     endWithNone: config.endWithNone ?? false,
+    maxDescriptors: config.maxDescriptors ?? 65_536,
     maxPending: config.maxPending ?? 256
   } as const
   const recorder = new Recorder(config.history ?? 4096)
@@ -203,7 +219,7 @@ const exportsOf = ({ handshake }: Session.Shared): Pick<FakeServerService, "expo
         const found = exports.get(name)
         return found === undefined
           ? Effect.dieMessage(`the fake server has no export called ${JSON.stringify(name)}`)
-          : Effect.succeed(found.read(offset, length))
+          : found.read(offset, length)
       })
   }
 }

@@ -4,13 +4,16 @@
  * It behaves as a socket does: delivery never happens inside a call, bytes arrive in order, a full queue holds the
  * writer back, and what is delivered lies in one small buffer that is written over afterwards, so a receiver that keeps
  * borrowed bytes is found out. Written chunks are kept by reference until delivered, so a writer that changes them is
- * found out too. It has no notion of time and loses nothing.
+ * found out too. It has no notion of time and loses nothing. Its TLS is make-believe: it changes every byte, hides
+ * nothing and looks at no credentials.
  *
  * @since 0.1.0
  */
 import type { Connection, ConnectionEnd } from "@effect-nbd/core/Transport"
 import { TransportLostError } from "@effect-nbd/core/TransportError"
+import * as Effect from "effect/Effect"
 import { type Delivery, Lane } from "./pipe/Lane.ts"
+import { upgrade } from "./pipe/PretendTls.ts"
 
 export {
   /**
@@ -117,9 +120,11 @@ export const make = (options?: { readonly delivery?: Delivery; readonly name?: s
   up.writer = () => down.receiver
   down.writer = () => up.receiver
   const serverPeer = `${name} client`
+  const client = connectionOver(name, down, up, serverPeer)
+  const server = connectionOver(serverPeer, up, down, name)
   return {
-    client: connectionOver(name, down, up, serverPeer),
-    server: connectionOver(serverPeer, up, down, name),
+    client: { ...client, prepareTls: () => Effect.succeed(upgrade(client, "client")) },
+    server: { ...server, acceptTls: () => upgrade(server, "server") },
     reset: () => {
       up.fail(broken(serverPeer))
       down.fail(broken(name))

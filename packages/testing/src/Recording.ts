@@ -6,11 +6,14 @@
  *
  * @since 0.1.0
  */
+import type { TlsError } from "@effect-nbd/core/TlsError"
 import type { ConnectionEnd } from "@effect-nbd/core/Transport"
+import type { TransportLostError } from "@effect-nbd/core/TransportError"
 import type { ClientFlags, CommandFlags } from "@effect-nbd/core/wire/Flags"
-import { commandCode, type RequestHeader } from "@effect-nbd/core/wire/RequestHeader"
+import { commandCode } from "@effect-nbd/core/wire/RequestHeader"
 import type { WireError } from "@effect-nbd/core/wire/WireError"
 import * as Effect from "effect/Effect"
+import type { Request } from "./session/Request.ts"
 
 /**
  * The specification's name of a command without its prefix, or `UNKNOWN`.
@@ -35,8 +38,10 @@ export interface RecordedRequest {
   readonly flags: CommandFlags
   readonly cookie: bigint
   readonly offset: bigint
-  /** Bytes, up to 2^32 - 1. */
+  /** Bytes of the export that it is about: exact up to 2^53, which clients with compact headers cannot exceed. */
   readonly length: number
+  /** The meta contexts that a request for block status is limited to; `undefined` where it is for all. */
+  readonly contextIds: ReadonlyArray<number> | undefined
 }
 
 /**
@@ -55,6 +60,10 @@ export interface RecordedOption {
   readonly data: Uint8Array
   /** The export asked for, where the option names one. */
   readonly exportName: string | undefined
+  /** What was asked of meta contexts, where the option asks for some. */
+  readonly queries: ReadonlyArray<string> | undefined
+  /** It came under TLS. */
+  readonly encrypted: boolean
 }
 
 /**
@@ -90,6 +99,7 @@ export interface Violation {
  * - `Aborted`: by NBD_OPT_ABORT.
  * - `ClientLeft`: the client ended or broke the connection without saying so.
  * - `ExportRefused`: the server closed, the only way to refuse an NBD_OPT_EXPORT_NAME.
+ * - `TlsFailed`: the server had agreed to TLS, and it did not come about.
  * - `Misbehaved`: the server closed after a fatal violation.
  * - `ShutDown`: the server ended the session in order.
  * - `Killed`: the server broke the connection.
@@ -102,6 +112,7 @@ export type Ending =
   | { readonly _tag: "Aborted" }
   | { readonly _tag: "ClientLeft"; readonly end: ConnectionEnd }
   | { readonly _tag: "ExportRefused"; readonly exportName: string }
+  | { readonly _tag: "TlsFailed"; readonly error: TlsError | TransportLostError }
   | { readonly _tag: "Misbehaved"; readonly violation: Violation }
   | { readonly _tag: "ShutDown" }
   | { readonly _tag: "Killed" }
@@ -199,9 +210,9 @@ export class Recorder {
     this.changed()
   }
 
-  request(session: number, header: RequestHeader): RecordedRequest {
-    const { command: code, cookie, flags, length, offset } = header
-    const request = { session, command: commandName(code), code, flags, cookie, offset, length }
+  request(session: number, { command: code, contextIds, cookie, flags, length, offset }: Request): RecordedRequest {
+    const command = commandName(code)
+    const request = { session, command, code, flags, cookie, offset, length: Number(length), contextIds }
     this.requests.add(request)
     this.changed()
     return request

@@ -10,7 +10,14 @@
 export * as Conformance from "./Conformance.ts"
 
 /**
- * An in-memory disk for the fake server to export.
+ * What stands behind an export: functions that read, write and tell what is where.
+ *
+ * @since 0.1.0
+ */
+export * as Disk from "./Disk.ts"
+
+/**
+ * What the fake server exports: a disk in memory, or one of functions, and what is said of it.
  *
  * @since 0.1.0
  */
@@ -30,6 +37,13 @@ export * as FakeServer from "./FakeServer.ts"
  * @since 0.1.0
  */
 export * as MemoryPipe from "./MemoryPipe.ts"
+
+/**
+ * Meta contexts: what a server can tell of the blocks of an export, by NBD_CMD_BLOCK_STATUS.
+ *
+ * @since 0.1.0
+ */
+export * as MetaContext from "./MetaContext.ts"
 
 /**
  * What the fake server remembers of its clients, for tests to look at and to wait for.

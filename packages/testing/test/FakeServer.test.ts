@@ -115,15 +115,34 @@ describe("ends", () => {
       yield* server.hold
       yield* client.request("FLUSH", { cookie: 1 })
       yield* client.request("DISC", { cookie: 2 })
-      client.reader.connection.endWrites()
       yield* server.awaitRequests(2)
       yield* TestClock.adjust("1 minute")
       expect(yield* server.sessions).toBe(1)
       yield* server.release
       expect(yield* cookies(client, 1)).toEqual([1n])
       expect(yield* client.end()).toEqual({ _tag: "Finished", unread: 0 })
+      client.reader.connection.close()
       yield* server.awaitSessions(0)
       expect(yield* server.ends).toEqual([{ session: 1, ending: { _tag: "Disconnected" } }])
+    }))
+
+  it.scoped("what is held is answered once its client has disconnected and ended its half", () =>
+    Effect.gen(function*() {
+      const server = yield* FakeServer.make(config)
+      const client = yield* transmitting(server, false)
+      const gone = yield* transmitting(server, false)
+      const other = yield* transmitting(server, false)
+      yield* server.hold
+      for (const each of [client, gone, other]) yield* each.request("FLUSH", { cookie: 1 })
+      for (const each of [client, gone]) yield* each.request("DISC", { cookie: 2 })
+      yield* server.awaitRequests(5)
+      gone.reader.connection.close()
+      yield* server.awaitSessions(2)
+      client.reader.connection.endWrites()
+      expect(yield* cookies(client, 1)).toEqual([1n])
+      yield* server.awaitSessions(1)
+      expect((yield* server.held).map(({ session }) => session)).toEqual([3])
+      expect((yield* server.ends).map(({ ending }) => ending._tag)).toEqual(["Disconnected", "Disconnected"])
     }))
 
   it.scoped("a client that disconnects and then breaks off is not waited for", () =>
@@ -309,7 +328,7 @@ describe("the service", () => {
     Effect.gen(function*() {
       const disk = FakeExport.make({ name: "disk", size })
       const server = yield* FakeServer.make({ exports: [disk] })
-      disk.write(5n, filled(2, 9))
+      yield* disk.write(5n, filled(2, 9))
       expect(yield* server.exportBytes("disk", 4n, 4)).toEqual(Uint8Array.of(0, 9, 9, 0))
       expect(server.exports.get("disk")).toBe(disk)
     }))

@@ -1,7 +1,8 @@
 /**
  * Whole conversations byte for byte, written by hand from the layouts in the specification ("Newstyle negotiation",
- * "Fixed newstyle negotiation", "Request message", "Structured reply chunk message"), since server and client share
- * their encoders and a mistake on both sides would not show otherwise.
+ * "Fixed newstyle negotiation", "Request message", "Structured reply chunk message"; those with extended headers from
+ * the branch "extension-ext-header" of the specification), since server and client share their encoders and a mistake
+ * on both sides would not show otherwise.
  */
 import { FrameReader } from "@effect-nbd/core/framing/FrameReader"
 import { FakeServer, MemoryPipe } from "@effect-nbd/testing"
@@ -104,6 +105,113 @@ it.scoped.each(deliveries)(
                  66 8e 33 ef  00 01  00 00  ff ff ff ff ff ff ff ff  00 00 00 00`
         },
         { client: "25 60 95 13  00 00  00 02  00*8  00*8  00*4 # DISC" }
+      ])
+      expect(yield* server.violations).toEqual([])
+      expect(yield* server.ends).toEqual([{ session: 1, ending: { _tag: "Disconnected" } }])
+    })
+)
+
+it.scoped.each(deliveries)(
+  "structured replies, meta contexts, block status (delivered %s)",
+  ([, delivery]) =>
+    Effect.asVoid(converse({ exports, delivery }, [
+      ...greeting,
+      { client: "49 48 41 56 45 4f 50 54  00 00 00 08  00 00 00 00 # STRUCTURED_REPLY" },
+      { server: "00 03 e8 89 04 55 65 a9  00 00 00 08  00 00 00 01  00 00 00 00 # ACK" },
+      {
+        client: `49 48 41 56 45 4f 50 54  00 00 00 09  00 00 00 15 # LIST_META_CONTEXT, 21 bytes
+                 00 00 00 04  64 69 73 6b  00 00 00 01  00 00 00 05  62 61 73 65 3a # "disk", one query: "base:"`
+      },
+      {
+        server: `00 03 e8 89 04 55 65 a9  00 00 00 09  00 00 00 04  00 00 00 13 # META_CONTEXT, 19 bytes
+                 00 00 00 00  62 61 73 65 3a 61 6c 6c 6f 63 61 74 69 6f 6e # "base:allocation"
+                 00 03 e8 89 04 55 65 a9  00 00 00 09  00 00 00 01  00 00 00 00 # ACK`
+      },
+      {
+        client: `49 48 41 56 45 4f 50 54  00 00 00 0a  00 00 00 1f # SET_META_CONTEXT, 31 bytes
+                 00 00 00 04  64 69 73 6b  00 00 00 01 # "disk", one query
+                 00 00 00 0f  62 61 73 65 3a 61 6c 6c 6f 63 61 74 69 6f 6e`
+      },
+      {
+        server: `00 03 e8 89 04 55 65 a9  00 00 00 0a  00 00 00 04  00 00 00 13 # META_CONTEXT, 19 bytes
+                 00 00 00 00  62 61 73 65 3a 61 6c 6c 6f 63 61 74 69 6f 6e # id 0
+                 00 03 e8 89 04 55 65 a9  00 00 00 0a  00 00 00 01  00 00 00 00 # ACK`
+      },
+      { client: "49 48 41 56 45 4f 50 54  00 00 00 01  00 00 00 04  64 69 73 6b # EXPORT_NAME" },
+      { server: "00 00 00 00 00 02 00 00  0d ed" },
+      { client: "25 60 95 13  00 00  00 07  00*7 05  00*8  00 02 00 00 # BLOCK_STATUS of 128 KiB" },
+      {
+        server: `66 8e 33 ef  00 01  00 05  00*7 05  00 00 00 14 # BLOCK_STATUS, 20 bytes, DONE
+                 00 00 00 00  00 01 00 00  00 00 00 00  00 01 00 00  00 00 00 03 # data, then HOLE and ZERO`
+      },
+      { client: "25 60 95 13  00 08  00 07  00*7 06  00*7 01  00 00 00 07 # BLOCK_STATUS with REQ_ONE" },
+      { server: "66 8e 33 ef  00 01  00 05  00*7 06  00 00 00 0c  00 00 00 00  00 00 00 07  00 00 00 00" },
+      { client: "25 60 95 13  00 00  00 02  00*8  00*8  00*4 # DISC" }
+    ]))
+)
+
+it.scoped.each(deliveries)(
+  "extended headers, GO, commands, DISC (delivered %s)",
+  ([, delivery]) =>
+    Effect.gen(function*() {
+      const large = { ...exports[0], name: "disk", size: 0x4000_0000_0000_0000n }
+      const server = yield* converse({ exports: [large], delivery }, [
+        ...greeting,
+        { client: "49 48 41 56 45 4f 50 54  00 00 00 0b  00 00 00 00 # EXTENDED_HEADERS" },
+        { server: "00 03 e8 89 04 55 65 a9  00 00 00 0b  00 00 00 01  00 00 00 00 # ACK" },
+        {
+          client: `49 48 41 56 45 4f 50 54  00 00 00 0a  00 00 00 1f # SET_META_CONTEXT, 31 bytes
+                   00 00 00 04  64 69 73 6b  00 00 00 01 # "disk", one query
+                   00 00 00 0f  62 61 73 65 3a 61 6c 6c 6f 63 61 74 69 6f 6e`
+        },
+        {
+          server: `00 03 e8 89 04 55 65 a9  00 00 00 0a  00 00 00 04  00 00 00 13 # META_CONTEXT, 19 bytes
+                   00 00 00 00  62 61 73 65 3a 61 6c 6c 6f 63 61 74 69 6f 6e # id 0
+                   00 03 e8 89 04 55 65 a9  00 00 00 0a  00 00 00 01  00 00 00 00 # ACK`
+        },
+        { client: "49 48 41 56 45 4f 50 54  00 00 00 07  00 00 00 0a  00 00 00 04  64 69 73 6b  00 00 # GO" },
+        {
+          server: `00 03 e8 89 04 55 65 a9  00 00 00 07  00 00 00 03  00 00 00 0c # INFO, 12 bytes
+                   00 00  40 00 00 00 00 00 00 00  1d ed # EXPORT: 2^62 bytes, BLOCK_STATUS_PAYLOAD too
+                   00 03 e8 89 04 55 65 a9  00 00 00 07  00 00 00 01  00 00 00 00 # ACK`
+        },
+        {
+          client: `21 e4 1c 71  00 00  00 07  00*7 01  00*7 04 # BLOCK_STATUS from offset 4
+                   3f ff ff ff ff ff ff fc # to the end`
+        },
+        {
+          server: `6e 8a 27 8c  00 01  00 06  00*7 01  00*7 04  00*7 28 # BLOCK_STATUS_EXT, 40 bytes, DONE
+                   00 00 00 00  00 00 00 02 # context 0, two descriptors
+                   00 00 00 00 00 00 ff fc  00*8
+                   3f ff ff ff ff ff 00 00  00*7 03`
+        },
+        {
+          client: `21 e4 1c 71  00 28  00 07  00*7 02  00*7 04  00*7 0c # PAYLOAD_LEN and REQ_ONE, 12 bytes of payload
+                   00*7 08  00 00 00 00 # 8 bytes, context 0`
+        },
+        {
+          server: `6e 8a 27 8c  00 01  00 06  00*7 02  00*7 04  00*7 18
+                   00 00 00 00  00 00 00 01  00*7 08  00*8`
+        },
+        {
+          client: `21 e4 1c 71  00 21  00 01  00*7 03  00*7 01  00*7 02  aa bb # WRITE with FUA and PAYLOAD_LEN
+                   21 e4 1c 71  00 00  00 00  00*7 04  00 00 00 00 00 00 ff fe  00*7 04 # READ
+                   21 e4 1c 71  00 00  00 06  00*7 05  00*6 02 00  00 00 01 00 00 00 00 00 # WRITE_ZEROES of 2^40 bytes
+                   21 e4 1c 71  00 00  00 04  00*7 06  40 00 00 00 00 00 00 00  00*7 01 # TRIM past the end`
+        },
+        {
+          server: `6e 8a 27 8c  00 01  00 00  00*7 03  00*7 01  00*8 # NONE, DONE
+                   6e 8a 27 8c  00 00  00 01  00*7 04  00 00 00 00 00 00 ff fe  00*7 0a # OFFSET_DATA
+                   00 00 00 00 00 00 ff fe  00 00
+                   6e 8a 27 8c  00 01  00 02  00*7 04  00 00 00 00 00 00 ff fe  00*7 0c # OFFSET_HOLE, DONE
+                   00 00 00 00 00 01 00 00  00 00 00 02
+                   6e 8a 27 8c  00 01  00 00  00*7 05  00*6 02 00  00*8 # NONE, DONE
+                   6e 8a 27 8c  00 01  80 01  00*7 06  40 00 00 00 00 00 00 00  00*7 37 # ERROR, 55 bytes, DONE
+                   00 00 00 16  00 31 # EINVAL, a text of 49 bytes
+                   70 61 73 74 20 74 68 65 20 65 6e 64 20 6f 66 20 74 68 65 20 65 78 70 6f 72 74 20 61 74 20
+                   34 36 31 31 36 38 36 30 31 38 34 32 37 33 38 37 39 30 34`
+        },
+        { client: "21 e4 1c 71  00 00  00 02  00*8  00*8  00*8 # DISC" }
       ])
       expect(yield* server.violations).toEqual([])
       expect(yield* server.ends).toEqual([{ session: 1, ending: { _tag: "Disconnected" } }])

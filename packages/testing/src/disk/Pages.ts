@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import type { ErrnoName } from "@effect-nbd/core/wire/Errno"
+import { type Run, Runs } from "./Runs.ts"
 
 /**
  * What a disk holds before anything is written: bytes from its start, or a function of offset and length.
@@ -14,21 +15,6 @@ import type { ErrnoName } from "@effect-nbd/core/wire/Errno"
 export type Content = Uint8Array | ((offset: bigint, length: number) => Uint8Array)
 
 /**
- * A run of bytes that are alike.
- *
- * @since 0.1.0
- * @category models
- */
-export interface ExportExtent {
-  readonly offset: bigint
-  /** Bytes, at least 1. */
-  readonly length: number
-  readonly allocated: boolean
-  /** The bytes are known to read as zero. */
-  readonly zero: boolean
-}
-
-/**
  * Bytes per page: the grain in which memory is taken and holes are known.
  *
  * @since 0.1.0
@@ -36,8 +22,42 @@ export interface ExportExtent {
  */
 export const pageSize = 65_536
 
-/** `Zero` is allocated and reads as zero, `Hole` was dropped; a page not in the map was never touched. */
-type Page = Uint8Array | "Zero" | "Hole"
+/**
+ * Most runs of pages that are kept apart. Only holes in content can be so many; beyond it trimming does nothing and
+ * zeroing fails with ENOSPC.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const maxRuns = 1_048_576
+
+/**
+ * What a stretch of the disk is.
+ *
+ * - `Absent`: never touched, and nothing was there before.
+ * - `Content`: never touched, with what was there before.
+ * - `Hole`: dropped.
+ * - `Zero`: kept, without bytes.
+ * - `Data`: written.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type PageState = "Absent" | "Content" | "Hole" | "Zero" | "Data"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Stretch {
+  readonly offset: bigint
+  /** Bytes, at least 1. */
+  readonly length: bigint
+  readonly state: PageState
+}
+
+/** Content is no state of its own here: it lies under whatever is untouched. */
+type Kept = "Untouched" | "Hole" | "Zero" | "Data"
 
 interface Piece {
   readonly page: number
@@ -48,6 +68,8 @@ interface Piece {
   readonly at: number
 }
 
+const grain = BigInt(pageSize)
+
 /**
  * The bytes of one disk. Offsets and lengths are taken to be inside it.
  *
@@ -57,14 +79,23 @@ interface Piece {
 export class Pages {
   private readonly size: bigint
   private readonly content: Content | undefined
+  /** Pages from 0 that have content. */
+  private readonly contentPages: number
   private readonly capacity: number
-  private readonly pages = new Map<number, Page>()
+  private readonly states = new Runs<Kept>("Untouched")
+  /** The bytes of the pages whose state is `Data`. */
+  private readonly bytes = new Map<number, Uint8Array>()
   private allocatedPages = 0
 
   /** `size` and `capacity`, the most that may be allocated by writing, are in bytes. */
   constructor(size: bigint, content: Content | undefined, capacity: number) {
     this.size = size
     this.content = content
+    this.contentPages = content === undefined
+      ? 0
+      : typeof content === "function"
+      ? Infinity
+      : Math.ceil(content.byteLength / pageSize)
     this.capacity = capacity
   }
 
@@ -72,73 +103,95 @@ export class Pages {
   read(offset: bigint, length: number): Uint8Array {
     const bytes = new Uint8Array(length)
     for (const piece of pieces(offset, length)) {
-      const page = this.pages.get(piece.page)
-      if (page === undefined) {
-        this.copyContent(offset + BigInt(piece.at), bytes.subarray(piece.at, piece.at + piece.count))
-      } else if (typeof page !== "string") bytes.set(page.subarray(piece.within, piece.within + piece.count), piece.at)
+      const state = this.states.at(piece.page)
+      const target = bytes.subarray(piece.at, piece.at + piece.count)
+      if (state === "Untouched") this.copyContent(offset + BigInt(piece.at), target)
+      else if (state === "Data") target.set(this.dataOf(piece.page).subarray(piece.within, piece.within + piece.count))
     }
     return bytes
   }
 
   /** Copies the bytes in, or does nothing and says `ENOSPC` where they would exceed the capacity. */
   write(offset: bigint, bytes: Uint8Array): ErrnoName | undefined {
-    if (!this.hasRoom(offset, bytes.byteLength)) return "ENOSPC"
+    const end = offset + BigInt(bytes.byteLength)
+    if (!this.hasRoom(pageOf(offset), pageAfter(end))) return "ENOSPC"
     for (const piece of pieces(offset, bytes.byteLength)) {
       const part = bytes.subarray(piece.at, piece.at + piece.count)
-      if (piece.count === pageSize) this.setPage(piece.page, part.slice())
+      if (piece.count === pageSize) this.setData(piece.page, part.slice())
       else this.materialised(piece.page).set(part, piece.within)
     }
     return undefined
   }
 
-  /** Makes the bytes read as zero. Whole pages are dropped, or with `allocate` (NO_HOLE) kept as allocated. */
-  zero(offset: bigint, length: number, allocate: boolean): ErrnoName | undefined {
-    if (allocate && !this.hasRoom(offset, length)) return "ENOSPC"
-    for (const piece of pieces(offset, length)) {
-      const reachesEnd = offset + BigInt(piece.at + piece.count) === this.size
-      if (piece.within === 0 && (piece.count === pageSize || reachesEnd)) {
-        this.setPage(piece.page, allocate ? "Zero" : "Hole")
-      } else if (!this.readsZero(piece.page)) {
-        this.materialised(piece.page).fill(0, piece.within, piece.within + piece.count)
-      } else if (allocate && this.pages.get(piece.page) !== "Zero") {
-        this.setPage(piece.page, "Zero")
-      }
+  /**
+   * Makes the bytes read as zero. Whole pages are dropped, or with `allocate` (NO_HOLE) kept as allocated. It does
+   * nothing and says `ENOSPC` where that would exceed the capacity or `maxRuns`.
+   */
+  zero(offset: bigint, length: bigint, allocate: boolean): ErrnoName | undefined {
+    if (length === 0n) return undefined
+    const end = offset + length
+    if (allocate && !this.hasRoom(pageOf(offset), pageAfter(end))) return "ENOSPC"
+    if (this.states.count > maxRuns - 4) return "ENOSPC"
+    // Pages that lie in the range as a whole. The last page of the disk may be short.
+    const first = pageAfter(offset)
+    const last = end === this.size ? pageAfter(end) : pageOf(end)
+    if (first >= last) {
+      this.zeroPart(offset, Number(length), allocate)
+      return undefined
     }
+    const head = BigInt(first) * grain - offset
+    const tail = end - BigInt(last) * grain
+    if (head > 0n) this.zeroPart(offset, Number(head), allocate)
+    this.setEmpty(first, last, allocate)
+    if (tail > 0n) this.zeroPart(end - tail, Number(tail), allocate)
     return undefined
   }
 
-  /** Which parts are allocated and which read as zero, in order, neighbours that are alike joined. */
-  extents(offset: bigint, length: number): ReadonlyArray<ExportExtent> {
-    const found: Array<ExportExtent> = []
-    for (const piece of pieces(offset, length)) {
-      const zero = this.readsZero(piece.page)
-      const allocated = !zero || this.pages.get(piece.page) === "Zero"
-      const last = found.at(-1)
-      if (last !== undefined && last.zero === zero && last.allocated === allocated) {
-        found[found.length - 1] = { ...last, length: last.length + piece.count }
-      } else {
-        found.push({ offset: offset + BigInt(piece.at), length: piece.count, allocated, zero })
+  /** What the range is made of, in order. Changes must wait until it is done. */
+  *stretches(offset: bigint, length: bigint): Generator<Stretch> {
+    const end = offset + length
+    for (const { from, state, to } of this.runs(pageOf(offset), pageAfter(end))) {
+      const start = max(offset, BigInt(from) * grain)
+      yield { offset: start, length: min(end, BigInt(to) * grain) - start, state }
+    }
+  }
+
+  private *runs(from: number, to: number): Generator<Omit<Run<never>, "value"> & { readonly state: PageState }> {
+    for (const run of this.states.between(from, to)) {
+      if (run.value !== "Untouched") {
+        yield { from: run.from, to: run.to, state: run.value }
+        continue
       }
+      const edge = Math.min(Math.max(run.from, this.contentPages), run.to)
+      if (run.from < edge) yield { from: run.from, to: edge, state: "Content" }
+      if (edge < run.to) yield { from: edge, to: run.to, state: "Absent" }
     }
-    return found
   }
 
-  private hasRoom(offset: bigint, length: number): boolean {
-    let needed = 0
-    for (const piece of pieces(offset, length)) {
-      if (!isAllocated(this.pages.get(piece.page))) needed++
-    }
-    return (this.allocatedPages + needed) * pageSize <= this.capacity
+  private hasRoom(from: number, to: number): boolean {
+    return (this.allocatedPages + to - from - this.allocatedBetween(from, to)) * pageSize <= this.capacity
   }
 
-  private hasContent(page: number): boolean {
-    if (this.content === undefined) return false
-    return typeof this.content === "function" || page * pageSize < this.content.byteLength
+  private allocatedBetween(from: number, to: number): number {
+    let allocated = 0
+    for (const run of this.states.between(from, to)) {
+      if (isAllocated(run.value)) allocated += run.to - run.from
+    }
+    return allocated
+  }
+
+  /** A part of one page. */
+  private zeroPart(offset: bigint, length: number, allocate: boolean): void {
+    for (const { count, page, within } of pieces(offset, length)) {
+      if (this.readsZero(page)) {
+        if (allocate) this.setEmpty(page, page + 1, true)
+      } else this.materialised(page).fill(0, within, within + count)
+    }
   }
 
   private readsZero(page: number): boolean {
-    const held = this.pages.get(page)
-    return held === undefined ? !this.hasContent(page) : typeof held === "string"
+    const state = this.states.at(page)
+    return state === "Untouched" ? page >= this.contentPages : state !== "Data"
   }
 
   private copyContent(offset: bigint, target: Uint8Array): void {
@@ -151,34 +204,59 @@ export class Pages {
     target.set(bytes.subarray(0, target.byteLength))
   }
 
+  private dataOf(page: number): Uint8Array {
+    return this.bytes.get(page) ?? new Uint8Array(pageSize)
+  }
+
   /** The page as bytes that can be written. */
   private materialised(index: number): Uint8Array {
-    const held = this.pages.get(index)
-    if (held instanceof Uint8Array) return held
+    const state = this.states.at(index)
+    if (state === "Data") return this.dataOf(index)
     const page = new Uint8Array(pageSize)
-    if (held === undefined && this.hasContent(index)) {
-      const start = BigInt(index) * BigInt(pageSize)
-      const inside = this.size - start < BigInt(pageSize) ? Number(this.size - start) : pageSize
+    if (state === "Untouched" && index < this.contentPages) {
+      const start = BigInt(index) * grain
+      const inside = this.size - start < grain ? Number(this.size - start) : pageSize
       this.copyContent(start, page.subarray(0, inside))
     }
-    this.setPage(index, page)
+    this.setData(index, page)
     return page
   }
 
-  private setPage(index: number, page: Page): void {
-    if (isAllocated(this.pages.get(index))) this.allocatedPages--
-    if (isAllocated(page)) this.allocatedPages++
+  private setData(index: number, page: Uint8Array): void {
+    if (!isAllocated(this.states.at(index))) this.allocatedPages++
+    this.states.set(index, index + 1, "Data")
+    this.bytes.set(index, page)
+  }
+
+  /** Pages without bytes: `Zero` with `allocate`, otherwise dropped. */
+  private setEmpty(from: number, to: number, allocate: boolean): void {
+    let allocated = 0
+    for (const run of this.states.between(from, to)) {
+      if (isAllocated(run.value)) allocated += run.to - run.from
+      if (run.value !== "Data") continue
+      for (let page = run.from; page < run.to; page++) this.bytes.delete(page)
+    }
+    this.allocatedPages += (allocate ? to - from : 0) - allocated
+    if (allocate) return this.states.set(from, to, "Zero")
     // A hole has to be remembered only where it hides content.
-    if (page === "Hole" && !this.hasContent(index)) this.pages.delete(index)
-    else this.pages.set(index, page)
+    const edge = Math.min(Math.max(from, this.contentPages), to)
+    this.states.set(from, edge, "Hole")
+    this.states.set(edge, to, "Untouched")
   }
 }
 
-const isAllocated = (page: Page | undefined): boolean => page !== undefined && page !== "Hole"
+const isAllocated = (state: Kept): boolean => state === "Data" || state === "Zero"
+
+// Offsets are below 2^64, so the numbers of pages are below 2^48 + 1 and exact.
+const pageOf = (offset: bigint): number => Number(offset / grain)
+const pageAfter = (offset: bigint): number => Number((offset + grain - 1n) / grain)
+
+const min = (a: bigint, b: bigint): bigint => a < b ? a : b
+const max = (a: bigint, b: bigint): bigint => a > b ? a : b
 
 function* pieces(offset: bigint, length: number): Generator<Piece> {
-  let page = Number(offset / BigInt(pageSize))
-  let within = Number(offset % BigInt(pageSize))
+  let page = pageOf(offset)
+  let within = Number(offset % grain)
   for (let at = 0; at < length;) {
     const count = Math.min(length - at, pageSize - within)
     yield { page, within, count, at }

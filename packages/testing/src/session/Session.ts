@@ -6,7 +6,7 @@
  *
  * @since 0.1.0
  */
-import { FrameReader, type StreamEnded } from "@effect-nbd/core/framing/FrameReader"
+import type { StreamEnded } from "@effect-nbd/core/framing/FrameReader"
 import type { Connection } from "@effect-nbd/core/Transport"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -14,7 +14,7 @@ import type { Ending, Recorder } from "../Recording.ts"
 import * as ServerHandshake from "../ServerHandshake.ts"
 import * as ServerTransmission from "../ServerTransmission.ts"
 import type { Steering } from "../Steering.ts"
-import type { ClientMisbehavedError, SessionContext } from "./SessionContext.ts"
+import { type ClientMisbehavedError, SessionContext } from "./SessionContext.ts"
 
 /**
  * What the sessions of one server share.
@@ -24,8 +24,7 @@ import type { ClientMisbehavedError, SessionContext } from "./SessionContext.ts"
  */
 export interface Shared {
   readonly handshake: ServerHandshake.HandshakeRules
-  /** The reply style is settled by each handshake. */
-  readonly transmission: Omit<ServerTransmission.TransmissionRules, "replyStyle">
+  readonly transmission: ServerTransmission.TransmissionRules
   readonly recorder: Recorder
   readonly steering: Steering
   /** The sessions open now. */
@@ -58,7 +57,7 @@ const shutDown: Ending = { _tag: "ShutDown" }
 export const run = (
   shared: Shared,
   connection: Connection,
-  reset: () => void = connection.close
+  reset?: () => void
 ): Effect.Effect<void> =>
   Effect.acquireUseRelease(open(shared, connection), (opened) => use(shared, opened, reset), release)
 
@@ -73,17 +72,14 @@ const open = Effect.fnUntraced(function*(shared: Shared, connection: Connection)
   const control: SessionControl = { shutDown: yield* Deferred.make<void>(), kill: yield* Deferred.make<void>() }
   shared.sessions.add(control)
   const { recorder } = shared
-  const context: SessionContext = {
-    session: recorder.sessionOpened(),
-    reader: new FrameReader(connection),
-    recorder
-  }
+  const context = new SessionContext(recorder.sessionOpened(), recorder, connection)
   const opened: Opened = { shared, context, control, state: { ending: undefined } }
   return opened
 })
 
-const use = Effect.fnUntraced(function*(shared: Shared, opened: Opened, reset: () => void) {
+const use = Effect.fnUntraced(function*(shared: Shared, opened: Opened, ownReset: (() => void) | undefined) {
   const { context, control } = opened
+  const reset = (): void => ownReset === undefined ? context.reader.connection.close() : ownReset()
   const kill = Effect.as(Deferred.await(control.kill), killed)
   const ending = yield* Effect.raceFirst(serve(shared, context, control), kill)
   end(opened, ending)
@@ -128,16 +124,10 @@ const transmit = (
   shared: Shared,
   context: SessionContext,
   control: SessionControl,
-  { export: target, replyStyle }: Extract<ServerHandshake.Settled, { readonly _tag: "Agreed" }>
+  { terms }: Extract<ServerHandshake.Settled, { readonly _tag: "Agreed" }>
 ): Effect.Effect<Ending, StreamEnded | ClientMisbehavedError> =>
   Effect.map(
-    ServerTransmission.run(
-      context,
-      target,
-      { ...shared.transmission, replyStyle },
-      shared.steering,
-      control.shutDown
-    ),
+    ServerTransmission.run(context, terms, shared.transmission, shared.steering, control.shutDown),
     (end) => end === "Dropped" ? killed : { _tag: end }
   )
 

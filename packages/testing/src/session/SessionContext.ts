@@ -4,7 +4,8 @@
  *
  * @since 0.1.0
  */
-import type { FrameReader, StreamEnded } from "@effect-nbd/core/framing/FrameReader"
+import { FrameReader, type StreamEnded } from "@effect-nbd/core/framing/FrameReader"
+import type { Connection } from "@effect-nbd/core/Transport"
 import { WireError } from "@effect-nbd/core/wire/WireError"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -16,11 +17,27 @@ import type { Recorder, Violation } from "../Recording.ts"
  * @since 0.1.0
  * @category models
  */
-export interface SessionContext {
+export class SessionContext {
   /** Numbered from 1. */
   readonly session: number
-  readonly reader: FrameReader
   readonly recorder: Recorder
+  private current: FrameReader
+
+  constructor(session: number, recorder: Recorder, connection: Connection) {
+    this.session = session
+    this.recorder = recorder
+    this.current = new FrameReader(connection)
+  }
+
+  /** Reads from the connection in use now. */
+  get reader(): FrameReader {
+    return this.current
+  }
+
+  /** From now on the session goes on over this connection, which lies over the one before. */
+  replace(connection: Connection): void {
+    this.current = new FrameReader(connection)
+  }
 }
 
 /**

@@ -1,0 +1,33 @@
+/**
+ * What a handshake has settled for the transmission phase.
+ *
+ * @since 0.1.0
+ */
+import type { TransmissionFlags } from "@effect-nbd/core/wire/Flags"
+import type { FakeExport, ReplyStyle } from "../FakeExport.ts"
+import type { MetaContext } from "../MetaContext.ts"
+
+/**
+ * A meta context that a client has selected, under the id that it was given for it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SelectedContext {
+  readonly id: number
+  readonly context: MetaContext
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Terms {
+  readonly export: FakeExport
+  /** `Extended`: by extended headers in both directions. */
+  readonly replyStyle: ReplyStyle
+  /** The meta contexts of the export that were selected, in the order of their ids. */
+  readonly contexts: ReadonlyArray<SelectedContext>
+  /** What the client was told that the export can do. */
+  readonly flags: TransmissionFlags
+}

@@ -1,0 +1,225 @@
+/** Exports whose disk is a set of functions. */
+import { decodeText, viewOf } from "@effect-nbd/core/wire/Bytes"
+import { CommandFlags } from "@effect-nbd/core/wire/Flags"
+import { chunkType } from "@effect-nbd/core/wire/Reply"
+import { Disk, FakeServer } from "@effect-nbd/testing"
+import { describe, expect, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as TestClock from "effect/TestClock"
+import { filled, transmitting, transmittingExtended } from "./fixtures/RawClient.ts"
+
+const size = 1 << 30
+
+/** A disk that writes down what is asked of it. */
+const recorder = () => {
+  const calls: Array<string> = []
+  const call = (text: string) =>
+    Effect.sync(() => {
+      calls.push(text)
+    })
+  const disk: Disk.Disk = {
+    read: (offset, length) => Effect.as(call(`read ${offset}+${length}`), filled(length, Number(offset % 251n))),
+    write: (offset, bytes) => call(`write ${offset}+${bytes.byteLength}`),
+    flush: call("flush"),
+    trim: (offset, length) => call(`trim ${offset}+${length}`),
+    writeZeroes: (offset, length, { fastZero, noHole }) =>
+      call(`zero ${offset}+${length}${noHole ? " no hole" : ""}${fastZero ? " fast" : ""}`),
+    cache: (offset, length) => call(`cache ${offset}+${length}`)
+  }
+  return { calls, disk }
+}
+
+it.scoped("what clients ask is what its functions are called with", () =>
+  Effect.gen(function*() {
+    const { calls, disk } = recorder()
+    const server = yield* FakeServer.make({ exports: [{ name: "disk", size, disk }] })
+    const client = yield* transmitting(server, true)
+    yield* client.request("READ", { offset: 5, length: 3 })
+    expect((yield* client.chunks())[0]?.payload.subarray(8)).toEqual(filled(3, 5))
+    const done = Effect.map(client.chunks(), (chunks) => expect(chunks).toMatchObject([{ type: chunkType.NONE }]))
+    yield* client.request("WRITE", { offset: 9, payload: filled(2, 1) })
+    yield* done
+    yield* client.request("WRITE", { offset: 10, payload: filled(2, 1), flags: CommandFlags.FUA })
+    yield* done
+    yield* client.request("TRIM", { offset: 1, length: 2, flags: CommandFlags.FUA })
+    yield* done
+    const flags = CommandFlags.NO_HOLE | CommandFlags.FAST_ZERO
+    yield* client.request("WRITE_ZEROES", { offset: 3, length: 4, flags })
+    yield* done
+    yield* client.request("CACHE", { offset: 7, length: 8 })
+    yield* done
+    yield* client.request("FLUSH")
+    yield* done
+    expect(calls).toEqual([
+      "read 5+3",
+      "write 9+2",
+      "write 10+2",
+      "flush",
+      "trim 1+2",
+      "flush",
+      "zero 3+4 no hole fast",
+      "cache 7+8",
+      "flush"
+    ])
+  }))
+
+it.scoped("S-083: nothing empty reaches it", () =>
+  Effect.gen(function*() {
+    const { calls, disk } = recorder()
+    const server = yield* FakeServer.make({ exports: [{ name: "disk", size, disk }] })
+    const client = yield* transmitting(server, true)
+    for (const command of ["READ", "WRITE", "TRIM", "CACHE", "WRITE_ZEROES"] as const) {
+      yield* client.request(command, { length: 0 })
+      expect(yield* client.chunks()).toMatchObject([{ type: chunkType.NONE }])
+    }
+    expect(calls).toEqual([])
+  }))
+
+it.scoped("64-bit lengths reach it whole", () =>
+  Effect.gen(function*() {
+    const { calls, disk } = recorder()
+    const server = yield* FakeServer.make({ exports: [{ name: "disk", size: 2n ** 64n - 1n, disk }] })
+    const { client } = yield* transmittingExtended(server, "disk")
+    yield* client.extended("TRIM", { wideLength: 2n ** 64n - 1n })
+    yield* client.chunks("extended")
+    expect(calls).toEqual([`trim 0+${2n ** 64n - 1n}`])
+  }))
+
+it.scoped("its extents are block status, and the holes of structured reads", () =>
+  Effect.gen(function*() {
+    const extents = [
+      { length: 10n, allocated: true, zero: false },
+      { length: 20n, allocated: false, zero: true },
+      { length: 5n, allocated: true, zero: true }
+    ]
+    const { calls, disk } = recorder()
+    const server = yield* FakeServer.make({
+      exports: [{ name: "disk", size, disk: { ...disk, extents: () => Effect.succeed(extents) } }]
+    })
+    const { client } = yield* transmittingExtended(server, "disk", "base:allocation")
+    yield* client.extended("BLOCK_STATUS", { length: 1000 })
+    const [status] = yield* client.chunks("extended")
+    const view = viewOf(status?.payload ?? filled(8, 0))
+    const told = [8, 24, 40].map((at) => [view.getBigUint64(at), view.getBigUint64(at + 8)])
+    expect(told).toEqual([[10n, 0n], [20n, 3n], [5n, 2n]])
+    // What its extents do not tell is read.
+    yield* client.extended("READ", { length: 50 })
+    const chunks = yield* client.chunks("extended")
+    expect(chunks.map(({ payload, type }) => [type, payload.byteLength])).toEqual([
+      [chunkType.OFFSET_DATA, 18],
+      [chunkType.OFFSET_HOLE, 12],
+      [chunkType.OFFSET_DATA, 23]
+    ])
+    expect(calls).toEqual(["read 0+10", "read 35+15"])
+  }))
+
+it.scoped("requests are carried out side by side, and answered as they are done", () =>
+  Effect.gen(function*() {
+    const slow: Disk.Disk = {
+      read: (offset, length) => Effect.delay(Effect.succeed(filled(length, 1)), `${10 - Number(offset)} seconds`)
+    }
+    const server = yield* FakeServer.make({ exports: [{ name: "disk", size, disk: slow }] })
+    const client = yield* transmitting(server, false)
+    for (const cookie of [1, 2, 3]) yield* client.request("READ", { cookie, offset: cookie, length: 1 })
+    yield* server.awaitRequests(3)
+    yield* TestClock.adjust("10 seconds")
+    const cookies = yield* Effect.all([client.simple(1), client.simple(1), client.simple(1)])
+    expect(cookies.map(({ cookie }) => cookie)).toEqual([3n, 2n, 1n])
+  }))
+
+it.scoped("no more than 64 MiB of payload are with it at a time, and no more than maxPending requests", () =>
+  Effect.gen(function*() {
+    const gate = yield* Deferred.make<void>()
+    let writing = 0
+    const disk: Disk.Disk = {
+      read: (_, length) => Effect.succeed(filled(length, 0)),
+      write: () => {
+        writing++
+        return Deferred.await(gate)
+      }
+    }
+    const server = yield* FakeServer.make({ exports: [{ name: "disk", size, disk }], maxPending: 4 })
+    const client = yield* transmitting(server, false)
+    const payload = filled(1 << 24, 1)
+    const sending = yield* Effect.fork(
+      Effect.forEach([1, 2, 3, 4, 5, 6], (cookie) => client.request("WRITE", { cookie, payload }))
+    )
+    yield* server.awaitRequests(4)
+    yield* TestClock.adjust("1 second")
+    expect(writing).toBe(4)
+    expect((yield* server.requests).length).toBe(4)
+    yield* Deferred.succeed(gate, undefined)
+    yield* sending
+    yield* Effect.forEach([1, 2, 3, 4, 5, 6], () => client.simple())
+    expect(writing).toBe(6)
+  }))
+
+it.scoped("killing a session interrupts what its disk is doing", () =>
+  Effect.gen(function*() {
+    const interrupted = yield* Deferred.make<void>()
+    const disk: Disk.Disk = {
+      read: () => Effect.onInterrupt(Effect.never, () => Deferred.succeed(interrupted, undefined))
+    }
+    const server = yield* FakeServer.make({ exports: [{ name: "disk", size, disk }] })
+    const client = yield* transmitting(server, false)
+    yield* client.request("READ", { length: 1 })
+    yield* server.awaitRequests(1)
+    yield* server.killAll
+    yield* Deferred.await(interrupted)
+    yield* server.awaitSessions(0)
+  }))
+
+describe("what it does wrong is an error of that request alone", () => {
+  const read: Disk.Disk["read"] = (_, length) => Effect.succeed(filled(length, 0))
+  const cases: ReadonlyArray<readonly [string, Disk.Disk, number, string]> = [
+    [
+      "an error",
+      { read: () => new Disk.DiskError({ errno: "ENOMEM", reason: "too many" }) },
+      12,
+      "too many"
+    ],
+    ["a number of its own", { read: () => new Disk.DiskError({ errno: 4711 }) }, 4711, ""],
+    ["too few bytes", { read: (offset, length) => read(offset, length - 1) }, 5, "the disk gave 2 of 3 bytes"],
+    ["too many bytes", { read: (offset, length) => read(offset, length + 1) }, 5, "the disk gave 4 of 3 bytes"],
+    ["a defect", { read: () => Effect.die("bug") }, 5, "the disk died"],
+    [
+      "a thrown exception",
+      {
+        read: () => {
+          throw new Error("bug")
+        }
+      },
+      5,
+      "the disk died"
+    ]
+  ]
+  it.scoped.each(cases)("%s", ([, disk, errno, message]) =>
+    Effect.gen(function*() {
+      const server = yield* FakeServer.make({ exports: [{ name: "disk", size, disk }] })
+      const client = yield* transmitting(server, true)
+      yield* client.request("READ", { length: 3 })
+      const [chunk] = yield* client.chunks()
+      expect(chunk?.type).toBe(chunkType.ERROR)
+      expect(viewOf(chunk?.payload ?? filled(6, 0)).getUint32(0)).toBe(errno)
+      expect(decodeText(chunk?.payload.subarray(6) ?? filled(1, 0))).toBe(message)
+      yield* client.request("CACHE", { length: 1 })
+      expect(yield* client.chunks()).toMatchObject([{ type: chunkType.ERROR }])
+    }))
+
+  it.scoped("an error with an offset: ERROR_OFFSET, in writes too, and FUA's flush can fail as well", () =>
+    Effect.gen(function*() {
+      const disk: Disk.Disk = {
+        read,
+        write: (offset) => offset === 0n ? Effect.void : new Disk.DiskError({ errno: "EIO", offset: offset + 1n }),
+        flush: new Disk.DiskError({ errno: "ENOSPC" })
+      }
+      const server = yield* FakeServer.make({ exports: [{ name: "disk", size, disk }] })
+      const client = yield* transmitting(server, true)
+      yield* client.request("WRITE", { offset: 7, payload: filled(2, 1) })
+      expect(yield* client.chunks()).toMatchObject([{ type: chunkType.ERROR_OFFSET }])
+      yield* client.request("WRITE", { offset: 0, payload: filled(2, 1), flags: CommandFlags.FUA })
+      const [chunk] = yield* client.chunks()
+      expect([chunk?.type, chunk?.payload[3]]).toEqual([chunkType.ERROR, 28])
+    }))
+})
