@@ -11,6 +11,7 @@ import type * as ConfigError from "effect/ConfigError"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as SshTransport from "./SshTransport.ts"
 import * as TcpTransport from "./TcpTransport.ts"
 import * as UnixTransport from "./UnixTransport.ts"
 
@@ -42,7 +43,11 @@ export interface Target {
  * @since 0.1.0
  * @category errors
  */
-export type UriFailure = NbdUri.UriError | NbdUri.UriUnsupportedError | UriPolicy.UriNotPermittedError
+export type UriFailure =
+  | NbdUri.UriError
+  | NbdUri.UriUnsupportedError
+  | UriPolicy.UriNotPermittedError
+  | SshTransport.SshArgumentError
 
 /**
  * Reads a URI, for example `nbd://server/disk` or `nbd+unix:///disk?socket=/run/nbd.sock`. Nothing is opened.
@@ -87,7 +92,7 @@ const transportOf = (
   uri: string,
   parsed: NbdUri.NbdUri,
   options: Options
-): Effect.Effect<Transport["Type"], NbdUri.UriUnsupportedError> => {
+): Effect.Effect<Transport["Type"], NbdUri.UriUnsupportedError | SshTransport.SshArgumentError> => {
   const { transport } = parsed
   switch (transport._tag) {
     case "Tcp":
@@ -97,7 +102,7 @@ const transportOf = (
     case "Vsock":
       return unsupported(uri, parsed, "Node.js has no vsock sockets")
     case "Ssh":
-      return unsupported(uri, parsed, "no SSH transport")
+      return SshTransport.make(transport)
   }
 }
 

@@ -40,6 +40,13 @@ export * as SocketActivationTransport from "./SocketActivationTransport.ts"
 export * as SocketConnection from "./SocketConnection.ts"
 
 /**
+ * NBD through SSH: an ssh program on this machine, and nc on the other one, which connects to a server there.
+ *
+ * @since 0.1.0
+ */
+export * as SshTransport from "./SshTransport.ts"
+
+/**
  * NBD over TCP.
  *
  * @since 0.1.0

@@ -1,0 +1,111 @@
+/**
+ * NBD through SSH: an ssh program on this machine, and nc on the other one, which connects to a server there. Keys, host
+ * keys, jumps and prompts are for ssh and its own configuration.
+ *
+ * Nothing that it is given reaches an option's place on the command line of ssh, nor has a meaning to the shell that
+ * runs nc: whatever could is refused.
+ *
+ * @since 0.1.0
+ */
+import type { SshTarget } from "@effect-nbd/core/NbdUri"
+import { Transport } from "@effect-nbd/core/Transport"
+import * as SshArguments from "@effect-nbd/core/uri/SshArguments"
+import { portRefusal } from "@effect-nbd/core/uri/UriModel"
+import * as Command from "@effect/platform/Command"
+import * as Data from "effect/Data"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as CommandTransport from "./CommandTransport.ts"
+
+/**
+ * Hosts, users and paths consist of few characters; see `SshArguments` in core.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /** A name or an IP address, as ssh takes it. IPv6 without brackets and without a zone. */
+  readonly host: string
+  /** Who to be there. Default: what ssh is configured to. */
+  readonly user?: string | undefined
+  /** Of SSH, from 1 to 65535. Default: what ssh is configured to, or 22. */
+  readonly port?: number | undefined
+  /** The server as seen from the other machine: a port of its own loopback, or a socket. Default: port 10809. */
+  readonly target?: SshTarget | undefined
+  /** Whether ssh compresses. Default: `false`, unless ssh is configured otherwise. */
+  readonly compress?: boolean | undefined
+  /** As for a command. Default: 2 seconds. */
+  readonly killGrace?: Duration.DurationInput | undefined
+}
+
+/**
+ * An option holds what may not get into a command line.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class SshArgumentError extends Data.TaggedError("NbdSshArgumentError")<{
+  readonly option: "host" | "user" | "port" | "target"
+  readonly value: string
+  readonly reason: string
+}> {
+  override get message(): string {
+    return `cannot use ${JSON.stringify(this.value)} as the ${this.option} of an SSH transport: ${this.reason}`
+  }
+}
+
+/**
+ * Runs ssh once for each `open`, as a `CommandTransport`; what ssh complains of is in `ProgramExitedError`.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (options: Options): Effect.Effect<Transport["Type"], SshArgumentError> =>
+  Effect.suspend(() => {
+    const refused = refusalOf(options)
+    if (refused !== undefined) return Effect.fail(refused)
+    const transport = CommandTransport.make(Command.make("ssh", ...argumentsOf(options)), {
+      killGrace: options.killGrace
+    })
+    return Effect.succeed({ ...transport, target: targetOf(options) })
+  })
+
+/**
+ * As `make`, as a layer.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (options: Options): Layer.Layer<Transport, SshArgumentError> =>
+  Layer.effect(Transport, make(options))
+
+const nbd: SshTarget = { _tag: "Port", port: 10_809 }
+
+const refusalOf = ({ host, port, target = nbd, user }: Options): SshArgumentError | undefined => {
+  const at = target._tag === "Port" ? `${target.port}` : target.path
+  const checks: ReadonlyArray<readonly [SshArgumentError["option"], string, string | undefined]> = [
+    ["host", host, SshArguments.hostRefusal(host)],
+    ["user", `${user}`, user === undefined ? undefined : SshArguments.userRefusal(user)],
+    ["port", `${port}`, port === undefined ? undefined : portRefusal(port)],
+    ["target", at, target._tag === "Port" ? portRefusal(target.port) : SshArguments.socketRefusal(target.path)]
+  ]
+  for (const [option, value, reason] of checks) {
+    if (reason !== undefined) return new SshArgumentError({ option, value, reason })
+  }
+  return undefined
+}
+
+/** As libnbd has it, but that ssh is not told what it would do anyway. */
+const argumentsOf = ({ compress, host, port, target = nbd, user }: Options): ReadonlyArray<string> => [
+  ...(compress === true ? ["-C"] : []),
+  ...(port === undefined ? [] : ["-p", `${port}`]),
+  ...(user === undefined ? [] : ["-l", user]),
+  "--",
+  host,
+  "nc",
+  ...(target._tag === "Port" ? ["localhost", `${target.port}`] : ["-U", target.path])
+]
+
+const targetOf = ({ host, target = nbd }: Options): string =>
+  `ssh ${host} ${target._tag === "Port" ? `tcp localhost:${target.port}` : `unix ${target.path}`}`
