@@ -291,7 +291,7 @@ describe.each(["compact", "extended"] as const)("%s headers", (width) => {
 })
 
 describe("32 bits", () => {
-  it.scoped("lengths and flags are cut to what 32 bits can say (C-187)", () =>
+  it.scoped("lengths and flags are cut to what 32 bits can say", () =>
     Effect.gen(function*() {
       const size = 2n ** 40n
       const server = yield* serving({ size, contexts: [custom("x-a:long", [[2n ** 33n, 2n ** 40n + 5n]])] })

@@ -120,7 +120,7 @@ describe("NBD_OPT_EXTENDED_HEADERS", () => {
         expect(yield* client.chunks("extended")).toMatchObject([{ type: chunkType.BLOCK_STATUS_EXT }])
       })))
 
-  it.scoped("C-220: EXPORT_NAME after it breaks the protocol", () =>
+  it.scoped("EXPORT_NAME after it breaks the protocol", () =>
     haggling({}, (client, server) =>
       Effect.gen(function*() {
         yield* client.option("EXTENDED_HEADERS")
@@ -224,7 +224,7 @@ describe("commands", () => {
         }
       })))
 
-  it.scoped("C-222: a WRITE without PAYLOAD_LEN has no payload, and is EINVAL", () =>
+  it.scoped("a WRITE without PAYLOAD_LEN has no payload, and is EINVAL", () =>
     session({}, (client, server) =>
       Effect.gen(function*() {
         yield* client.extended("WRITE", { length: 512 })
@@ -253,7 +253,7 @@ describe("commands", () => {
         expect(yield* client.chunks("extended")).toMatchObject([{ type: chunkType.NONE }])
       })))
 
-  it.scoped("C-223: PAYLOAD_LEN with compact headers is EINVAL", () =>
+  it.scoped("PAYLOAD_LEN with compact headers is EINVAL", () =>
     haggling({}, (client, server) =>
       Effect.gen(function*() {
         yield* client.option("STRUCTURED_REPLY")

@@ -92,7 +92,7 @@ describe("LIST_META_CONTEXT", () => {
         expect(named(replies)).toEqual([...names.slice(0, 4), "Ack"])
       })))
 
-  it.scoped("C-231: contexts of 64 bits are listed under extended headers only", () =>
+  it.scoped("contexts of 64 bits are listed under extended headers only", () =>
     greeted({ structured: false }, (client) =>
       Effect.gen(function*() {
         yield* client.option("EXTENDED_HEADERS")
@@ -100,7 +100,7 @@ describe("LIST_META_CONTEXT", () => {
         expect(named(replies)).toEqual(["x-test:heat", "x-test:wide", "Ack"])
       })))
 
-  it.scoped("C-056 S-061: listing selects nothing", () =>
+  it.scoped("S-061: listing selects nothing", () =>
     greeted({}, (client) =>
       Effect.gen(function*() {
         yield* client.metaContext("LIST_META_CONTEXT", "disk", "base:allocation")
@@ -122,7 +122,7 @@ describe("SET_META_CONTEXT", () => {
       })))
 
   it.scoped.each(["base:", "qemu:", "qemu:dirty-bitmap:", "base:other", "x-nobody:", "x-test:wide", "x-nobody:x"])(
-    "S-059 S-060 C-231: %s selects nothing, and is no error",
+    "S-059 S-060: %s selects nothing, and is no error",
     (query) =>
       greeted({}, (client, server) =>
         Effect.gen(function*() {
@@ -163,7 +163,7 @@ describe("SET_META_CONTEXT", () => {
         }))
   )
 
-  it.scoped("C-149: what was selected for the first export by its name does not count for the empty name", () =>
+  it.scoped("what was selected for the first export by its name does not count for the empty name", () =>
     greeted({}, (client) =>
       Effect.gen(function*() {
         yield* client.metaContext("SET_META_CONTEXT", "disk", "base:allocation")
@@ -214,7 +214,7 @@ describe.each(["LIST_META_CONTEXT", "SET_META_CONTEXT"] as const)("%s", (option)
       })))
 
   it.scoped.each(["allocation", ":allocation", "", "ba se:x", "\u0007:x", "base\n:x"])(
-    "C-110: the query %j has no namespace: ERR_INVALID",
+    "the query %j has no namespace: ERR_INVALID",
     (query) =>
       greeted({}, (client, server) =>
         Effect.gen(function*() {

@@ -268,7 +268,7 @@ describe("NBD_OPT_INFO and NBD_OPT_GO", () => {
         expect(infos(replies).map(({ _tag }) => _tag)).toEqual(["ExportInfo", "NameInfo"])
       })))
 
-  it.scoped("C-048: a type asked for twice is noted and answered once", () =>
+  it.scoped("a type asked for twice is noted and answered once", () =>
     greeted({}, (client, server) =>
       Effect.gen(function*() {
         expect(infos(yield* client.info("GO", "disk", [1, 1])).length).toBe(2)
@@ -307,7 +307,7 @@ describe("NBD_OPT_INFO and NBD_OPT_GO", () => {
       ["fewer types counted than sent", [0, 0, 0, 1, 65, 0, 0, 0, 1]]
     ] as const
   )(
-    "C-047: data that is %s is ERR_INVALID, in sync and noted",
+    "data that is %s is ERR_INVALID, in sync and noted",
     ([, data]) =>
       greeted({}, (client, server) =>
         Effect.gen(function*() {
@@ -318,7 +318,7 @@ describe("NBD_OPT_INFO and NBD_OPT_GO", () => {
   )
 })
 
-it.scoped("C-029: a client that leaves between options without a word is seen to have left", () =>
+it.scoped("a client that leaves between options without a word is seen to have left", () =>
   greeted({}, (client, server) =>
     Effect.gen(function*() {
       client.reader.connection.close()

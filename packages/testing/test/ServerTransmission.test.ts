@@ -301,7 +301,7 @@ describe("errors (S-070 S-080 S-084 S-085)", () => {
         expect(yield* told(client)).toEqual(["error 28."])
       })))
 
-  it.scoped("C-126: a cookie that is pending already is noted", () =>
+  it.scoped("a cookie that is pending already is noted", () =>
     session({}, (client, server) =>
       Effect.gen(function*() {
         yield* server.hold

@@ -173,7 +173,7 @@ describe("the upgrade", () => {
         expect(yield* client.chunks()).toMatchObject([{ type: chunkType.ERROR }])
       })))
 
-  it.scoped("C-070 S-049: plaintext right after STARTTLS is an injection: the session ends", () =>
+  it.scoped("S-049: plaintext right after STARTTLS is an injection: the session ends", () =>
     greeted("Allow", (client, server) =>
       Effect.gen(function*() {
         const starttls = encodeOption(optionCode.STARTTLS, new Uint8Array(0))
