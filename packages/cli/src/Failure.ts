@@ -49,6 +49,14 @@ export class OutputError extends Data.TaggedError("OutputError")<{
 }
 
 /**
+ * The reader of standard output has gone, as `head` does: that is its right, and nobody is there to be told.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isReaderGone = (fault: unknown): boolean => fault instanceof OutputError && fault.code === "EPIPE"
+
+/**
  * Text that is safe on one line of a terminal: line breaks become `; `, other control characters `\xNN` or `\uNNNN`.
  *
  * @since 0.1.0

@@ -1,16 +1,17 @@
 /**
- * What `info` prints: for people, and as JSON with the fields of `nbdinfo --json` 1.24, in its order.
+ * What `info` prints: the text of nbdinfo 1.24, and its JSON, field by field and in its order.
  *
- * Fields of what this client does not ask for are left out: `content`, since nothing is read, and `contexts`.
+ * An export that the server refuses to describe has `error` in place of its facts. What a server says is made safe for
+ * a terminal.
  *
  * @since 0.1.0
  */
-import type { Export } from "@effect-nbd/core/Export"
-import type { Agreed } from "@effect-nbd/core/handshake/Agreed"
+import type { Export, ReplyStyle } from "@effect-nbd/core/Export"
 import * as Option from "effect/Option"
 import { oneLine, toJson } from "./Failure.ts"
-import type { Described, ServerInfo } from "./Info.ts"
+import type { Described, Known, ServerInfo } from "./Info.ts"
 import type { JsonObject } from "./Json.ts"
+import type { Paint } from "./Paint.ts"
 import * as Size from "./Size.ts"
 
 /** libnbd has signed sizes: a larger one it can neither count nor print. */
@@ -24,9 +25,9 @@ const maximumSize = 0x7fff_ffff_ffff_ffffn
  */
 export const toJsonObject = ({ agreed, exports }: ServerInfo): JsonObject => ({
   protocol: agreed.protocol,
-  TLS: false,
-  structured: agreed.replyStyle === "Structured",
-  extended: false,
+  TLS: agreed.tls,
+  structured: agreed.replyStyle !== "Simple",
+  extended: agreed.replyStyle === "Extended",
   exports: exports.map(exportToJson)
 })
 
@@ -38,38 +39,49 @@ const exportToJson = (described: Described): JsonObject => {
       error: toJson(described.error)
     }
   }
-  const { description, export: known, uri } = described
-  const blockSize = Option.getOrUndefined(known.blockSize)
+  const { content, contexts, description, export: known, uri } = described
   const isCountable = known.size <= maximumSize
   return {
     "export-name": nameOf(known),
     description: nonEmpty(description),
+    content,
     uri,
-    is_rotational: known.isRotational,
-    is_read_only: known.isReadOnly,
-    can_block_status_payload: false,
-    can_cache: known.canCache,
-    can_df: known.canDf,
-    can_fast_zero: known.canFastZero,
-    can_flush: known.canFlush,
-    can_fua: known.canFua,
-    can_multi_conn: known.canMultiConn,
-    can_trim: known.canTrim,
-    can_zero: known.canWriteZeroes,
-    block_size_minimum: nonZero(blockSize?.minimum),
-    block_size_preferred: nonZero(blockSize?.preferred),
-    block_size_maximum: nonZero(blockSize?.maximum),
+    contexts,
+    ...Object.fromEntries(abilitiesOf(known)),
+    ...Object.fromEntries(blockSizesOf(known)),
     "export-size": isCountable ? known.size : undefined,
     "export-size-str": isCountable ? Size.exact(known.size) : "unavailable"
   }
 }
 
+const abilitiesOf = (known: Export): ReadonlyArray<readonly [string, boolean]> => [
+  ["is_rotational", known.isRotational],
+  ["is_read_only", known.isReadOnly],
+  ["can_block_status_payload", known.canBlockStatusPayload],
+  ["can_cache", known.canCache],
+  ["can_df", known.canDf],
+  ["can_fast_zero", known.canFastZero],
+  ["can_flush", known.canFlush],
+  ["can_fua", known.canFua],
+  ["can_multi_conn", known.canMultiConn],
+  ["can_trim", known.canTrim],
+  ["can_zero", known.canWriteZeroes]
+]
+
+const blockSizesOf = ({ blockSize }: Export): ReadonlyArray<readonly [string, number]> =>
+  Option.match(blockSize, {
+    onNone: () => [],
+    onSome: ({ maximum, minimum, preferred }) => [
+      ["block_size_minimum", minimum],
+      ["block_size_preferred", preferred],
+      ["block_size_maximum", maximum]
+    ]
+  })
+
 /** The server's own name for the export before the one it was asked for by. */
 const nameOf = (known: Export): string => Option.getOrElse(known.canonicalName, () => known.name)
 
 const nonEmpty = (text: string): string | undefined => text === "" ? undefined : text
-
-const nonZero = (count: number | undefined): number | undefined => count === 0 ? undefined : count
 
 /**
  * The text for people, with its closing line break.
@@ -77,53 +89,48 @@ const nonZero = (count: number | undefined): number | undefined => count === 0 ?
  * @since 0.1.0
  * @category encoding
  */
-export const toText = ({ agreed, exports }: ServerInfo): string => {
-  const lines = [`protocol: ${agreed.protocol} without TLS, ${repliesInWords(agreed)}`]
-  for (const described of exports) lines.push(...exportToText(described))
+export const toText = ({ agreed, exports }: ServerInfo, paint: Paint): string => {
+  const security = agreed.tls ? "with" : "without"
+  const lines = [
+    paint("quiet", `protocol: ${agreed.protocol} ${security} TLS, using ${packets[agreed.replyStyle]} packets`)
+  ]
+  for (const described of exports) lines.push(...exportToText(described, paint))
   if (exports.length === 0) lines.push("no exports are listed")
   return `${lines.join("\n")}\n`
 }
 
-const repliesInWords = (agreed: Agreed): string =>
-  agreed.replyStyle === "Structured" ? "structured replies" : "simple replies"
+const packets = { Simple: "simple", Structured: "structured", Extended: "extended" } as const satisfies Record<
+  ReplyStyle,
+  string
+>
 
-const exportToText = (described: Described): ReadonlyArray<string> => {
-  const { description } = described
-  const rows: Array<readonly [string, string]> = description === "" ? [] : [["description", oneLine(description)]]
-  if (described._tag === "Refused") rows.push(["error", oneLine(described.error.message)])
-  else {
-    if (described.uri !== undefined) rows.push(["uri", described.uri])
-    rows.push(...rowsOf(described.export))
-  }
+const exportToText = (described: Described, paint: Paint): ReadonlyArray<string> => {
   const name = described._tag === "Refused" ? described.name : nameOf(described.export)
-  return [`export ${oneLine(JSON.stringify(name))}`, ...rows.map(([title, value]) => `  ${title}: ${value}`)]
+  const heading = paint("heading", `export=${oneLine(JSON.stringify(name))}:`)
+  const description = described.description === "" ? [] : [`\tdescription: ${oneLine(described.description)}`]
+  return described._tag === "Refused"
+    ? [heading, ...description, paint("no", `\terror: ${oneLine(described.error.message)}`)]
+    : [
+      heading,
+      ...[...description, ...headOf(described)].map((line) => paint("heading", line)),
+      ...restOf(described, paint)
+    ]
 }
 
-const rowsOf = (known: Export): ReadonlyArray<readonly [string, string]> => {
-  const abilities: ReadonlyArray<readonly [string, boolean]> = [
-    ["flush", known.canFlush],
-    ["fua", known.canFua],
-    ["trim", known.canTrim],
-    ["zero", known.canWriteZeroes],
-    ["fast zero", known.canFastZero],
-    ["cache", known.canCache],
-    ["df", known.canDf],
-    ["multi-conn", known.canMultiConn]
-  ]
-  const which = (wanted: boolean): string =>
-    abilities.filter(([, can]) => can === wanted).map(([name]) => name).join(", ") || "nothing of it"
-  const exact = Size.exact(known.size)
-  return [
-    ["size", `${known.size} bytes${exact === known.size.toString() ? "" : ` (${exact})`}`],
-    ["access", `${known.isReadOnly ? "read-only" : "read-write"}${known.isRotational ? ", rotational" : ""}`],
-    ["can", which(true)],
-    ["cannot", which(false)],
-    [
-      "block size",
-      Option.match(known.blockSize, {
-        onNone: () => "not advertised",
-        onSome: ({ maximum, minimum, preferred }) => `minimum ${minimum}, preferred ${preferred}, maximum ${maximum}`
-      })
-    ]
-  ]
+const headOf = ({ content, export: { size }, uri }: Known): ReadonlyArray<string> => {
+  const exact = Size.exact(size)
+  const lines = [`\texport-size: ${size}${exact === size.toString() ? "" : ` (${exact})`}`]
+  if (content !== undefined) lines.push(`\tcontent: ${oneLine(content)}`)
+  if (uri !== undefined) lines.push(`\turi: ${uri}`)
+  return lines
 }
+
+const restOf = ({ contexts, export: known }: Known, paint: Paint): ReadonlyArray<string> => [
+  ...(contexts === undefined ? [] : ["\tcontexts:", ...contexts.map((context) => `\t\t${oneLine(context)}`)])
+    .map((line) => paint("quiet", line)),
+  ...abilitiesOf(known).map(([name, holds]) => {
+    const line = `\t${name}: ${holds}`
+    return name.startsWith("can_") ? paint(holds ? "yes" : "no", line) : line
+  }),
+  ...blockSizesOf(known).map(([name, bytes]) => `\t${name}: ${bytes}`)
+]

@@ -4,21 +4,78 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
 import { stripVTControlCharacters } from "node:util"
 import { OutputError } from "./Failure.ts"
 
 /**
- * Prints to standard output; fails when nobody reads it any more.
+ * Whether colours make sense on standard output: on a terminal, unless the environment says `NO_COLOR`.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const hasColours = (): boolean => isColoured(process.stdout)
+
+/**
+ * Prints to standard output; fails when nobody reads it any more. Colours come through where they make sense, or as
+ * `colours` says.
  *
  * @since 0.1.0
  * @category printing
  */
-export const print = (text: string): Effect.Effect<void, OutputError> =>
+export const print = (text: string, options?: { readonly colours?: boolean }): Effect.Effect<void, OutputError> =>
   Effect.async((resume) => {
     quieten(process.stdout)
-    process.stdout.write(forReader(process.stdout, text), (error) => {
+    const printed = options?.colours ?? hasColours() ? text : stripVTControlCharacters(text)
+    process.stdout.write(printed, (error) => {
       resume(error == null ? Effect.void : Effect.fail(new OutputError({ code: codeOf(error) })))
     })
+  })
+
+/** Characters that are held back before anything is printed of a text that comes in pieces. */
+const heldBack = 8_388_608
+
+/**
+ * Prints a text that may be of any length, as it is. Up to 8 Mi characters it is printed when it is complete, so that a
+ * failure prints nothing; a longer one is printed as it comes, in constant memory, and `closing` is what ends it after a
+ * failure in the middle, which `closing` then has told.
+ *
+ * @since 0.1.0
+ * @category printing
+ */
+export const printPieces = <E, R>(
+  pieces: Stream.Stream<string, E, R>,
+  closing: (error: E) => Effect.Effect<string, E>
+): Effect.Effect<void, E | OutputError, R> =>
+  Effect.suspend(() => {
+    let held: Array<string> | undefined = []
+    let length = 0
+    const release = Effect.suspend(() => {
+      const text = held?.join("") ?? ""
+      held = undefined
+      return print(text, { colours: true })
+    })
+    return pieces.pipe(
+      Stream.catchAll((error) => held === undefined ? Stream.fromEffect(closing(error)) : Stream.fail(error)),
+      Stream.runForEach((piece) => {
+        if (held === undefined) return print(piece, { colours: true })
+        held.push(piece)
+        length += piece.length
+        return length > heldBack ? release : Effect.void
+      }),
+      Effect.zipRight(Effect.suspend(() => held === undefined ? Effect.void : release))
+    )
+  })
+
+/**
+ * The exit code of a program that ends well, in place of 0: the answer of a question, or that some of it failed.
+ *
+ * @since 0.1.0
+ * @category printing
+ */
+export const exitWith = (code: 1 | 2): Effect.Effect<void> =>
+  Effect.sync(() => {
+    process.exitCode = code
   })
 
 /**
@@ -30,12 +87,11 @@ export const print = (text: string): Effect.Effect<void, OutputError> =>
 export const complain = (text: string): Effect.Effect<void> =>
   Effect.async((resume) => {
     quieten(process.stderr)
-    process.stderr.write(forReader(process.stderr, text), () => resume(Effect.void))
+    const printed = isColoured(process.stderr) ? text : stripVTControlCharacters(text)
+    process.stderr.write(printed, () => resume(Effect.void))
   })
 
-/** Colours are for terminals. */
-const forReader = (stream: NodeJS.WriteStream, text: string): string =>
-  stream.isTTY && process.env["NO_COLOR"] === undefined ? text : stripVTControlCharacters(text)
+const isColoured = (stream: NodeJS.WriteStream): boolean => stream.isTTY && process.env["NO_COLOR"] === undefined
 
 /** A failed write is told to its callback, and then once more as an event, which nobody else would handle. */
 const quieten = (stream: NodeJS.WriteStream): void => {

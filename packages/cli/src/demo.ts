@@ -34,8 +34,10 @@ import * as InfoReport from "./InfoReport.ts"
 import * as Listener from "./Listener.ts"
 import * as NbdEnd from "./NbdEnd.ts"
 import { complain, print } from "./Output.ts"
+import * as Paint from "./Paint.ts"
 import * as ProgressBar from "./ProgressBar.ts"
 import * as Size from "./Size.ts"
+import * as Target from "./Target.ts"
 
 const program = fileURLToPath(new URL("../bin/effect-nbd.js", import.meta.url))
 const exportSize = 67_108_864
@@ -159,7 +161,8 @@ const canvas: ProgressBar.Canvas = {
 /** Facts and first bytes of an export. Nothing is written. */
 const inspect = (uri: string) =>
   Effect.gen(function*() {
-    yield* print(InfoReport.toText(yield* Info.ofExport(uri)))
+    const found = yield* Info.ofExport(yield* Target.ofUri(uri, "30 seconds"), { content: false })
+    yield* print(InfoReport.toText(found, Paint.plain))
     const { exportName, transport } = yield* NodeTransport.fromUri(uri)
     const handle = yield* Effect.provideService(Handle.connect({ exportName }), Transport, transport)
     const wanted = Math.max(64, handle.export.minimumBlockSize)

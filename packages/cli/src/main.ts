@@ -1,7 +1,8 @@
 /**
  * The `effect-nbd` program: reads the command line, runs a command, and tells what went wrong in one line.
  *
- * Exit codes: 0 when all went well, 1 when something failed, 130 when it was interrupted before it was done.
+ * Exit codes: 0 when all went well, 1 when something failed, 2 when what was asked is not so, 130 when it was interrupted
+ * before it was done, 141 when nobody reads its output any more.
  *
  * @since 0.1.0
  */
@@ -17,12 +18,14 @@ import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import { readFileSync } from "node:fs"
 import { stripVTControlCharacters } from "node:util"
 import { copy } from "./commands/copy.ts"
 import { info } from "./commands/info.ts"
 import { serve } from "./commands/serve.ts"
-import { type Fault, ofCause, oneLine, toJson, UsageError } from "./Failure.ts"
+import { type Fault, isReaderGone, ofCause, oneLine, toJson, UsageError } from "./Failure.ts"
+import * as Help from "./Help.ts"
 import * as Json from "./Json.ts"
 import { complain, print } from "./Output.ts"
 
@@ -45,7 +48,7 @@ const quietly = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R
   Console.consoleWith((console) =>
     Effect.withConsole(effect, {
       ...console,
-      log: (text: unknown) => Effect.ignore(print(`${String(text)}\n`)),
+      log: (text: unknown) => Effect.ignore(print(`${Help.shorten(String(text))}\n`)),
       error: () => Effect.void
     })
   )
@@ -54,7 +57,9 @@ const usage = (error: ValidationError.ValidationError): UsageError =>
   new UsageError({ reason: `${oneLine(stripVTControlCharacters(HelpDoc.toAnsiText(error.error)))} (see --help)` })
 
 const tell = (fault: Fault): Effect.Effect<void> =>
-  process.argv.includes("--json")
+  isReaderGone(fault)
+    ? Effect.void
+    : process.argv.includes("--json")
     ? Effect.ignore(print(`${Json.format({ error: toJson(fault) })}\n`))
     : complain(`effect-nbd: ${fault._tag === "Defect" ? fault.message : oneLine(fault.message)}\n`)
 
@@ -71,9 +76,14 @@ const program = quietly(Effect.suspend(() => run(words(process.argv)))).pipe(
   Effect.provide(Layer.mergeAll(NodeFileSystem.layer, NodePath.layer, NodeTerminal.layer))
 )
 
+const exitCodeOf = (exit: Exit.Exit<unknown, unknown>): number => {
+  if (Exit.isSuccess(exit)) return Number(process.exitCode ?? 0)
+  // A signal is how a server is meant to end: `serve` has set the exit code beforehand.
+  if (Cause.isInterruptedOnly(exit.cause)) return Number(process.exitCode ?? 130)
+  return Option.exists(Cause.failureOption(exit.cause), isReaderGone) ? 141 : 1
+}
+
 NodeRuntime.runMain(program, {
   disableErrorReporting: true,
-  // A signal is how a server is meant to end: `serve` has set the exit code beforehand.
-  teardown: (exit, onExit) =>
-    onExit(Exit.isSuccess(exit) ? 0 : Cause.isInterruptedOnly(exit.cause) ? Number(process.exitCode ?? 130) : 1)
+  teardown: (exit, onExit) => onExit(exitCodeOf(exit))
 })

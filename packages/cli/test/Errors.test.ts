@@ -7,7 +7,7 @@ import type * as Scope from "effect/Scope"
 import { mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { bin, cli, itWith, run } from "./support/programs.ts"
-import { folder, freePort, httpServer, nbdkit } from "./support/servers.ts"
+import { folder, freePort, httpServer, nbdkit, silentServer } from "./support/servers.ts"
 
 const fails = (args: ReadonlyArray<string>, message: RegExp) =>
   Effect.gen(function*() {
@@ -60,6 +60,13 @@ describe("info", () => {
         })
     ))
 
+  it.scopedLive("a peer that is silent for longer than one would wait", () =>
+    Effect.gen(function*() {
+      const uri = `nbd://127.0.0.1:${yield* silentServer}`
+      yield* fails(["info", "--timeout", "200ms", uri], /said nothing within 200ms: an NBD server speaks first/)
+      yield* fails(["info", "--timeout", "soon", uri], /--timeout soon: not a time/)
+    }))
+
   it.scopedLive("not a URI", () =>
     infoFails("nbd:/localhost", /not an NBD URI: "nbd:\/localhost": a URI begins with/, {
       tag: "NbdUriError",
@@ -80,6 +87,14 @@ describe("info", () => {
         tag: "NbdExportUnknownError",
         exportName: "nothing"
       })
+    }))
+
+  it.scopedLive("questions that cannot be asked", () =>
+    Effect.gen(function*() {
+      yield* fails(["info", "--size", "--list", "nbd://localhost"], /only one of --list, --size, .* is possible/)
+      yield* fails(["info", "--can", "fly", "nbd://localhost"], /"fly" is none of the words to ask for: connect, read,/)
+      yield* fails(["info", "--content", "--no-content", "nbd://localhost"], /--content and --no-content exclude/)
+      yield* fails(["info", "--is", "read-only", "nbd+unix:///?socket=/no/such/socket"], /cannot reach/)
     }))
 
   it.scopedLive("an option that is not there", () =>
@@ -103,6 +118,15 @@ it.scopedLive("output that cannot be written", () =>
     const toFullDevice = ["-c", "exec \"$@\" >/dev/full", "sh"]
     const { code, stderr } = yield* run("sh", ...toFullDevice, process.execPath, bin, "info", uri)
     expect({ code, stderr }).toEqual({ code: 1, stderr: "effect-nbd: cannot write to standard output (ENOSPC)\n" })
+  }))
+
+it.scopedLive("a reader that has gone is told nothing", () =>
+  Effect.gen(function*() {
+    const server = yield* FakeServer.make({ exports: [{ name: "", size: 512 }] })
+    const address = yield* Listener.listen({ _tag: "Tcp", host: "127.0.0.1", port: 0 }, server.serve)
+    const toNobody = ["-c", "{ \"$@\"; echo $? >&2; } | true", "sh"]
+    const { stderr } = yield* run("sh", ...toNobody, process.execPath, bin, "info", yield* Listener.uriOf(address, ""))
+    expect(stderr).toBe("141\n")
   }))
 
 const copyFails = (source: string, destination: string, message: RegExp, ...options: ReadonlyArray<string>) =>

@@ -1,44 +1,35 @@
+import * as Ability from "#cli/Ability"
 import * as Listener from "#cli/Listener"
 import * as FakeServer from "@effect-nbd/testing/FakeServer"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { execFileSync } from "node:child_process"
 import { truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { cli, itWith, succeed } from "./support/programs.ts"
+import { same, sameAnswer, sameJson, sameText } from "./support/nbdinfo.ts"
+import { cli, itWith } from "./support/programs.ts"
 import { folder, nbdkit, qemuNbd } from "./support/servers.ts"
 
-/** What nbdinfo finds out and this program does not ask for, and what only newer ones than Debian's print. */
-const theirsOnly = ["content", "contexts"]
-const oursOnly = ["extended", "can_block_status_payload"]
-
-const fieldsOf = (value: unknown): Array<[string, unknown]> =>
-  typeof value === "object" && value !== null ? Object.entries(value) : []
-
-/** Fields in their order, those of exports included, without the ones named. */
-const comparable = (json: string, without: ReadonlyArray<string>): unknown => {
-  const prune = (value: unknown): unknown =>
-    Array.isArray(value)
-      ? value.map(prune)
-      : typeof value === "object" && value !== null
-      ? fieldsOf(value).filter(([name]) => !without.includes(name)).map(([name, field]) => [name, prune(field)])
-      : value
-  return prune(JSON.parse(json))
-}
-
-const sameAsNbdinfo = (uri: string, ...options: ReadonlyArray<string>) =>
-  Effect.gen(function*() {
-    const theirs = yield* succeed("nbdinfo", ...options, "--json", uri)
-    const ours = yield* cli("info", ...options, "--json", uri)
-    expect(ours.stderr).toBe("")
-    expect(ours.code).toBe(0)
-    expect(comparable(ours.stdout, oursOnly)).toEqual(comparable(theirs, theirsOnly))
-    return ours.stdout
+const withImage = (size: number): Effect.Effect<string, never, Scope.Scope> =>
+  Effect.map(folder, (directory) => {
+    const image = join(directory, "disk.img")
+    writeFileSync(image, "")
+    truncateSync(image, size)
+    return image
   })
 
-describe("info --json has the fields of nbdinfo --json, in its order", () => {
-  itWith("nbdkit", "nbdinfo")("nbdkit", () => Effect.flatMap(nbdkit("memory", "64M"), sameAsNbdinfo))
+/** nbdkit with an export for each name, whose content is the name over and over. */
+const nbdkitFiles = (...names: ReadonlyArray<string>): Effect.Effect<string, never, Scope.Scope> =>
+  Effect.flatMap(folder, (directory) => {
+    for (const name of names) writeFileSync(join(directory, name), name.repeat(512))
+    return nbdkit("file", `dir=${directory}`)
+  })
 
-  itWith("nbdkit", "nbdinfo")("nbdkit, read-only, with block sizes", () =>
+describe("info prints what nbdinfo prints, of", () => {
+  itWith("nbdkit", "nbdinfo", "file")("nbdkit", () => Effect.flatMap(nbdkit("memory", "64M"), same))
+
+  itWith("nbdkit", "nbdinfo", "file")("nbdkit, read-only, with block sizes", () =>
     Effect.flatMap(
       nbdkit(
         "-r",
@@ -49,37 +40,145 @@ describe("info --json has the fields of nbdinfo --json, in its order", () => {
         "blocksize-preferred=64K",
         "blocksize-maximum=1M"
       ),
-      sameAsNbdinfo
+      same
     ))
 
-  itWith("nbdkit", "nbdinfo")("nbdkit, oldstyle", () => Effect.flatMap(nbdkit("-o", "memory", "512"), sameAsNbdinfo))
+  itWith("nbdkit", "nbdinfo", "file")("nbdkit, oldstyle", () => Effect.flatMap(nbdkit("-o", "memory", "512"), same))
 
-  itWith("nbdkit", "nbdinfo")(
+  itWith("nbdkit", "nbdinfo", "file")(
     "nbdkit, newstyle that is not fixed",
-    () => Effect.flatMap(nbdkit("--mask-handshake=0", "memory", "1M"), sameAsNbdinfo)
+    () => Effect.flatMap(nbdkit("--mask-handshake=0", "memory", "1M"), same)
   )
 
-  itWith("nbdkit", "nbdinfo")("a size that no double can hold", () =>
+  itWith("nbdkit", "nbdinfo", "file")(
+    "nbdkit, with simple replies",
+    () => Effect.flatMap(nbdkit("--no-sr", "memory", "1M"), same)
+  )
+
+  itWith("nbdkit", "nbdinfo", "file")("a size that no double can hold", () =>
     Effect.gen(function*() {
-      const json = yield* sameAsNbdinfo(yield* nbdkit("memory", "9223372036854775807"))
+      const json = yield* sameJson(yield* nbdkit("memory", "9223372036854775807"))
       expect(json).toContain("\"export-size\": 9223372036854775807,\n")
     }))
 
-  itWith("qemu-nbd", "nbdinfo")("qemu-nbd, with a name and a description", () =>
+  itWith("qemu-nbd", "nbdinfo", "file")("qemu-nbd, with a name and a description", () =>
     Effect.gen(function*() {
-      const image = join(yield* folder, "disk.img")
-      writeFileSync(image, "")
-      truncateSync(image, 10_485_760)
-      const uri = yield* qemuNbd(image, "a \"disk\" ü", "-D", "for tests")
-      yield* sameAsNbdinfo(uri)
-      yield* sameAsNbdinfo(uri, "--list")
+      const uri = yield* qemuNbd(yield* withImage(10_485_760), "a \"disk\" ü", "-D", "for tests")
+      yield* same(uri)
+      yield* same("--list", uri)
     }))
 
-  itWith("nbdkit", "nbdinfo")("--list", () =>
+  itWith("nbdkit", "nbdinfo")(
+    "several exports",
+    () => Effect.flatMap(nbdkitFiles("one", "two"), (uri) => same("--list", uri))
+  )
+
+  itWith("nbdkit", "nbdinfo", "file")(
+    "several exports and their content",
+    () => Effect.flatMap(nbdkitFiles("one", "two"), (uri) => sameJson("--list", "--content", uri))
+  )
+
+  itWith("qemu-nbd", "nbdinfo", "file")("a server that has one client at a time", () =>
     Effect.gen(function*() {
-      const directory = yield* folder
-      for (const name of ["one", "two"]) writeFileSync(join(directory, name), name.repeat(512))
-      yield* sameAsNbdinfo(yield* nbdkit("file", `dir=${directory}`), "--list")
+      const uri = yield* qemuNbd(yield* withImage(65_536), "disk", "-e", "1")
+      const { code, stdout } = yield* cli("info", "--list", "--content", uri)
+      expect(stdout).toContain("\tcontent: data\n")
+      expect(code).toBe(0)
+    }))
+})
+
+describe("content", () => {
+  itWith("nbdkit", "nbdinfo", "file", "gzip")(
+    "of a compressed file, of an empty export, of none",
+    () =>
+      Effect.gen(function*() {
+        const directory = yield* folder
+        const packed = join(directory, "packed")
+        writeFileSync(packed, execFileSync("gzip", ["-c", "/bin/sh"]))
+        expect(yield* sameText(yield* nbdkit("file", packed))).toMatch(
+          /\tcontent: gzip compressed data, .*original size/
+        )
+        expect(yield* sameText(yield* nbdkit("memory", "0"))).toContain("\tcontent: empty\n")
+        expect(yield* sameText("--no-content", yield* nbdkit("memory", "512"))).not.toContain("content")
+      })
+  )
+
+  itWith("nbdkit", "file")("of an export whose blocks are larger than what is looked at", () =>
+    Effect.gen(function*() {
+      const uri = yield* nbdkit(
+        "--filter=blocksize-policy",
+        "memory",
+        "1M",
+        "blocksize-minimum=64K",
+        "blocksize-preferred=64K",
+        "blocksize-maximum=1M",
+        "blocksize-error-policy=error"
+      )
+      expect((yield* cli("info", uri)).stdout).toContain("\tcontent: data\n")
+    }))
+
+  itWith("nbdkit", "nbdinfo")("of an export that cannot be read", () =>
+    Effect.gen(function*() {
+      const uri = yield* nbdkit("eval", "get_size=echo 4096", "pread=echo EIO no >&2; exit 1")
+      expect((yield* cli("info", uri)).stdout).not.toContain("content")
+    }))
+})
+
+describe("questions", () => {
+  it("may be spelt in many ways", () => {
+    const spellings = {
+      "structured-reply": ["sr", "Structured", "structured reply", "STRUCTURED_REPLIES", "structured-reply"],
+      "extended-headers": ["eh", "extended", "extended_headers"],
+      "read-only": ["readonly", "read only", "Read_Only"],
+      "fast-zero": ["fastzero"],
+      "multi-conn": ["multiconn", "multi_conn"]
+    }
+    for (const [word, others] of Object.entries(spellings)) {
+      for (const other of others) expect(Ability.parse(other)?.word).toBe(word)
+    }
+    for (const word of Ability.words) expect(Ability.parse(word)?.word).toBe(word)
+    for (const word of ["", "write-only", "constructor", "__proto__"]) expect(Ability.parse(word)).toBeUndefined()
+  })
+
+  itWith("nbdkit", "nbdinfo")("are answered with nbdinfo's exit codes", () =>
+    Effect.gen(function*() {
+      const uri = yield* nbdkit("-r", "memory", "1M")
+      yield* sameAnswer(0, "--can", "connect", uri)
+      yield* sameAnswer(2, "--can", "write", uri)
+    }))
+
+  itWith("nbdkit")("the other way round", () =>
+    Effect.gen(function*() {
+      const uri = yield* nbdkit("memory", "1M")
+      const codes = yield* Effect.forEach(
+        [["--cannot", "trim"], ["--isnt", "read-only"]],
+        (words) => Effect.map(cli("info", ...words, uri), ({ code, stderr, stdout }) => [code, stdout + stderr])
+      )
+      expect(codes).toEqual([[2, ""], [0, ""]])
+    }))
+
+  it.scopedLive("whether one can connect is answered even where one cannot", () =>
+    Effect.gen(function*() {
+      const nobody = "nbd+unix:///?socket=/no/such/socket"
+      expect(yield* cli("info", "--can", "connect", nobody)).toMatchObject({ code: 2, stdout: "", stderr: "" })
+      expect(yield* cli("info", "--cannot", "connect", nobody)).toMatchObject({ code: 0, stdout: "", stderr: "" })
+    }))
+})
+
+describe("one fact alone", () => {
+  itWith("nbdkit", "nbdinfo")("--size is the same with --json", () =>
+    Effect.gen(function*() {
+      const uri = yield* nbdkit("memory", "1025K")
+      expect(yield* sameText("--size", uri)).toBe("1049600\n")
+      expect(yield* sameJson("--size", uri)).toBe("1049600\n")
+    }))
+
+  itWith("nbdkit")("--uri is quoted with --json", () =>
+    Effect.gen(function*() {
+      const uri = yield* nbdkit("-e", "a b", "memory", "1M")
+      const named = uri.replace("///", "///a%20b")
+      expect((yield* cli("info", "--uri", named)).stdout).toBe(`${named}\n`)
+      expect((yield* cli("info", "--uri", "--json", named)).stdout).toBe(`"${named}"\n`)
     }))
 })
 
@@ -94,19 +193,19 @@ const faked = (config: FakeServer.FakeServerConfig) =>
   })
 
 describe("info, of servers that are hard to find", () => {
-  itWith("nbdinfo")("the server has another name for the export", () =>
+  itWith("nbdinfo", "file")("the server has another name for the export", () =>
     Effect.gen(function*() {
       const uri = yield* faked({
         exports: [{ name: "alias", canonicalName: "real name", description: "d", size: 512 }]
       })
-      const json = yield* sameAsNbdinfo(uri)
+      const json = yield* same(uri)
       expect(json).toContain("\"export-name\": \"real name\"")
     }))
 
   itWith("nbdinfo")("no exports at all", () =>
     Effect.gen(function*() {
       const uri = yield* faked({ exports: [] })
-      expect(JSON.parse((yield* cli("info", "--list", "--json", uri)).stdout)).toMatchObject({ exports: [] })
+      expect(JSON.parse(yield* sameJson("--list", uri))).toMatchObject({ exports: [] })
       expect((yield* cli("info", "--list", uri)).stdout).toMatch(/\nno exports are listed\n$/)
     }))
 
@@ -116,36 +215,33 @@ describe("info, of servers that are hard to find", () => {
       const json: unknown = JSON.parse((yield* cli("info", "--json", uri)).stdout)
       expect(json).toMatchObject({ exports: [{ "export-size-str": "unavailable" }] })
       expect(json).not.toHaveProperty(["exports", 0, "export-size"])
-      expect((yield* cli("info", uri)).stdout).toContain("  size: 18446744073709551615 bytes\n")
+      expect((yield* cli("info", uri)).stdout).toContain("\texport-size: 18446744073709551615\n")
     }))
 
   it.scopedLive("names and descriptions that would steer a terminal", () =>
     Effect.gen(function*() {
       const uri = yield* faked({ exports: [{ name: "\u001b[2J", description: "\u001b[31mred\nline", size: 512 }] })
-      const { stdout } = yield* cli("info", "--list", uri)
-      expect(stdout).toContain("export \"\\u001b[2J\"\n  description: \\x1b[31mred; line\n")
+      const { stdout } = yield* cli("info", "--list", "--color", uri)
+      expect(stdout).toContain("export=\"\\u001b[2J\":\u001b[0m\n\u001b[1m\tdescription: \\x1b[31mred; line\u001b[0m\n")
     }))
-})
 
-describe("info for people", () => {
-  itWith("qemu-nbd")("has a line for each fact", () =>
+  itWith("nbdkit")("an export that is listed and then refused", () =>
     Effect.gen(function*() {
-      const image = join(yield* folder, "disk.img")
-      writeFileSync(image, Buffer.alloc(1_048_576))
-      const uri = yield* qemuNbd(image, "disk", "-D", "for tests", "-r")
-      const { code, stderr, stdout } = yield* cli("info", uri)
-      expect(stdout).toBe([
-        "protocol: newstyle-fixed without TLS, structured replies",
-        "export \"disk\"",
-        "  description: for tests",
-        `  uri: ${uri}`,
-        "  size: 1048576 bytes (1M)",
-        "  access: read-only",
-        "  can: flush, fua, cache, df, multi-conn",
-        "  cannot: trim, zero, fast zero",
-        "  block size: minimum 1, preferred 4096, maximum 33554432",
-        ""
-      ].join("\n"))
-      expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
+      const uri = yield* nbdkit(
+        "eval",
+        "list_exports=echo INTERLEAVED; echo good; echo fine; echo bad; echo broken",
+        "open=if [ \"$3\" = bad ]; then echo ENOENT it is away >&2; exit 1; fi",
+        "get_size=echo 512",
+        "pread=head -c $3 /dev/zero"
+      )
+      const { code, stderr, stdout } = yield* cli("info", "--list", uri)
+      expect(stdout).toMatch(/\nexport="good":\n\tdescription: fine\n\texport-size: 512\n/)
+      expect(stdout).toMatch(/\nexport="bad":\n\tdescription: broken\n\terror: the server .*\n$/)
+      expect({ code, stderr }).toEqual({ code: 1, stderr: "" })
+      const json = yield* cli("info", "--list", "--json", uri)
+      expect(json.code).toBe(1)
+      expect(JSON.parse(json.stdout)).toMatchObject({
+        exports: [{ "export-name": "good" }, { "export-name": "bad", description: "broken", error: {} }]
+      })
     }))
 })

@@ -5,8 +5,11 @@
  */
 import * as Args from "@effect/cli/Args"
 import * as HelpDoc from "@effect/cli/HelpDoc"
+import * as Options from "@effect/cli/Options"
 import * as ValidationError from "@effect/cli/ValidationError"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 
 /**
  * A value that makes no sense, and why.
@@ -29,3 +32,41 @@ export const positional = (name: string): Args.Args<string> =>
       text.startsWith("-") ? Effect.fail(HelpDoc.p(`there is no option ${text} here`)) : Effect.succeed(text)
     )
   )
+
+/**
+ * A time such as `20ms`, `1.5s` or `2m`; `undefined` for anything else.
+ *
+ * @since 0.1.0
+ * @category decoding
+ */
+export const parseDuration = (text: string): Duration.Duration | undefined => {
+  const [, count, unit = ""] = /^([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m)$/.exec(text) ?? []
+  return count === undefined
+    ? undefined
+    : Duration.millis(Number(count) * (unit === "ms" ? 1 : unit === "s" ? 1000 : 60_000))
+}
+
+/**
+ * An option and its opposite; none where neither is there.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export const switchOf = (
+  on: string,
+  off: string,
+  aliases: ReadonlyArray<string>,
+  description: string
+): Options.Options<Option.Option<boolean>> => {
+  const option = (name: string, prefix: string, description: string) =>
+    Options.boolean(name, { aliases: aliases.map((alias) => `${prefix}${alias}`) }).pipe(
+      Options.withDescription(description)
+    )
+  return Options.all([option(on, "", description), option(off, "no-", `Do not, as --${on} would`)]).pipe(
+    Options.mapEffect(([isOn, isOff]) =>
+      isOn && isOff
+        ? Effect.fail(invalid(`--${on} and --${off} exclude each other`))
+        : Effect.succeed(isOn || isOff ? Option.some(isOn) : Option.none())
+    )
+  )
+}

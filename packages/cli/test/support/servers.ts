@@ -47,6 +47,15 @@ export const httpServer: Effect.Effect<number, never, Scope.Scope> = Effect.susp
   listening(http.createServer({ headersTimeout: 100, requestTimeout: 100, connectionsCheckingInterval: 50 }))
 )
 
+/** The port of a server that waits for its clients to speak, and for ever. */
+export const silentServer: Effect.Effect<number, never, Scope.Scope> = Effect.flatMap(
+  Effect.acquireRelease(
+    Effect.sync(() => new Set<net.Socket>()),
+    (clients) => Effect.sync(() => clients.forEach((client) => client.destroy()))
+  ),
+  (clients) => listening(net.createServer((client) => clients.add(client.on("error", () => {}))))
+)
+
 const uriOn = (socket: string, exportName = ""): string =>
   `nbd+unix:///${encodeURIComponent(exportName)}?socket=${socket}`
 

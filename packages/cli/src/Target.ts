@@ -1,0 +1,58 @@
+/**
+ * What `info` is asked about.
+ *
+ * @since 0.1.0
+ */
+import * as NbdUri from "@effect-nbd/core/NbdUri"
+import type { Transport } from "@effect-nbd/core/Transport"
+import type * as UriPolicy from "@effect-nbd/core/UriPolicy"
+import * as NodeTransport from "@effect-nbd/node/NodeTransport"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Target {
+  readonly transport: Transport["Type"]
+  readonly exportName: string
+  /** What it was named by; `undefined` where no other program could use that. */
+  readonly uri: NbdUri.NbdUri | undefined
+  /** For the handshake, and for each option. */
+  readonly handshakeTimeout: Duration.DurationInput
+}
+
+/** Whoever types a URI may read the files and run the programs that it names. */
+const policy: Partial<UriPolicy.UriPolicy> = {
+  transports: ["Tcp", "Unix", "Vsock", "Ssh"],
+  localFiles: true,
+  unverifiedPeer: true
+}
+
+/**
+ * The target of a URI. Nothing is opened.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const ofUri = (
+  uri: string,
+  timeout: Duration.DurationInput
+): Effect.Effect<Target, NodeTransport.UriFailure> =>
+  Effect.gen(function*() {
+    const { exportName, transport } = yield* NodeTransport.fromUri(uri, { connectTimeout: timeout, policy })
+    return { transport, exportName, uri: yield* NbdUri.parse(uri), handshakeTimeout: timeout }
+  })
+
+/**
+ * The URI of an export there; `undefined` where there is none that another program could use, or a name that no URI can
+ * hold.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const uriOf = ({ uri }: Target, exportName: string): Effect.Effect<string | undefined> =>
+  uri === undefined
+    ? Effect.succeed(undefined)
+    : Effect.orElseSucceed(NbdUri.format({ ...uri, exportName }), () => undefined)
