@@ -40,12 +40,12 @@ export type Verification = "ChainAndName" | "ChainOnly" | "AcceptAnyCertificate"
  */
 export interface X509 {
   readonly _tag: "X509"
-  /** Who may have issued the server's certificate. Default: whom the system trusts. */
+  /** Who may have issued the server's certificate. Default: whom the platform trusts, in Node.js its own list. */
   readonly authorities?: ReadonlyArray<string> | undefined
-  /** Certificates that do not count any more. */
+  /** Lists of certificates that do not count any more: current ones, of every authority that a chain may go through. */
   readonly revocations?: ReadonlyArray<string> | undefined
-  /** What this client shows of itself, to servers that ask. */
-  readonly identity?: Identity | undefined
+  /** What this client shows of itself to a server that asks: one, or one of each kind of key for the server to choose. */
+  readonly identities?: ReadonlyArray<Identity> | undefined
 }
 
 /**
@@ -53,7 +53,7 @@ export interface X509 {
  * @category models
  */
 export interface Identity {
-  /** The client's certificate first, then those between it and its authority. */
+  /** The certificate itself first, then those between it and its authority. */
   readonly certificate: string
   readonly key: Redacted.Redacted
   /** Of a key that is encrypted. */
@@ -90,22 +90,22 @@ export interface TlsSettings {
 }
 
 /**
- * A server's certificate, and what it asks of its clients. Texts are in PEM.
+ * A server's certificates, one of each kind of key at most, and what it asks of its clients. Texts are in PEM.
  *
  * @since 0.1.0
  * @category models
  */
 export interface ServerX509 {
   readonly _tag: "X509"
-  readonly identity: Identity
+  readonly identities: readonly [Identity, ...ReadonlyArray<Identity>]
   /**
    * Whether clients show a certificate: `Ignore` (the default) asks for none; `Request` lets in those that have none,
    * and refuses those whose own does not pass; `Require` refuses both.
    */
   readonly clientCertificates?: "Ignore" | "Request" | "Require" | undefined
-  /** Who may have issued a client's certificate. Default: whom the system trusts. */
+  /** Who may have issued a client's certificate. Default: nobody. */
   readonly authorities?: ReadonlyArray<string> | undefined
-  /** Clients' certificates that do not count any more. */
+  /** Lists of clients' certificates that do not count any more. */
   readonly revocations?: ReadonlyArray<string> | undefined
 }
 

@@ -90,7 +90,10 @@ export class TlsHandshakeError extends Data.TaggedError("NbdTlsHandshakeError")<
   readonly cause?: unknown
 }> {
   override get message(): string {
-    return `the TLS handshake with ${this.peer} failed, ended by the ${this.by.toLowerCase()} (${this.code})`
+    const failed = `the TLS handshake with ${this.peer} failed, ended by the ${this.by.toLowerCase()} (${this.code})`
+    return this.by === "Server" && !this.code.includes("ALERT")
+      ? `${failed}, which gave no reason: it may want other credentials, or any`
+      : failed
   }
 }
 

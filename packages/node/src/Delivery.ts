@@ -41,6 +41,8 @@ export interface Delivery {
   readonly during: <A>(call: () => A) => A
   /** Whether the receiver asked for no more bytes. */
   readonly isHeld: () => boolean
+  /** Whether nothing waits to be told: no bytes, and no end. */
+  readonly isEmpty: () => boolean
 }
 
 type Phase =
@@ -156,6 +158,7 @@ export const make = (source: Source): Delivery => {
         calls--
       }
     },
-    isHeld: () => phase._tag === "Held"
+    isHeld: () => phase._tag === "Held",
+    isEmpty: () => kept.length === 0 && ending === undefined
   }
 }

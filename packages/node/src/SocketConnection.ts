@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as net from "node:net"
 import * as Delivery from "./Delivery.ts"
+import * as Encryptable from "./Encryptable.ts"
 import { inOwnScope } from "./OwnScope.ts"
 import * as StreamConnection from "./StreamConnection.ts"
 
@@ -24,6 +25,14 @@ import * as StreamConnection from "./StreamConnection.ts"
 export type Address =
   | { readonly host: string; readonly port: number }
   | { readonly path: string }
+
+/**
+ * What is known of a connection besides its address.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Settings = Omit<Encryptable.Options, "readable" | "writable">
 
 /**
  * Size of the receive buffer in bytes. At 64 KiB it stays in the processor's cache; larger ones measured slower.
@@ -43,15 +52,20 @@ export const lingerMillis = 500
 
 /**
  * Connects. An attempt that fails or is interrupted leaves no socket behind. Closing the scope sends what was written
- * for at most 500 ms, destroys the socket and waits until it is gone; after `close` it only waits.
+ * for at most 500 ms, destroys the socket and waits until it is gone; after `close` it only waits. `hostname` is whose
+ * certificate TLS has to meet there.
  *
  * Fails with the attempt: the address and the system's code.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const open = (address: Address, peer: string): Effect.Effect<Connection, Attempt, Scope.Scope> =>
-  Effect.map(openAttached(address, { peer }), ({ connection }) => connection)
+export const open = (
+  address: Address,
+  peer: string,
+  hostname?: string
+): Effect.Effect<Connection, Attempt, Scope.Scope> =>
+  Effect.map(openAttached(address, { peer, hostname }), ({ connection }) => connection)
 
 /**
  * As `open`, with a say in how ends are told, and with the handles for one who knows more of the peer than its socket
@@ -62,35 +76,39 @@ export const open = (address: Address, peer: string): Effect.Effect<Connection, 
  */
 export const openAttached = (
   address: Address,
-  options: Omit<StreamConnection.Options, "readable" | "writable">
+  options: Settings
 ): Effect.Effect<StreamConnection.Attached, Attempt, Scope.Scope> =>
   Effect.acquireRelease(Effect.sync(() => prepare(options)), ({ release }) => release).pipe(
     Effect.flatMap(({ attached, socket }) => Effect.as(connect(socket, address), attached)),
     inOwnScope
   )
 
-const prepare = (options: Omit<StreamConnection.Options, "readable" | "writable">) => {
+const prepare = (given: Settings) => {
   const socket = new OnreadSocket((bytes) => delivery.push(bytes), (error) => attached.writesLost(error))
   const delivery = Delivery.make({ pause: () => {}, resume: () => socket.resume() })
-  const attached = StreamConnection.attach({ ...options, readable: socket, writable: socket }, delivery, () => {})
+  const options = { ...given, readable: socket, writable: socket }
+  const attached = Encryptable.encryptable(StreamConnection.attach(options, delivery, () => {}), options)
   const gone = new Promise<void>((resolve) => socket.once("close", () => resolve()))
   // Paused before it connects, a socket does not begin to read: what arrives early waits in the kernel.
   socket.pause()
 
   const linger = Effect.async<void>((resume) => {
     attached.abandon()
+    // Under TLS this is not the socket itself: its end says so to the peer first.
+    const writable = attached.writable()
     const done = (): void => {
       clearTimeout(timer)
-      socket.off("finish", done)
-      socket.off("close", done)
+      writable.off("finish", done)
+      writable.off("close", done)
+      writable.destroy()
       socket.destroy()
       resume(Effect.void)
     }
     const timer = setTimeout(done, lingerMillis)
-    if (socket.connecting || socket.pending || socket.destroyed || socket.writableFinished) return done()
-    socket.once("finish", done)
-    socket.once("close", done)
-    socket.end()
+    if (socket.connecting || socket.pending || writable.destroyed || writable.writableFinished) return done()
+    writable.once("finish", done)
+    writable.once("close", done)
+    writable.end()
   })
   return { socket, attached, release: Effect.zipRight(linger, Effect.promise(() => gone)) }
 }

@@ -33,7 +33,7 @@ export interface SocketPair {
  * @category constructors
  */
 export const make = (
-  options: Omit<StreamConnection.Options, "readable" | "writable">
+  options: SocketConnection.Settings
 ): Effect.Effect<SocketPair, unknown, Scope.Scope> =>
   Effect.flatMap(Effect.scope, (scope) =>
     Effect.scoped(Effect.gen(function*() {

@@ -58,6 +58,13 @@ export interface Attached {
   readonly writesLost: (error: unknown) => void
   /** Nobody is to be told anything any more: what still comes is read and thrown away, what was written leaves. */
   readonly abandon: () => void
+  /** What is written to now. */
+  readonly writable: () => Writable
+  /**
+   * Lets go of the streams, for somebody else to take over: nobody is told anything any more. Why they are no good to
+   * anybody, if so: they have ended, or bytes have come that the receiver has not been told of.
+   */
+  readonly surrender: () => "Ended" | "Undelivered" | undefined
 }
 
 /**
@@ -168,6 +175,15 @@ export const attach = (options: Options, delivery: Delivery.Delivery, stopData: 
       delivery.close()
       detach()
       readable.resume()
+    },
+    writable: () => writable,
+    surrender: () => {
+      const isOver = ended || closed || readable.destroyed || readable.readableEnded || writable.destroyed
+      const isEmpty = delivery.isEmpty() && readable.readableLength === 0
+      delivery.close()
+      detach()
+      if (isOver) return "Ended"
+      return isEmpty ? undefined : "Undelivered"
     }
   }
 }

@@ -1,7 +1,7 @@
 /**
  * NBD over TCP.
  *
- * It does no TLS, and does not reconnect.
+ * It does not reconnect.
  *
  * @since 0.1.0
  */
@@ -54,7 +54,7 @@ export const make = (options: Options): Transport["Type"] => {
     const deadline = (yield* Clock.currentTimeMillis) + Duration.toMillis(timeout)
     const number = yield* TcpAddress.resolvePort(port)
     const hosts = yield* TcpAddress.resolveHost(options.host, lookup)
-    return yield* connectAny({ target, hosts, port: number, deadline })
+    return yield* connectAny({ target, hostname: options.host, hosts, port: number, deadline })
   })
   return {
     target,
@@ -88,6 +88,8 @@ export const layerConfig = (
 
 interface Candidates {
   readonly target: string
+  /** The host as it was given. */
+  readonly hostname: string
   readonly hosts: ReadonlyArray<string>
   readonly port: number
   /** When the time is up, in milliseconds of the clock. */
@@ -105,7 +107,7 @@ const connectAny = (
   if (host === undefined) return Effect.fail(noneAnswered(target, attempts))
   const address = { host, port }
   const name = SocketConnection.addressInWords(address)
-  return SocketConnection.open(address, `tcp ${name}`).pipe(
+  return SocketConnection.open(address, `tcp ${name}`, candidates.hostname).pipe(
     withinShare(candidates.deadline, hosts.length - attempts.length, { address: name, code: "ETIMEDOUT" }),
     Effect.catchAll((attempt) => connectAny(candidates, [...attempts, attempt]))
   )

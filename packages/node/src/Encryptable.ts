@@ -1,0 +1,111 @@
+/**
+ * A connection over Node streams that TLS can be put under, in place: as a client, or as the server.
+ *
+ * What holds the connection keeps one handle on it whatever it is made of now, plaintext or TLS.
+ *
+ * @since 0.1.0
+ * @internal
+ */
+import { TlsHandshakeError } from "@effect-nbd/core/TlsError"
+import type { Connection, ConnectionEnd, TlsUpgrade } from "@effect-nbd/core/Transport"
+import { TransportLostError } from "@effect-nbd/core/TransportError"
+import * as Effect from "effect/Effect"
+import { Duplex, type Readable, type Writable } from "node:stream"
+import type { TLSSocket } from "node:tls"
+import * as EventConnection from "./EventConnection.ts"
+import type * as StreamConnection from "./StreamConnection.ts"
+import * as TlsClient from "./TlsClient.ts"
+import * as TlsFault from "./TlsFault.ts"
+import * as TlsServer from "./TlsServer.ts"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options extends StreamConnection.Options {
+  /** The host that is connected to, by name or address, for its certificate. A Unix socket or a program has none. */
+  readonly hostname?: string | undefined
+}
+
+/**
+ * The connection with TLS to be had on it, of both kinds: which of the two it is, its owner knows.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const encryptable = (plain: StreamConnection.Attached, options: Options): StreamConnection.Attached => {
+  const { explain, hostname, peer, readable, writable } = options
+  let current = plain
+
+  /** Takes the streams away from the plaintext connection, in one step with the beginning of the handshake. */
+  const over = <E>(shake: (stream: Duplex) => Effect.Effect<TLSSocket, E>, role: "Client" | "Server") =>
+    Effect.suspend((): Effect.Effect<Connection, E | TransportLostError | TlsHandshakeError> => {
+      const hindrance = plain.surrender()
+      if (hindrance !== undefined) {
+        plain.connection.close()
+        return Effect.fail(
+          hindrance === "Ended"
+            ? new TransportLostError({ peer, code: "ERR_STREAM_PREMATURE_CLOSE" })
+            : new TlsHandshakeError({ peer, code: "ERR_PLAINTEXT_BEFORE_TLS", by: role })
+        )
+      }
+      return Effect.map(shake(asDuplex(readable, writable)), (socket) => {
+        current = attach(socket, role)
+        return current.connection
+      })
+    })
+
+  const attach = (socket: TLSSocket, role: "Client" | "Server"): StreamConnection.Attached => {
+    let hasSpoken = false
+    const attached = EventConnection.attach({
+      readable: socket,
+      writable: socket,
+      peer,
+      onClose: () => plain.connection.close(),
+      explain: (end, report) => {
+        const told = hasSpoken || role === "Server" ? end : unaccepted(peer, end)
+        if (explain === undefined) report(told)
+        else explain(told, report)
+      }
+    })
+    socket.once("data", () => {
+      hasSpoken = true
+    })
+    return attached
+  }
+
+  return {
+    ...plain,
+    connection: {
+      ...plain.connection,
+      prepareTls: (settings) =>
+        Effect.map(
+          TlsClient.prepare(settings, { peer, hostname }),
+          (prepared): TlsUpgrade => over((stream) => TlsClient.handshake(prepared, stream), "Client")
+        ),
+      acceptTls: (settings) => over((stream) => TlsServer.handshake(settings, stream, peer), "Server")
+    },
+    writable: () => current.writable(),
+    writesLost: (error) => current.writesLost(error),
+    abandon: () => current.abandon()
+  }
+}
+
+/** TLS wants one stream: where there are two, they are joined. */
+const asDuplex = (readable: Readable, writable: Writable): Duplex =>
+  readable instanceof Duplex && Object.is(readable, writable) ? readable : Duplex.from({ readable, writable })
+
+/**
+ * An end before the first byte. Under TLS 1.3, and with servers that look at certificates late, the client's handshake
+ * is over before the server has judged its credentials: this is how it says no.
+ */
+const unaccepted = (peer: string, end: ConnectionEnd): ConnectionEnd => {
+  if (end._tag === "Finished") {
+    const code = "ERR_STREAM_PREMATURE_CLOSE"
+    return { _tag: "Broken", error: new TlsHandshakeError({ peer, code, by: "Server" }) }
+  }
+  const { error } = end
+  return error._tag === "NbdTransportLostError" && (TlsFault.isByPeer(error.code) || error.code.startsWith("ERR_SSL_"))
+    ? { _tag: "Broken", error: TlsFault.handshakeError(peer, "Client", error.cause ?? error) }
+    : end
+}
