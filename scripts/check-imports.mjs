@@ -44,7 +44,7 @@ const layers = {
   "transmission/": ["wire/", "transmission/", ...foundation],
   "handle/": [""]
 }
-for (const module of foundation) layers[module] = ["wire/", ...foundation]
+for (const module of foundation) layers[module] = ["wire/", "uri/UriModel.ts", ...foundation]
 
 /** Every import, re-export, dynamic import and import type of a file. */
 const importsOf = (file) => {

@@ -16,19 +16,36 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type * as Commands from "./Commands.ts"
-import type { Export } from "./Export.ts"
+import type { Export, GrantedContext } from "./Export.ts"
+import type { AgreeError, RawOptionError, StartTlsError } from "./handle/Agreement.ts"
 import { makeCore } from "./handle/HandleOperations.ts"
 import { connectedView, type NegotiatingRefusal, negotiatingView } from "./handle/HandleView.ts"
-import type { GoError, InfoError, ListError, StartTlsError } from "./handle/Negotiation.ts"
-import { type HandleConfig, settingsOf } from "./HandleConfig.ts"
+import type {
+  GoError,
+  InfoError,
+  ListError,
+  ListMetaContextsError,
+  ListMetaContextsOptions,
+  SetMetaContextsError,
+  SetMetaContextsOptions
+} from "./handle/Negotiation.ts"
+import type { Adjustment, HandleConfig, Settings } from "./HandleConfig.ts"
 import type { HandleDeadError, ShutDownError, StateError } from "./HandleError.ts"
 import type { HandleState, StateTag } from "./HandleState.ts"
 import type { Agreed } from "./handshake/Agreed.ts"
 import type { ConnectError } from "./handshake/ConnectError.ts"
-import { type ExportNotKnownError, OptionUnavailableError } from "./handshake/HandshakeError.ts"
+import type { RawReply } from "./handshake/Haggling.ts"
+import {
+  type ExportNameInvalidError,
+  type ExportNotKnownError,
+  type MetaContextInvalidError,
+  OptionUnavailableError
+} from "./handshake/HandshakeError.ts"
 import type { ListedExport } from "./handshake/List.ts"
+import type { NoUriError, UriUnwritableError } from "./NbdUri.ts"
 import type { TlsSettings } from "./Tls.ts"
 import type { Statistics } from "./Traffic.ts"
+import type { Strictness } from "./transmission/Strictness.ts"
 import type { Transport } from "./Transport.ts"
 
 /**
@@ -51,6 +68,10 @@ export interface Observable {
   ) => Effect.Effect<Extract<HandleState, { readonly _tag: Tag }>>
   /** What has gone over its connections so far. */
   readonly statistics: Effect.Effect<Statistics>
+  /** What is configured now. */
+  readonly settings: Effect.Effect<Settings>
+  /** Changes which checks are made of the commands from now on (libnbd: `set_strict_mode`). */
+  readonly setStrictness: (change: Partial<Strictness>) => Effect.Effect<void>
 }
 
 /**
@@ -69,18 +90,57 @@ export interface Handle extends Observable, Commands.Commands<StateError<Command
   readonly isClosed: Effect.Effect<boolean>
   readonly isDead: Effect.Effect<boolean>
   /**
+   * Changes settings before connecting or between options: all that is given, or nothing if there is a fault in it. When
+   * another export is meant from then on, what was learned of the one before is forgotten.
+   */
+  readonly configure: (
+    adjustment: Adjustment
+  ) => Effect.Effect<void, StateError<"configure"> | ExportNameInvalidError | MetaContextInvalidError>
+  /** A URI of what the handle is connected to, with the export that it has entered or means. */
+  readonly uri: Effect.Effect<string, StateError<"uri"> | NoUriError | UriUnwritableError>
+  /**
    * Connects, up to `Connected`, or up to `Negotiating` in opt mode (an oldstyle server, which cannot haggle, goes on
    * to `Connected` even then). After a failure the handle is `Dead`, or `Created` again where nothing was opened.
    */
   readonly connect: Effect.Effect<void, StateError<"connect"> | ConnectError, Transport>
   /** Begins to connect and returns at once, as `nbd_aio_connect_tcp` and its like do: the state tells what comes of it. */
   readonly startConnect: Effect.Effect<void, StateError<"startConnect">, Transport>
-  /** Enters an export, by default the configured one or the transport's. A refusal leaves the handle negotiating. */
+  /**
+   * Enters an export, by default the configured one or the transport's, with the configured meta contexts, or else those
+   * that `setMetaContexts` has selected for it. A refusal leaves the handle negotiating.
+   */
   readonly go: (exportName?: string) => Effect.Effect<void, StateError<"go"> | GoError>
-  /** Asks about an export without entering it. */
+  /** Asks about an export without entering it. Selects meta contexts as `go` does. */
   readonly info: (exportName?: string) => Effect.Effect<Export, StateError<"info"> | InfoError>
   /** Asks for the exports that the server shows. */
   readonly list: Effect.Effect<ReadonlyArray<ListedExport>, StateError<"list"> | ListError>
+  /**
+   * Asks for the meta contexts of an export that match the queries, by default the configured contexts; without any, for
+   * all. A result that ends in a colon is a pattern, to be asked about again.
+   */
+  readonly listMetaContexts: (
+    options?: ListMetaContextsOptions
+  ) => Effect.Effect<ReadonlyArray<string>, StateError<"listMetaContexts"> | ListMetaContextsError>
+  /**
+   * Selects meta contexts of an export, in place of all that were selected before, and gives those that the server
+   * granted. One that is not optional and not granted is an error, which leaves the others selected.
+   */
+  readonly setMetaContexts: (
+    options?: SetMetaContextsOptions
+  ) => Effect.Effect<ReadonlyArray<GrantedContext>, StateError<"setMetaContexts"> | SetMetaContextsError>
+  /** Whether replies come in chunks: asks for it, unless it has been agreed on. */
+  readonly structuredReplies: Effect.Effect<boolean, StateError<"structuredReplies"> | AgreeError>
+  /** Whether headers are extended: asks for it, unless it has been agreed on. */
+  readonly extendedHeaders: Effect.Effect<boolean, StateError<"extendedHeaders"> | AgreeError>
+  /**
+   * Sends any option, by its number, with any data, and gives every reply as it came, the final one last: for those who
+   * test servers. Not for NBD_OPT_EXPORT_NAME, whose answer is no reply. An acknowledged NBD_OPT_GO, NBD_OPT_STARTTLS or
+   * NBD_OPT_ABORT ends haggling, and with it the handle.
+   */
+  readonly option: (
+    code: number,
+    data?: Uint8Array
+  ) => Effect.Effect<ReadonlyArray<RawReply>, StateError<"option"> | RawOptionError>
   /**
    * Encrypts the connection after all, where TLS was disabled or refused before; `tls` is laid over what the config or
    * the transport says. What was agreed on and learned before is forgotten: structured replies, contexts, exports.
@@ -120,6 +180,8 @@ export interface Connected extends Observable, Commands.Commands<ShutDownError |
   readonly peer: string
   readonly agreed: Agreed
   readonly export: Export
+  /** As on the handle. */
+  readonly uri: Effect.Effect<string, NoUriError | UriUnwritableError>
   /** Commands that wait for a reply. */
   readonly inFlight: Effect.Effect<number>
   /** As on the handle. */
@@ -147,8 +209,25 @@ export interface Negotiating extends Observable {
   readonly go: (exportName?: string) => Effect.Effect<Connected, NegotiatingRefusal | GoError>
   readonly info: (exportName?: string) => Effect.Effect<Export, NegotiatingRefusal | InfoError>
   readonly list: Effect.Effect<ReadonlyArray<ListedExport>, NegotiatingRefusal | ListError>
+  /** As on the handle, and so are the others. */
+  readonly listMetaContexts: (
+    options?: ListMetaContextsOptions
+  ) => Effect.Effect<ReadonlyArray<string>, NegotiatingRefusal | ListMetaContextsError>
+  readonly setMetaContexts: (
+    options?: SetMetaContextsOptions
+  ) => Effect.Effect<ReadonlyArray<GrantedContext>, NegotiatingRefusal | SetMetaContextsError>
+  readonly structuredReplies: Effect.Effect<boolean, NegotiatingRefusal | AgreeError>
+  readonly extendedHeaders: Effect.Effect<boolean, NegotiatingRefusal | AgreeError>
+  readonly option: (
+    code: number,
+    data?: Uint8Array
+  ) => Effect.Effect<ReadonlyArray<RawReply>, NegotiatingRefusal | RawOptionError>
   /** As on the handle. */
   readonly startTls: (tls?: Omit<TlsSettings, "mode">) => Effect.Effect<void, NegotiatingRefusal | StartTlsError>
+  readonly configure: (
+    adjustment: Adjustment
+  ) => Effect.Effect<void, NegotiatingRefusal | ExportNameInvalidError | MetaContextInvalidError>
+  readonly uri: Effect.Effect<string, NoUriError | UriUnwritableError>
   readonly abort: Effect.Effect<void, NegotiatingRefusal>
 }
 
@@ -159,7 +238,7 @@ export interface Negotiating extends Observable {
  * @category constructors
  */
 export const make = (config: HandleConfig = {}): Effect.Effect<Handle, never, Scope.Scope> =>
-  Effect.map(makeCore(settingsOf(config)), ({ operations }) => operations)
+  Effect.map(makeCore(config), ({ operations }) => operations)
 
 /**
  * Connects and enters the configured export. `optMode` is not looked at.
@@ -169,7 +248,7 @@ export const make = (config: HandleConfig = {}): Effect.Effect<Handle, never, Sc
  */
 export const connect = (config: HandleConfig = {}): Effect.Effect<Connected, ConnectError, Transport | Scope.Scope> =>
   Effect.gen(function*() {
-    const core = yield* makeCore(settingsOf({ ...config, optMode: false }))
+    const core = yield* makeCore({ ...config, optMode: false })
     const established = yield* notYetUsed(core.connect)
     return established._tag === "Connected"
       ? connectedView(core, established)
@@ -187,7 +266,7 @@ export const negotiate = (
   config: HandleConfig = {}
 ): Effect.Effect<Negotiating, ConnectError, Transport | Scope.Scope> =>
   Effect.gen(function*() {
-    const core = yield* makeCore(settingsOf({ ...config, optMode: true }))
+    const core = yield* makeCore({ ...config, optMode: true })
     const established = yield* notYetUsed(core.connect)
     if (established._tag === "Negotiating") return negotiatingView(core, established)
     yield* Effect.ignore(core.operations.shutdown)

@@ -4,7 +4,10 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
+import { checkExportName } from "./handshake/ExportName.ts"
+import type { ExportNameInvalidError, MetaContextInvalidError } from "./handshake/HandshakeError.ts"
 import type { Wanted } from "./handshake/InfoAndGo.ts"
+import { checkContext, type WantedContext } from "./handshake/MetaContext.ts"
 import type { TlsSettings } from "./Tls.ts"
 import { strict, type Strictness } from "./transmission/Strictness.ts"
 import type { Limits } from "./transmission/Transmission.ts"
@@ -24,12 +27,29 @@ export interface HandleConfig {
   readonly exportName?: string
   /** Stop in `Negotiating` and leave haggling to the caller. Default: `false`. */
   readonly optMode?: boolean
-  /** Ask for structured replies. Default: `true`. */
+  /** Ask for structured replies. Default: `true`. Without them there are no extended headers and no meta contexts. */
   readonly requestStructuredReplies?: boolean
+  /** Ask for extended headers, and go on without where the server does not know them. Default: `true`. */
+  readonly requestExtendedHeaders?: boolean
+  /**
+   * The meta contexts that block status is to be asked for, for example `base:allocation`. Each must be granted, or the
+   * export is not entered (libnbd goes on without); one that is optional need not be. Default: none.
+   */
+  readonly metaContexts?: ReadonlyArray<string | WantedContext>
+  /**
+   * Have the contexts selected on the way into an export, and before asking about one. Default: `true`; otherwise that is
+   * the caller's to do, by `setMetaContexts`.
+   */
+  readonly requestMetaContexts?: boolean
   /** Ask for block size constraints. Default: `true`. */
   readonly requestBlockSize?: boolean
   /** Ask for the export's canonical name and description. Default: `true` (libnbd: false). */
   readonly fullInfo?: boolean
+  /**
+   * Enter exports by NBD_OPT_EXPORT_NAME, without asking for NBD_OPT_GO first; then extended headers are not asked for by
+   * default, which forbid it. For those who test servers. Default: `false`.
+   */
+  readonly forceExportName?: boolean
   /** Handshake flags this side is willing to use. Default: FIXED_NEWSTYLE and NO_ZEROES. */
   readonly handshakeFlags?: HandshakeFlags
   /**
@@ -51,6 +71,17 @@ export interface HandleConfig {
 }
 
 /**
+ * What may still be changed while negotiating, as in libnbd.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Adjustment = Pick<
+  HandleConfig,
+  "exportName" | "metaContexts" | "requestMetaContexts" | "requestBlockSize" | "fullInfo" | "forceExportName"
+>
+
+/**
  * The same with every default filled in.
  *
  * @since 0.1.0
@@ -60,8 +91,13 @@ export interface Settings {
   /** `undefined` leaves it to the transport. */
   readonly exportName: string | undefined
   readonly optMode: boolean
-  readonly structuredReplies: boolean
-  readonly wanted: Wanted
+  readonly requestStructuredReplies: boolean
+  readonly requestExtendedHeaders: boolean
+  readonly metaContexts: ReadonlyArray<WantedContext>
+  readonly requestMetaContexts: boolean
+  readonly requestBlockSize: boolean
+  readonly fullInfo: boolean
+  readonly forceExportName: boolean
   readonly handshakeFlags: HandshakeFlags
   /** `undefined` leaves it to the transport. */
   readonly tls: TlsSettings | undefined
@@ -78,8 +114,13 @@ export interface Settings {
 export const settingsOf = (config: HandleConfig): Settings => ({
   exportName: config.exportName,
   optMode: config.optMode ?? false,
-  structuredReplies: config.requestStructuredReplies ?? true,
-  wanted: { blockSize: config.requestBlockSize ?? true, fullInfo: config.fullInfo ?? true },
+  requestStructuredReplies: config.requestStructuredReplies ?? true,
+  requestExtendedHeaders: config.requestExtendedHeaders ?? config.forceExportName !== true,
+  metaContexts: (config.metaContexts ?? []).map(wantedContext),
+  requestMetaContexts: config.requestMetaContexts ?? true,
+  requestBlockSize: config.requestBlockSize ?? true,
+  fullInfo: config.fullInfo ?? true,
+  forceExportName: config.forceExportName ?? false,
   handshakeFlags: config.handshakeFlags ??
     HandshakeFlags(HandshakeFlags.FIXED_NEWSTYLE | HandshakeFlags.NO_ZEROES),
   tls: config.tls,
@@ -88,3 +129,46 @@ export const settingsOf = (config: HandleConfig): Settings => ({
   strictness: { ...strict, ...config.strictness },
   traceCommands: config.traceCommands ?? false
 })
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const wantedContext = (context: string | WantedContext): WantedContext =>
+  typeof context === "string" ? { name: context, optional: false } : context
+
+/**
+ * What GO and INFO are to ask for.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const wantedInfo = ({ fullInfo, requestBlockSize: blockSize }: Settings): Wanted => ({ blockSize, fullInfo })
+
+/**
+ * The contexts to have selected before GO and INFO.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const contextsToRequest = ({ metaContexts, requestMetaContexts }: Settings): ReadonlyArray<WantedContext> =>
+  requestMetaContexts ? metaContexts : []
+
+/**
+ * Refuses names that no server can be asked for.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const checkNames = (
+  exportName: string,
+  contexts: ReadonlyArray<string>
+): ExportNameInvalidError | MetaContextInvalidError | undefined => {
+  const fault = checkExportName(exportName)
+  if (fault !== undefined) return fault
+  for (const context of contexts) {
+    const fault = checkContext(context)
+    if (fault !== undefined) return fault
+  }
+  return undefined
+}

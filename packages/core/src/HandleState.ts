@@ -11,6 +11,7 @@ import type { Export } from "./Export.ts"
 import type { Agreed } from "./handshake/Agreed.ts"
 import type { ConnectError } from "./handshake/ConnectError.ts"
 import type { ConnectInterruptedError, HagglingFault, HandshakeTimeoutError } from "./handshake/HandshakeError.ts"
+import type { SelectedContexts } from "./handshake/MetaContext.ts"
 import type { TransmissionFault } from "./transmission/CommandError.ts"
 import type { OpenError } from "./TransportError.ts"
 
@@ -49,6 +50,8 @@ export interface Negotiating {
   readonly agreed: Agreed
   /** What the last successful `info` told. Advisory: `go` may find something else. */
   readonly export: Option.Option<Export>
+  /** What the last successful selection of meta contexts came to. */
+  readonly contexts: Option.Option<SelectedContexts>
 }
 
 /**
@@ -133,6 +136,7 @@ const beforeConnecting = ["Created"] as const
 const whileNegotiating = ["Negotiating"] as const
 const whenConnected = ["Connected"] as const
 const onceExportIsKnown = ["Negotiating", "Connected", "ShutDown"] as const
+const onceConnecting = ["Connecting", "Negotiating", "Connected", "ShutDown", "Dead"] as const
 
 /**
  * In which states each operation is allowed: libnbd's permitted states, call by call.
@@ -154,11 +158,20 @@ export const permitted = {
   isReady: anyState,
   isClosed: anyState,
   isDead: anyState,
+  settings: anyState,
+  setStrictness: anyState,
+  configure: ["Created", "Negotiating"],
+  uri: onceConnecting,
   connect: beforeConnecting,
   startConnect: beforeConnecting,
   go: whileNegotiating,
   info: whileNegotiating,
   list: whileNegotiating,
+  listMetaContexts: whileNegotiating,
+  setMetaContexts: whileNegotiating,
+  structuredReplies: whileNegotiating,
+  extendedHeaders: whileNegotiating,
+  option: whileNegotiating,
   startTls: whileNegotiating,
   abort: whileNegotiating,
   agreed: onceExportIsKnown,

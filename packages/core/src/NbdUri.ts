@@ -11,7 +11,7 @@ import { format as formatUri } from "./uri/UriFormat.ts"
 import { type NbdUri, schemes } from "./uri/UriModel.ts"
 import { parse as parseText } from "./uri/UriParse.ts"
 
-export { redact, UriError, UriUnsupportedError, UriUnwritableError } from "./uri/UriError.ts"
+export { NoUriError, redact, UriError, UriUnsupportedError, UriUnwritableError } from "./uri/UriError.ts"
 export {
   defaultCid,
   defaultHost,

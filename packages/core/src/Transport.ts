@@ -15,6 +15,7 @@ import type * as Scope from "effect/Scope"
 import type { TlsServerSettings, TlsSettings } from "./Tls.ts"
 import type { TlsCredentialsError, TlsError, TlsHandshakeError, TlsVerificationError } from "./TlsError.ts"
 import type { OpenError, ProgramExitedError, TransportLostError } from "./TransportError.ts"
+import type { NbdUri } from "./uri/UriModel.ts"
 
 /**
  * How the peer's half of a connection came to its end.
@@ -133,5 +134,7 @@ export class Transport extends Context.Tag("@effect-nbd/core/Transport")<Transpo
   readonly exportName?: string | undefined
   /** The TLS that the target asks for, as an `nbds` URI does: what a handle uses if its config says nothing of TLS. */
   readonly tls?: TlsSettings | undefined
+  /** The target as a URI, where it can be written as one: what a handle's `uri` begins with. */
+  readonly uri?: NbdUri | undefined
   readonly open: Effect.Effect<Connection, OpenError, Scope.Scope>
 }>() {}

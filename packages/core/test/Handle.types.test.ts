@@ -65,6 +65,12 @@ describe("the types of the handle", () => {
     expectTypeOf<ErrorOf<Handle.Handle["shutdown"]>["_tag"]>().toEqualTypeOf<
       "NbdNotConnectedError" | "NbdStillConnectingError" | "NbdShutDownError" | "NbdHandleDeadError"
     >()
+    expectTypeOf<RefusalsOf<Handle.Handle["configure"]>["_tag"]>().toEqualTypeOf<
+      "NbdStillConnectingError" | "NbdAlreadyConnectedError" | "NbdShutDownError" | "NbdHandleDeadError"
+    >()
+    expectTypeOf<RefusalsOf<Handle.Handle["uri"]>["_tag"]>().toEqualTypeOf<"NbdNotConnectedError">()
+    expectTypeOf<ErrorOf<Handle.Handle["settings"]>>().toEqualTypeOf<never>()
+    expectTypeOf<ErrorOf<Handle.Handle["setStrictness"]>>().toEqualTypeOf<never>()
     expectTypeOf<ErrorOf<Handle.Handle["isReady"]>>().toEqualTypeOf<never>()
   })
 
@@ -80,6 +86,16 @@ describe("the types of the handle", () => {
     type Met = "NbdAlreadyConnectedError" | "NbdShutDownError" | "NbdHandleDeadError"
     expectTypeOf<RefusalsOf<Handle.Negotiating["go"]>["_tag"]>().toEqualTypeOf<Met>()
     expectTypeOf<RefusalsOf<Handle.Negotiating["list"]>["_tag"]>().toEqualTypeOf<Met>()
+    expectTypeOf<RefusalsOf<Handle.Negotiating["listMetaContexts"]>["_tag"]>().toEqualTypeOf<Met>()
+    expectTypeOf<RefusalsOf<Handle.Negotiating["setMetaContexts"]>["_tag"]>().toEqualTypeOf<Met>()
+    expectTypeOf<RefusalsOf<Handle.Negotiating["structuredReplies"]>["_tag"]>().toEqualTypeOf<Met>()
+    expectTypeOf<RefusalsOf<Handle.Negotiating["extendedHeaders"]>["_tag"]>().toEqualTypeOf<Met>()
+    expectTypeOf<RefusalsOf<Handle.Negotiating["option"]>["_tag"]>().toEqualTypeOf<Met>()
+    expectTypeOf<RefusalsOf<Handle.Negotiating["configure"]>["_tag"]>().toEqualTypeOf<Met>()
+    expectTypeOf<ErrorOf<Handle.Negotiating["agreed"]>["_tag"]>().toEqualTypeOf<"NbdHandleDeadError">()
+    expectTypeOf<ErrorOf<Handle.Negotiating["uri"]>["_tag"]>().toEqualTypeOf<
+      "NbdNoUriError" | "NbdUriUnwritableError"
+    >()
     expectTypeOf<ErrorOf<Handle.Negotiating["abort"]>["_tag"]>().toEqualTypeOf<Met>()
   })
 
@@ -90,7 +106,19 @@ describe("the types of the handle", () => {
     expectTypeOf<Extract<keyof Handle.Connected, OfAnotherState<"Connected">>>().toEqualTypeOf<never>()
     expectTypeOf<Extract<keyof Handle.Negotiating, OfAnotherState<"Negotiating">>>().toEqualTypeOf<never>()
     expectTypeOf<OfAnotherState<"Connected">>().toEqualTypeOf<
-      "connect" | "startConnect" | "go" | "info" | "list" | "startTls" | "abort"
+      | "configure"
+      | "connect"
+      | "startConnect"
+      | "go"
+      | "info"
+      | "list"
+      | "listMetaContexts"
+      | "setMetaContexts"
+      | "structuredReplies"
+      | "extendedHeaders"
+      | "option"
+      | "startTls"
+      | "abort"
     >()
     expectTypeOf<"read">().toExtend<OfAnotherState<"Negotiating">>()
   })

@@ -241,7 +241,7 @@ describe("interruption", () => {
 
   it.scoped("of an option that was sent does not confuse the next one", () =>
     Effect.gen(function*() {
-      const negotiating = yield* Handle.negotiate()
+      const negotiating = yield* Handle.negotiate({ requestExtendedHeaders: false })
       const asking = yield* Effect.fork(negotiating.info("other"))
       yield* Effect.flatMap(FakeServer.FakeServer, ({ awaitOptions }) => awaitOptions(2))
       yield* Fiber.interrupt(asking)
@@ -251,7 +251,7 @@ describe("interruption", () => {
 
   it.scoped("of a go that succeeds all the same leaves the handle connected", () =>
     Effect.gen(function*() {
-      const handle = yield* Handle.make({ optMode: true })
+      const handle = yield* Handle.make({ optMode: true, requestExtendedHeaders: false })
       yield* handle.connect
       const going = yield* Effect.fork(handle.go("disk"))
       yield* Effect.flatMap(FakeServer.FakeServer, ({ awaitOptions }) => awaitOptions(2))

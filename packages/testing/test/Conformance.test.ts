@@ -49,8 +49,12 @@ const servers: ReadonlyArray<readonly [string, FakeServer.FakeServerConfig, Conf
     },
     named
   ],
-  ["no GO", { exports: [disk], refuse: { GO: "ERR_UNSUP" } }, { exportName: "disk" }],
-  ["no GO, padded", { exports: [disk], refuse: { GO: "ERR_UNSUP" }, noZeroes: false }, { exportName: "disk" }],
+  ["no GO", { exports: [disk], refuse: { GO: "ERR_UNSUP" }, extendedHeaders: false }, { exportName: "disk" }],
+  [
+    "no GO, padded",
+    { exports: [disk], refuse: { GO: "ERR_UNSUP" }, extendedHeaders: false, noZeroes: false },
+    { exportName: "disk" }
+  ],
   ["newstyle that is not fixed", { exports: [disk], protocol: "newstyle" }, {
     exportName: "disk",
     protocol: "newstyle"

@@ -10,27 +10,20 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
-import type { ExportFacts } from "../Export.ts"
 import { FrameReader } from "../framing/FrameReader.ts"
-import type { Settings } from "../HandleConfig.ts"
+import { checkNames, type Settings } from "../HandleConfig.ts"
 import type { StateError } from "../HandleError.ts"
 import { abort, sendAbort } from "../handshake/Abort.ts"
-import type { Agreed } from "../handshake/Agreed.ts"
-import type { Channel } from "../handshake/Channel.ts"
 import { type ConnectError, isFatal, isRetriable } from "../handshake/ConnectError.ts"
-import { checkExportName } from "../handshake/ExportName.ts"
-import { greet, type Greeted } from "../handshake/Greet.ts"
-import { ConnectInterruptedError, HandshakeTimeoutError, OptionUnavailableError } from "../handshake/HandshakeError.ts"
-import { go } from "../handshake/InfoAndGo.ts"
-import * as StartTls from "../handshake/StartTls.ts"
-import { structuredReply } from "../handshake/StructuredReply.ts"
-import { ProtocolError } from "../ProtocolError.ts"
+import { ConnectInterruptedError, HandshakeTimeoutError } from "../handshake/HandshakeError.ts"
 import type { TlsSettings } from "../Tls.ts"
 import { Transport } from "../Transport.ts"
 import type { OpenError } from "../TransportError.ts"
 import { size } from "../wire/Greeting.ts"
-import { die, enterTransmission, hungUp, shutDownEarly } from "./Enter.ts"
+import type { Configuration } from "./Configuration.ts"
+import { die, shutDownEarly } from "./Enter.ts"
 import { type Established, guard, type HandleCell } from "./HandleCell.ts"
+import { shake } from "./Handshake.ts"
 
 /**
  * Admits the connect, moves the handle to `Connecting`, and starts a fiber in the handle's scope that does the rest: the
@@ -41,16 +34,17 @@ import { type Established, guard, type HandleCell } from "./HandleCell.ts"
  */
 export const begin = <Op extends "connect" | "startConnect">(
   cell: HandleCell,
-  settings: Settings,
+  configuration: Configuration,
   scope: Scope.Scope,
   operation: Op
 ): Effect.Effect<Fiber.Fiber<Established, ConnectError>, StateError<Op>, Transport> =>
   Effect.flatMap(Transport, (transport) =>
     Effect.uninterruptible(
       Effect.flatMap(guard(cell, operation), () => {
+        cell.transport = transport
         const { target } = transport
         cell.move({ _tag: "Connecting", state: { _tag: "Connecting", target } })
-        const established = establish(cell, settings, scope, transport).pipe(
+        const established = establish(cell, configuration.current, scope, transport).pipe(
           Effect.tapBoth({
             onFailure: (error) => Effect.logDebug(`not connected: ${error.message}`),
             onSuccess: ({ _tag }) => Effect.logDebug(_tag === "Connected" ? "connected" : "negotiating")
@@ -71,12 +65,12 @@ export const begin = <Op extends "connect" | "startConnect">(
  */
 export const connect = (
   cell: HandleCell,
-  settings: Settings,
+  configuration: Configuration,
   scope: Scope.Scope
 ): Effect.Effect<Established, StateError<"connect"> | ConnectError, Transport> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.flatMap(
-      begin(cell, settings, scope, "connect"),
+      begin(cell, configuration, scope, "connect"),
       (fiber) => Effect.onInterrupt(restore(Fiber.join(fiber)), () => Fiber.interrupt(fiber))
     )
   )
@@ -93,10 +87,9 @@ const establish = (
     Effect.gen(function*() {
       const exportName = settings.exportName ?? transport.exportName ?? ""
       const scope = yield* Scope.fork(handleScope, ExecutionStrategy.sequential)
-      const opening = checkExportName(exportName).pipe(
-        Effect.zipRight(transport.open),
-        Scope.extend(scope)
-      )
+      const fault = checkNames(exportName, settings.metaContexts.map(({ name }) => name))
+      const checked = fault === undefined ? Effect.void : Effect.fail(fault)
+      const opening = Effect.zipRight(checked, Scope.extend(transport.open, scope))
       const connection = yield* Effect.interruptible(opening).pipe(
         Effect.onError((cause) =>
           Effect.zipRight(
@@ -134,17 +127,25 @@ const establish = (
 const plaintext: TlsSettings = { mode: "Disable" }
 
 /** A refusal is answered by leaving in order (C-029); after a fault, or without haggling, there is no one to tell. */
-const canBeLeftInOrder = (error: ConnectError): boolean =>
-  error._tag === "NbdTlsUnavailableError"
-    ? error.why === "Refused"
-    : !isFatal(error) && error._tag !== "NbdOptionUnavailableError"
+const canBeLeftInOrder = (error: ConnectError): boolean => {
+  switch (error._tag) {
+    case "NbdTlsUnavailableError":
+      return error.why === "Refused"
+    case "NbdMetaContextNotGrantedError":
+      return error.why !== "NoOptions"
+    case "NbdOptionUnavailableError":
+      return false
+    default:
+      return !isFatal(error)
+  }
+}
 
 /** Nothing was opened, so nothing is lost: the handle may connect again, unless libnbd calls this failure final. */
 const notOpened = (cell: HandleCell, error: ConnectError | undefined): void => {
   if (cell.current._tag !== "Connecting") return
   const back = (lastFailure: Option.Option<OpenError>) =>
     cell.move({ _tag: "Created", state: { _tag: "Created", lastFailure } })
-  if (error === undefined || error._tag === "NbdExportNameInvalidError") return back(Option.none())
+  if (error === undefined || !isFatal(error)) return back(Option.none())
   return isOpenError(error) && isRetriable(error) ? back(Option.some(error)) : die(cell, error)
 }
 
@@ -176,103 +177,6 @@ const leaveInOrder = (cell: HandleCell, reader: FrameReader): Effect.Effect<void
     return live._tag === "Negotiating" && live.state.agreed.protocol === "newstyle-fixed" && !live.channel.underWay
       ? sendAbort(reader)
       : Effect.void
-  })
-
-/** A connection that was opened, and what is wanted of it. */
-type Opened = Omit<Channel, "turn" | "underWay">
-
-const shake = (cell: HandleCell, settings: Settings, opened: Opened): Effect.Effect<Established, ConnectError> =>
-  Effect.gen(function*() {
-    const { exportName, reader, tls } = opened
-    const intent = yield* StartTls.intend(reader.connection, tls)
-    const greeted = yield* greet(reader, settings.handshakeFlags)
-    if (greeted._tag === "Oldstyle") {
-      yield* StartTls.checkCanEncrypt(reader, intent, "Oldstyle")
-      return yield* enterOldstyle(cell, settings, reader, greeted, exportName)
-    }
-    if (!greeted.fixed) yield* StartTls.checkCanEncrypt(reader, intent, "NotFixed")
-    // First of all options: until it is settled, nothing is said that others should not hear (C-072, C-079, C-083).
-    const encrypted = greeted.fixed ? yield* StartTls.secure(reader, intent) : false
-    return yield* agree(cell, settings, opened, greeted, encrypted)
-  })
-
-const agree = (
-  cell: HandleCell,
-  settings: Settings,
-  opened: Opened,
-  { fixed, noZeroes }: Extract<Greeted, { readonly _tag: "Newstyle" }>,
-  tls: boolean
-): Effect.Effect<Established, ConnectError> =>
-  Effect.gen(function*() {
-    const { exportName, reader } = opened
-    const protocol = fixed ? "newstyle-fixed" : "newstyle"
-    const replyStyle = fixed && settings.structuredReplies ? yield* structuredReply(reader) : "Simple"
-    const agreed: Agreed = { protocol, replyStyle, noZeroes, tls }
-    if (settings.optMode) return yield* startNegotiating(cell, agreed, opened)
-    const facts = yield* go(reader, agreed, exportName, settings.wanted)
-    return yield* entered(enterTransmission(cell, reader, settings, agreed, facts))
-  })
-
-/** A handle whose scope has closed meanwhile has nobody left who could want to know more than that. */
-const entered = <A>(established: A | undefined): Effect.Effect<A> =>
-  established === undefined ? Effect.interrupt : Effect.succeed(established)
-
-/** An oldstyle server has one export, without a name: to enter it in place of a named one would be to serve another disk (H-012). */
-const enterOldstyle = (
-  cell: HandleCell,
-  settings: Settings,
-  reader: FrameReader,
-  { greeting }: Extract<Greeted, { readonly _tag: "Oldstyle" }>,
-  exportName: string
-): Effect.Effect<Established, OptionUnavailableError | ProtocolError> =>
-  Effect.suspend((): Effect.Effect<Established, OptionUnavailableError | ProtocolError> => {
-    if (exportName !== "") {
-      return Effect.fail(
-        new OptionUnavailableError({ wanted: `export ${JSON.stringify(exportName)}`, protocol: "oldstyle" })
-      )
-    }
-    if (greeting.flags === 0) {
-      return Effect.fail(
-        new ProtocolError({
-          phase: "greeting",
-          expected: "transmission flags",
-          received: "0x0000",
-          rule: "Transmission flags, C-123"
-        })
-      )
-    }
-    const facts: ExportFacts = {
-      name: "",
-      size: greeting.exportSize,
-      flags: greeting.flags,
-      replyStyle: "Simple",
-      blockSize: Option.none(),
-      canonicalName: Option.none(),
-      description: Option.none(),
-      contexts: []
-    }
-    const agreed: Agreed = { protocol: "oldstyle", replyStyle: "Simple", noZeroes: false, tls: false }
-    return entered(enterTransmission(cell, reader, settings, agreed, facts))
-  })
-
-const startNegotiating = (
-  cell: HandleCell,
-  agreed: Agreed,
-  opened: Opened
-): Effect.Effect<Established> =>
-  Effect.flatMap(Effect.makeSemaphore(1), (turn) => {
-    if (cell.current._tag !== "Connecting") return Effect.interrupt
-    const { reader } = opened
-    const channel: Channel = { ...opened, turn, underWay: false }
-    const negotiating = {
-      _tag: "Negotiating",
-      state: { _tag: "Negotiating", peer: reader.connection.peer, agreed, export: Option.none() },
-      channel
-    } as const
-    cell.move(negotiating)
-    // A server may hang up between two options: the handle does not wait for the next one to notice.
-    reader.whenIdleEnds(() => hungUp(cell, channel))
-    return Effect.succeed(negotiating)
   })
 
 /**

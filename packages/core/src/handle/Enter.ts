@@ -6,13 +6,25 @@
 import * as Option from "effect/Option"
 import { Export, type ExportFacts } from "../Export.ts"
 import type { FrameReader } from "../framing/FrameReader.ts"
-import type { Settings } from "../HandleConfig.ts"
+import { type Settings, wantedInfo } from "../HandleConfig.ts"
 import type { DeathReason } from "../HandleState.ts"
 import type { Agreed } from "../handshake/Agreed.ts"
-import type { Channel } from "../handshake/Channel.ts"
+import { go, goByName } from "../handshake/InfoAndGo.ts"
 import { ServerDisconnectedError } from "../ProtocolError.ts"
 import { Transmission, type TransmissionEnd } from "../transmission/Transmission.ts"
+import type { Channel } from "./Channel.ts"
 import type { Established, HandleCell } from "./HandleCell.ts"
+
+/**
+ * Asks the server to enter an export, by the option that the settings name.
+ *
+ * @since 0.1.0
+ * @category haggling
+ */
+export const askToEnter = (reader: FrameReader, settings: Settings, agreed: Agreed, exportName: string) =>
+  settings.forceExportName
+    ? goByName(reader, agreed, exportName)
+    : go(reader, agreed, exportName, wantedInfo(settings))
 
 /**
  * Begins the transmission phase: the handle is `Connected`, for a moment at least. `undefined`: the handle has ended in

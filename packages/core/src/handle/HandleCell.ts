@@ -32,9 +32,10 @@ import {
   type StateTag,
   transitions
 } from "../HandleState.ts"
-import type { Channel } from "../handshake/Channel.ts"
 import { Traffic } from "../Traffic.ts"
 import type { Transmission } from "../transmission/Transmission.ts"
+import type { Transport } from "../Transport.ts"
+import type { Channel } from "./Channel.ts"
 
 /**
  * A state, and what is alive in it.
@@ -72,6 +73,8 @@ export type Admitted<Op extends Operation> = Extract<LiveState, { readonly _tag:
  */
 export class HandleCell {
   readonly traffic = new Traffic()
+  /** What was last connected to; it stays known in whatever state that leads to. */
+  transport: Transport["Type"] | undefined = undefined
   private live: LiveState
   private readonly watchers = new Set<(state: HandleState) => void>()
   private readonly whenOver = new Set<() => void>()

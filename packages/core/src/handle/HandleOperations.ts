@@ -7,12 +7,16 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Commands from "../Commands.ts"
-import type { Settings } from "../HandleConfig.ts"
+import type { Adjustment, HandleConfig } from "../HandleConfig.ts"
 import type { Refusal, StateError } from "../HandleError.ts"
 import type { StateTag } from "../HandleState.ts"
 import { ExportNotKnownError } from "../handshake/HandshakeError.ts"
 import type { TlsSettings } from "../Tls.ts"
+import type { Strictness } from "../transmission/Strictness.ts"
 import type { Transmission } from "../transmission/Transmission.ts"
+import * as Agreement from "./Agreement.ts"
+import { Configuration } from "./Configuration.ts"
+import * as Configure from "./Configure.ts"
 import * as Connect from "./Connect.ts"
 import { beginShutDown } from "./Enter.ts"
 import { admit, guard, HandleCell } from "./HandleCell.ts"
@@ -33,40 +37,51 @@ export type Core = Effect.Effect.Success<ReturnType<typeof makeCore>>
  * @since 0.1.0
  * @category constructors
  */
-export const makeCore = (settings: Settings) =>
+export const makeCore = (config: HandleConfig) =>
   Effect.gen(function*() {
     const cell = new HandleCell({ _tag: "Created", state: { _tag: "Created", lastFailure: Option.none() } })
     const scope = yield* Effect.acquireRelease(
       Scope.make(),
       (scope, exit) => Effect.zipRight(Scope.close(scope, exit), Connect.close(cell))
     )
-    const connect = Connect.connect(cell, settings, scope)
-    return { cell, settings, connect, operations: operationsOf(cell, settings, scope, Effect.asVoid(connect)) }
+    const configuration = new Configuration(config)
+    const connect = Connect.connect(cell, configuration, scope)
+    const operations = operationsOf(cell, configuration, scope, Effect.asVoid(connect))
+    return { cell, configuration, connect, operations }
   })
 
 const operationsOf = <E, R>(
   cell: HandleCell,
-  settings: Settings,
+  configuration: Configuration,
   scope: Scope.Scope,
   connect: Effect.Effect<void, E, R>
 ) => ({
-  ...observe(cell),
+  ...observe(cell, configuration),
   ...commandsOf((operation): Transmission | StateError<Commands.CommandOperation> => {
     const admission = admit(cell, operation)
     return admission._tag === "Admitted" ? admission.live.transmission : admission.refusal
-  }, settings),
+  }, configuration),
   isCreated: is(cell, "Created"),
   isConnecting: is(cell, "Connecting"),
   isNegotiating: is(cell, "Negotiating"),
   isReady: is(cell, "Connected"),
   isClosed: is(cell, "ShutDown"),
   isDead: is(cell, "Dead"),
+  configure: (adjustment: Adjustment) => Configure.configure(cell, configuration, adjustment),
+  uri: Configure.uri(cell, configuration),
   connect,
-  startConnect: Effect.asVoid(Connect.begin(cell, settings, scope, "startConnect")),
-  go: (exportName?: string) => Effect.asVoid(Negotiation.go(cell, settings, exportName)),
-  info: (exportName?: string) => Negotiation.info(cell, settings, exportName),
-  list: Negotiation.list(cell, settings),
-  startTls: (tls?: Omit<TlsSettings, "mode">) => Negotiation.startTls(cell, settings, tls),
+  startConnect: Effect.asVoid(Connect.begin(cell, configuration, scope, "startConnect")),
+  go: (exportName?: string) => Effect.asVoid(Negotiation.go(cell, configuration, exportName)),
+  info: (exportName?: string) => Negotiation.info(cell, configuration, exportName),
+  list: Negotiation.list(cell, configuration),
+  listMetaContexts: (options?: Negotiation.ListMetaContextsOptions) =>
+    Negotiation.listMetaContexts(cell, configuration, options),
+  setMetaContexts: (options?: Negotiation.SetMetaContextsOptions) =>
+    Negotiation.setMetaContexts(cell, configuration, options),
+  structuredReplies: Agreement.structuredReplies(cell, configuration),
+  extendedHeaders: Agreement.extendedHeaders(cell, configuration),
+  option: (code: number, data?: Uint8Array) => Agreement.option(cell, configuration, code, data),
+  startTls: (tls?: Omit<TlsSettings, "mode">) => Agreement.startTls(cell, configuration, tls),
   abort: Negotiation.abort(cell),
   agreed: Effect.flatMap(
     guard(cell, "agreed"),
@@ -91,10 +106,10 @@ const operationsOf = <E, R>(
  */
 export const commandsOf = <R extends Refusal>(
   admit: (operation: Commands.CommandOperation) => Transmission | R,
-  settings: Settings
+  configuration: Configuration
 ): Commands.Commands<R> => {
-  const commands = Commands.make(admit, settings)
-  return settings.traceCommands ? traced(commands) : commands
+  const commands = Commands.make(admit, configuration)
+  return configuration.current.traceCommands ? traced(commands) : commands
 }
 
 /**
@@ -103,11 +118,13 @@ export const commandsOf = <R extends Refusal>(
  * @since 0.1.0
  * @category constructors
  */
-export const observe = (cell: HandleCell) => ({
+export const observe = (cell: HandleCell, configuration: Configuration) => ({
   state: Effect.sync(() => cell.current.state),
   changes: cell.changes,
   statistics: Effect.sync(() => cell.traffic.statistics),
-  awaitState: <Tag extends StateTag>(...tags: readonly [Tag, ...ReadonlyArray<Tag>]) => cell.await(tags)
+  awaitState: <Tag extends StateTag>(...tags: readonly [Tag, ...ReadonlyArray<Tag>]) => cell.await(tags),
+  settings: Effect.sync(() => configuration.current),
+  setStrictness: (change: Partial<Strictness>) => Effect.sync(() => configuration.setStrictness(change))
 })
 
 const is = (cell: HandleCell, tag: StateTag): Effect.Effect<boolean> => Effect.sync(() => cell.current._tag === tag)

@@ -7,7 +7,14 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import type { AlreadyConnectedError, HandleDeadError, ShutDownError } from "../HandleError.ts"
+import type { Adjustment } from "../HandleConfig.ts"
+import type {
+  AlreadyConnectedError,
+  HandleDeadError,
+  NotConnectedError,
+  ShutDownError,
+  StillConnectingError
+} from "../HandleError.ts"
 import type { TlsSettings } from "../Tls.ts"
 import type { Transmission } from "../transmission/Transmission.ts"
 import { admit, type Established } from "./HandleCell.ts"
@@ -27,25 +34,23 @@ export type NegotiatingRefusal = AlreadyConnectedError | ShutDownError | HandleD
  * @category constructors
  */
 export const connectedView = (
-  { cell, operations, settings }: Core,
+  { cell, configuration, operations }: Core,
   { state, transmission }: Extract<Established, { readonly _tag: "Connected" }>
 ) => ({
-  ...observe(cell),
+  ...observe(cell, configuration),
   ...commandsOf((operation): Transmission | ShutDownError | HandleDeadError => {
     const admission = admit(cell, operation)
     if (admission._tag === "Admitted") return admission.live.transmission
     const { refusal } = admission
     if (refusal._tag === "NbdShutDownError" || refusal._tag === "NbdHandleDeadError") return refusal
     throw refusal
-  }, settings),
+  }, configuration),
   peer: state.peer,
   agreed: state.agreed,
   export: state.export,
+  uri: neverBack(operations.uri),
   inFlight: Effect.sync(() => transmission.requestsInFlight),
-  shutdown: Effect.catchTags(operations.shutdown, {
-    NbdNotConnectedError: Effect.die,
-    NbdStillConnectingError: Effect.die
-  })
+  shutdown: neverBack(operations.shutdown)
 })
 
 /**
@@ -56,36 +61,36 @@ export const negotiatingView = (
   core: Core,
   { state: { peer } }: Extract<Established, { readonly _tag: "Negotiating" }>
 ) => {
-  const { cell, operations, settings } = core
+  const { cell, configuration, operations } = core
   return {
-    ...observe(cell),
+    ...observe(cell, configuration),
     peer,
-    agreed: operations.agreed.pipe(
-      // Whoever has negotiated has agreed on something, and knows it until the handle dies.
-      Effect.catchTags({
-        NbdNotConnectedError: Effect.die,
-        NbdStillConnectingError: Effect.die,
-        NbdExportNotKnownError: Effect.die
-      })
-    ),
+    // Whoever has negotiated has agreed on something, and knows it until the handle dies.
+    agreed: Effect.catchTag(neverBack(operations.agreed), "NbdExportNotKnownError", Effect.die),
+    uri: neverBack(operations.uri),
+    configure: (adjustment: Adjustment) => neverBack(operations.configure(adjustment)),
     go: (exportName?: string) =>
-      Negotiation.go(cell, settings, exportName).pipe(
-        Effect.map((established) => connectedView(core, established)),
-        Effect.catchTags({ NbdNotConnectedError: Effect.die, NbdStillConnectingError: Effect.die })
+      Effect.map(
+        neverBack(Negotiation.go(cell, configuration, exportName)),
+        (established) => connectedView(core, established)
       ),
-    info: (exportName?: string) =>
-      operations.info(exportName).pipe(
-        Effect.catchTags({ NbdNotConnectedError: Effect.die, NbdStillConnectingError: Effect.die })
-      ),
-    list: operations.list.pipe(
-      Effect.catchTags({ NbdNotConnectedError: Effect.die, NbdStillConnectingError: Effect.die })
-    ),
-    startTls: (tls?: Omit<TlsSettings, "mode">) =>
-      operations.startTls(tls).pipe(
-        Effect.catchTags({ NbdNotConnectedError: Effect.die, NbdStillConnectingError: Effect.die })
-      ),
-    abort: operations.abort.pipe(
-      Effect.catchTags({ NbdNotConnectedError: Effect.die, NbdStillConnectingError: Effect.die })
-    )
+    info: (exportName?: string) => neverBack(operations.info(exportName)),
+    list: neverBack(operations.list),
+    listMetaContexts: (options?: Negotiation.ListMetaContextsOptions) =>
+      neverBack(operations.listMetaContexts(options)),
+    setMetaContexts: (options?: Negotiation.SetMetaContextsOptions) => neverBack(operations.setMetaContexts(options)),
+    structuredReplies: neverBack(operations.structuredReplies),
+    extendedHeaders: neverBack(operations.extendedHeaders),
+    option: (code: number, data?: Uint8Array) => neverBack(operations.option(code, data)),
+    startTls: (tls?: Omit<TlsSettings, "mode">) => neverBack(operations.startTls(tls)),
+    abort: neverBack(operations.abort)
   }
 }
+
+type Behind = NotConnectedError | StillConnectingError
+
+const isBehind = <E extends { readonly _tag: string }>(error: E): error is Extract<E, Behind> =>
+  error._tag === "NbdNotConnectedError" || error._tag === "NbdStillConnectingError"
+
+const neverBack = <A, E extends { readonly _tag: string }>(effect: Effect.Effect<A, E>) =>
+  Effect.catchIf(effect, isBehind<E>, Effect.die)

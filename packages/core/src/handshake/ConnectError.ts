@@ -5,7 +5,7 @@
  */
 import type { TlsError, TlsUnavailableError } from "../TlsError.ts"
 import type { OpenError } from "../TransportError.ts"
-import type { ExportRefusal, ExportRefusedError, GreetingFault, HandshakeTimeoutError } from "./HandshakeError.ts"
+import type { ExportRefusedError, GreetingFault, HagglingRefusal, HandshakeTimeoutError } from "./HandshakeError.ts"
 
 /**
  * The transport, the peer, or the server's answer to what was asked of it.
@@ -17,7 +17,7 @@ export type ConnectError =
   | OpenError
   | GreetingFault
   | HandshakeTimeoutError
-  | ExportRefusal
+  | HagglingRefusal
   | ExportRefusedError
   | TlsUnavailableError
   | TlsError
@@ -50,13 +50,16 @@ export const isRetriable = (error: OpenError): boolean => {
  * @since 0.1.0
  * @category guards
  */
-export const isFatal = (error: ConnectError): error is Exclude<ConnectError, ExportRefusal> => {
+export const isFatal = (error: ConnectError): error is Exclude<ConnectError, HagglingRefusal> => {
   switch (error._tag) {
     case "NbdOptionRefusedError":
     case "NbdTlsRequiredError":
     case "NbdOptionUnavailableError":
     case "NbdExportUnknownError":
     case "NbdExportNameInvalidError":
+    case "NbdOptionForbiddenError":
+    case "NbdMetaContextInvalidError":
+    case "NbdMetaContextNotGrantedError":
       return false
     default:
       return true

@@ -11,7 +11,7 @@ import { decodeExportNameReply, type ExportNameReply, replySize } from "../wire/
 import { optionCode } from "../wire/NbdOption.ts"
 import { isWireError } from "../wire/WireError.ts"
 import { disconnected, sendOption } from "./Haggling.ts"
-import { ExportNameInvalidError, ExportRefusedError, type HagglingFault } from "./HandshakeError.ts"
+import { ExportNameInvalidError, ExportRefusedError, type HagglingFault, type TextFault } from "./HandshakeError.ts"
 
 /**
  * A close before the first byte of the answer, by a reset too, is the server's refusal (C-064); one in its middle is a
@@ -45,13 +45,21 @@ export const enterByName = (
  * @since 0.1.0
  * @category guards
  */
-export const checkExportName = (exportName: string): Effect.Effect<void, ExportNameInvalidError> => {
-  const invalid = (reason: ExportNameInvalidError["reason"]) =>
-    Effect.fail(new ExportNameInvalidError({ exportName, reason }))
-  if (exportName.includes("\0")) return invalid("contains a NUL")
-  if (/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/.test(exportName)) {
-    return invalid("contains an unpaired surrogate")
+export const checkExportName = (exportName: string): ExportNameInvalidError | undefined => {
+  const reason = textFault(exportName)
+  return reason === undefined ? undefined : new ExportNameInvalidError({ exportName, reason })
+}
+
+/**
+ * Why no string of the protocol can carry the text, if none can.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const textFault = (text: string): TextFault | undefined => {
+  if (text.includes("\0")) return "contains a NUL"
+  if (/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/.test(text)) {
+    return "contains an unpaired surrogate"
   }
-  if (encodeText(exportName).byteLength > maxStringBytes) return invalid("longer than 4096 bytes")
-  return Effect.void
+  return encodeText(text).byteLength > maxStringBytes ? "longer than 4096 bytes" : undefined
 }

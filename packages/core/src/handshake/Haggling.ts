@@ -14,6 +14,7 @@ import { encodeOption, optionName } from "../wire/NbdOption.ts"
 import {
   decodeOptionReply,
   decodeOptionReplyHeader,
+  decodeRawReplyHeader,
   headerSize,
   type OptionReply,
   replyType,
@@ -90,13 +91,41 @@ export const nextReply = (
   option: number
 ): Effect.Effect<{ readonly reply: OptionReply; readonly bytes: number }, HagglingFault> =>
   Effect.gen(function*() {
-    const head = yield* reader.take(headerSize)
-    reader.traffic.chunksReceived += 1
-    const header = decodeOptionReplyHeader(head, option)
-    if (isWireError(header)) return yield* breach(header)
-    const payload = yield* reader.takeRest(head, header.length)
+    const { header, payload } = yield* nextPayload(reader, option, decodeOptionReplyHeader)
     const reply = decodeOptionReply(header, payload)
     return isWireError(reply) ? yield* breach(reply) : { reply, bytes: payload.byteLength }
+  })
+
+/**
+ * A reply as it came.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RawReply {
+  readonly type: number
+  readonly payload: Uint8Array
+}
+
+/**
+ * The next reply to the option in flight, of whatever type, its payload unread.
+ *
+ * @since 0.1.0
+ * @category haggling
+ */
+export const nextRawReply = (reader: FrameReader, option: number): Effect.Effect<RawReply, HagglingFault> =>
+  Effect.map(
+    nextPayload(reader, option, decodeRawReplyHeader),
+    ({ header, payload }) => ({ type: header.type, payload })
+  )
+
+const nextPayload = (reader: FrameReader, option: number, decode: typeof decodeOptionReplyHeader) =>
+  Effect.gen(function*() {
+    const head = yield* reader.take(headerSize)
+    reader.traffic.chunksReceived += 1
+    const header = decode(head, option)
+    if (isWireError(header)) return yield* breach(header)
+    return { header, payload: yield* reader.takeRest(head, header.length) }
   }).pipe(
     Effect.mapError((error) => error._tag === "NbdStreamEnded" ? disconnected(reader, "haggling")(error) : error)
   )
@@ -134,8 +163,7 @@ export const haggle = <A>(
   Effect.gen(function*() {
     yield* sendOption(reader, option, data)
     const replies: Array<A> = []
-    let count = 0
-    let bytes = 0
+    const endless = endlessness(option)
     while (true) {
       const { bytes: weight, reply } = yield* nextReply(reader, option)
       if (reply._tag === "Ack" || reply._tag === "ErrorReply") {
@@ -151,16 +179,8 @@ export const haggle = <A>(
           rule: "Option reply types, H-023"
         })
       }
-      count += 1
-      bytes += weight
-      if (count > limits.replies || bytes > limits.bytes) {
-        return yield* new ProtocolError({
-          phase: "haggling",
-          expected: `at most ${limits.replies} replies and ${limits.bytes} bytes to ${optionName(option)}`,
-          received: `${count} replies and ${bytes} bytes without an end`,
-          rule: "Fixed newstyle, H-024"
-        })
-      }
+      const fault = endless(weight)
+      if (fault !== undefined) return yield* fault
       // An information reply of a type nobody knows is answered for by `pick`, and not worth keeping.
       if (!(reply._tag === "InfoReply" && reply.info._tag === "UnknownInfo")) replies.push(picked)
     }
@@ -168,6 +188,28 @@ export const haggle = <A>(
     Effect.annotateLogs("nbd.option", optionName(option)),
     Effect.withSpan(`nbd.${optionName(option)}`, { kind: "client" })
   )
+
+/**
+ * Counts the replies to an option, each by the bytes of its payload: the error of one that is too many.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const endlessness = (option: number): (bytes: number) => ProtocolError | undefined => {
+  let count = 0
+  let sum = 0
+  return (bytes) => {
+    count += 1
+    sum += bytes
+    if (count <= limits.replies && sum <= limits.bytes) return undefined
+    return new ProtocolError({
+      phase: "haggling",
+      expected: `at most ${limits.replies} replies and ${limits.bytes} bytes to ${optionName(option)}`,
+      received: `${count} replies and ${sum} bytes without an end`,
+      rule: "Fixed newstyle, H-024"
+    })
+  }
+}
 
 /**
  * A refusal that says nothing about an export.
@@ -181,9 +223,34 @@ export const refused = (
 ): OptionRefusedError | TlsRequiredError =>
   reply.type === replyType.ERR_TLS_REQD
     ? new TlsRequiredError({ option: optionName(option), serverMessage: reply.message })
-    : new OptionRefusedError({
-      option: optionName(option),
-      reply: replyTypeName(reply.type),
-      replyType: reply.type,
-      serverMessage: reply.message
-    })
+    : refusedFor(option, reply)
+
+const refusedFor = (
+  option: number,
+  reply: Extract<OptionReply, { readonly _tag: "ErrorReply" }>
+): OptionRefusedError =>
+  new OptionRefusedError({
+    option: optionName(option),
+    reply: replyTypeName(reply.type),
+    replyType: reply.type,
+    serverMessage: reply.message
+  })
+
+/**
+ * Whether the server agrees to an option without data, which it only says yes or no to. No is not a failure: the
+ * connection goes on without (C-105, C-218). Only from a server that is shutting down nothing more is to be had (C-037).
+ *
+ * @since 0.1.0
+ * @category haggling
+ */
+export const agreesTo = (
+  reader: FrameReader,
+  option: number
+): Effect.Effect<boolean, OptionRefusedError | HagglingFault> =>
+  haggle(reader, option, new Uint8Array(0), () => undefined).pipe(
+    Effect.flatMap(({ final }) =>
+      final._tag === "ErrorReply" && final.type === replyType.ERR_SHUTDOWN
+        ? Effect.fail(refusedFor(option, final))
+        : Effect.succeed(final._tag === "Ack")
+    )
+  )

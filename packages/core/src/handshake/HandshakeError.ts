@@ -82,6 +82,14 @@ export class ExportRefusedError extends Data.TaggedError("NbdExportRefusedError"
 }
 
 /**
+ * Why no string of the protocol can carry a text.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type TextFault = "longer than 4096 bytes" | "contains a NUL" | "contains an unpaired surrogate"
+
+/**
  * No server can be asked for an export of that name: it is longer than 4096 bytes, contains a NUL or is not Unicode.
  * Nothing was sent.
  *
@@ -90,7 +98,7 @@ export class ExportRefusedError extends Data.TaggedError("NbdExportRefusedError"
  */
 export class ExportNameInvalidError extends Data.TaggedError("NbdExportNameInvalidError")<{
   readonly exportName: string
-  readonly reason: "longer than 4096 bytes" | "contains a NUL" | "contains an unpaired surrogate"
+  readonly reason: TextFault
 }> {
   override get message(): string {
     return `not a name for an export: ${this.reason}`
@@ -112,6 +120,75 @@ export class OptionUnavailableError extends Data.TaggedError("NbdOptionUnavailab
     return `${this.wanted} is not possible: the server speaks ${this.protocol} only`
   }
 }
+
+/**
+ * What has been agreed on forbids this option, so it was not sent.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class OptionForbiddenError extends Data.TaggedError("NbdOptionForbiddenError")<{
+  /** The option's name in the specification, for example `NBD_OPT_SET_META_CONTEXT`. */
+  readonly option: string
+  readonly why: string
+  /** The section of the specification that says so, and the rule's number. */
+  readonly rule: string
+}> {
+  override get message(): string {
+    return `${this.option} may not be sent: ${this.why} (${this.rule})`
+  }
+}
+
+/**
+ * No server can be asked for a meta context of that name: its text breaks the rules of the protocol, or it does not
+ * begin with a namespace and a colon. Nothing was sent.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class MetaContextInvalidError extends Data.TaggedError("NbdMetaContextInvalidError")<{
+  readonly context: string
+  readonly reason: TextFault | "has no namespace before a colon"
+}> {
+  override get message(): string {
+    return `not a name for a meta context: ${this.reason}`
+  }
+}
+
+/**
+ * Meta contexts that were asked for, and not as optional ones, are not to be had of this export.
+ *
+ * - `NoOptions`: the server speaks a handshake without them.
+ * - `NoChunks`: the server knows neither structured replies nor extended headers, without which there are none.
+ * - `Refused`: the server refused NBD_OPT_SET_META_CONTEXT, with `reply`.
+ * - `NotOffered`: the server granted others, or none.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class MetaContextNotGrantedError extends Data.TaggedError("NbdMetaContextNotGrantedError")<{
+  readonly exportName: string
+  /** Those that are missing, as they were asked for. */
+  readonly contexts: ReadonlyArray<string>
+  readonly why: "NoOptions" | "NoChunks" | "Refused" | "NotOffered"
+  /** The reply's name, for example `NBD_REP_ERR_UNSUP`, where the server refused. */
+  readonly reply: string | undefined
+  /** The server's text, safe to print; empty where it gave none. */
+  readonly serverMessage: string
+}> {
+  override get message(): string {
+    const contexts = this.contexts.map((context) => JSON.stringify(context)).join(" and ")
+    return `${named(this.exportName)} has no meta context ${contexts}: the server ${
+      this.why === "Refused" ? `refused with ${this.reply}` : notGranted[this.why]
+    }${said(this.serverMessage)}`
+  }
+}
+
+const notGranted = {
+  NoOptions: "speaks a handshake without options",
+  NoChunks: "knows no structured replies",
+  NotOffered: "does not offer it"
+} as const
 
 /**
  * The handshake was not over in time. It covers everything from the first byte, however slowly the server drips.
@@ -180,6 +257,22 @@ export type OptionRefusal = OptionRefusedError | TlsRequiredError | OptionUnavai
  * @category errors
  */
 export type ExportRefusal = OptionRefusal | ExportUnknownError | ExportNameInvalidError
+
+/**
+ * The same, for options that name an export and meta contexts of it.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type ContextRefusal = ExportRefusal | MetaContextInvalidError | OptionForbiddenError
+
+/**
+ * Every refusal that leaves the handle negotiating.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type HagglingRefusal = ContextRefusal | MetaContextNotGrantedError
 
 /**
  * Nothing is known yet of an export, or of what the connection agreed on: while negotiating, ask with `info` first.

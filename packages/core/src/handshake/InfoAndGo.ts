@@ -18,6 +18,7 @@ import {
   type ExportRefusedError,
   ExportUnknownError,
   type HagglingFault,
+  OptionForbiddenError,
   type OptionRefusedError,
   type TlsRequiredError
 } from "./HandshakeError.ts"
@@ -34,6 +35,14 @@ export interface Wanted {
   readonly fullInfo: boolean
 }
 
+/**
+ * What the server told of an export: everything but its contexts, which have options of their own.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ToldFacts = Omit<ExportFacts, "contexts">
+
 type Refusal = OptionRefusedError | TlsRequiredError | ExportUnknownError
 
 /**
@@ -47,7 +56,7 @@ export const info = (
   agreed: Agreed,
   exportName: string,
   wanted: Wanted
-): Effect.Effect<ExportFacts, Refusal | HagglingFault> =>
+): Effect.Effect<ToldFacts, Refusal | HagglingFault> =>
   ask(reader, optionCode.INFO, agreed, exportName, wanted).pipe(
     Effect.flatMap((answer) =>
       answer._tag === "Accepted"
@@ -59,6 +68,7 @@ export const info = (
 /**
  * Enters an export. Only a server that does not know GO (ERR_UNSUP, and nothing else) is asked again by
  * NBD_OPT_EXPORT_NAME (C-042, C-043), as is one that is not fixed newstyle and so knows no other option (C-019).
+ * Once extended headers are agreed on there is no such way back (C-220, H-049).
  *
  * @since 0.1.0
  * @category haggling
@@ -68,33 +78,55 @@ export const go = (
   agreed: Agreed,
   exportName: string,
   wanted: Wanted
-): Effect.Effect<ExportFacts, Refusal | ExportRefusedError | HagglingFault> =>
+): Effect.Effect<ToldFacts, Refusal | ExportRefusedError | HagglingFault> =>
   Effect.gen(function*() {
     if (agreed.protocol === "newstyle") return yield* fallBack(reader, agreed, exportName)
     const answer = yield* ask(reader, optionCode.GO, agreed, exportName, wanted)
     if (answer._tag === "Accepted") return answer.facts
-    if (answer.reply.type === replyType.ERR_UNSUP) return yield* fallBack(reader, agreed, exportName)
-    return yield* Effect.fail(refusal(optionCode.GO, exportName, answer.reply))
+    const { reply } = answer
+    return reply.type === replyType.ERR_UNSUP && agreed.replyStyle !== "Extended"
+      ? yield* fallBack(reader, agreed, exportName)
+      : yield* Effect.fail(refusal(optionCode.GO, exportName, reply))
   })
+
+/**
+ * Enters an export by NBD_OPT_EXPORT_NAME without asking for GO first: for those who test servers.
+ *
+ * @since 0.1.0
+ * @category haggling
+ */
+export const goByName = (
+  reader: FrameReader,
+  agreed: Agreed,
+  exportName: string
+): Effect.Effect<ToldFacts, OptionForbiddenError | ExportRefusedError | HagglingFault> =>
+  agreed.replyStyle === "Extended"
+    ? Effect.fail(
+      new OptionForbiddenError({
+        option: optionName(optionCode.EXPORT_NAME),
+        why: "extended headers have been agreed on",
+        rule: "NBD_OPT_EXTENDED_HEADERS, C-220"
+      })
+    )
+    : fallBack(reader, agreed, exportName)
 
 const fallBack = (reader: FrameReader, agreed: Agreed, exportName: string) =>
   enterByName(reader, exportName, agreed.noZeroes).pipe(
     Effect.tap(({ flags }) => flags === 0 ? noFlags(optionCode.EXPORT_NAME) : Effect.void),
-    Effect.map(({ exportSize, flags }): ExportFacts => ({
+    Effect.map(({ exportSize, flags }): ToldFacts => ({
       name: exportName,
       size: exportSize,
       flags,
       replyStyle: agreed.replyStyle,
       blockSize: Option.none(),
       canonicalName: Option.none(),
-      description: Option.none(),
-      contexts: []
+      description: Option.none()
     }))
   )
 
 type ErrorReply = Extract<OptionReply, { readonly _tag: "ErrorReply" }>
 
-type Asked = { readonly _tag: "Accepted"; readonly facts: ExportFacts } | {
+type Asked = { readonly _tag: "Accepted"; readonly facts: ToldFacts } | {
   readonly _tag: "Refused"
   readonly reply: ErrorReply
 }
@@ -131,9 +163,9 @@ const collect = (
   agreed: Agreed,
   exportName: string,
   infos: ReadonlyArray<Info>
-): Effect.Effect<ExportFacts, ProtocolError> =>
+): Effect.Effect<ToldFacts, ProtocolError> =>
   Effect.gen(function*() {
-    let facts: ExportFacts | undefined
+    let facts: ToldFacts | undefined
     let blockSize: ExportFacts["blockSize"] = Option.none()
     let canonicalName: ExportFacts["canonicalName"] = Option.none()
     let description: ExportFacts["description"] = Option.none()
@@ -152,8 +184,7 @@ const collect = (
             replyStyle: agreed.replyStyle,
             blockSize,
             canonicalName,
-            description,
-            contexts: []
+            description
           }
           break
         }

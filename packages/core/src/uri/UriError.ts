@@ -65,6 +65,21 @@ export class UriUnwritableError extends Data.TaggedError("NbdUriUnwritableError"
 }
 
 /**
+ * A handle that is connected by a transport that no URI can name has none.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class NoUriError extends Data.TaggedError("NbdNoUriError")<{
+  /** What the handle is connected to, in words; `undefined` where it never was. */
+  readonly target: string | undefined
+}> {
+  override get message(): string {
+    return this.target === undefined ? "the handle was never connected" : `no URI can name ${this.target}`
+  }
+}
+
+/**
  * Query parameters that have a meaning; none of them holds a secret.
  *
  * @since 0.1.0

@@ -144,6 +144,25 @@ export const encodeOptionReply = (option: number, reply: OptionReply): Uint8Arra
  * @category decoding
  */
 export const decodeOptionReplyHeader = (bytes: Uint8Array, option: number): OptionReplyHeader | WireError => {
+  const header = decodeFrame(bytes, option)
+  if (isWireError(header)) return header
+  return isErrorType(header.type) || readable.has(header.type)
+    ? checkLength(header, longestPayload(header.type))
+    : new WireError("a reply type this option may have", replyTypeName(header.type), "Option reply types, H-021")
+}
+
+/**
+ * The same for a reply of whatever type, up to the longest payload there is.
+ *
+ * @since 0.1.0
+ * @category decoding
+ */
+export const decodeRawReplyHeader = (bytes: Uint8Array, option: number): OptionReplyHeader | WireError => {
+  const header = decodeFrame(bytes, option)
+  return isWireError(header) ? header : checkLength(header, maxPayload)
+}
+
+const decodeFrame = (bytes: Uint8Array, option: number): OptionReplyHeader | WireError => {
   if (bytes.byteLength !== headerSize) {
     return new WireError("20 bytes of option reply header", `${bytes.byteLength} bytes`, "Fixed newstyle, C-023")
   }
@@ -160,18 +179,17 @@ export const decodeOptionReplyHeader = (bytes: Uint8Array, option: number): Opti
       "Fixed newstyle, C-023"
     )
   }
-  if (!isErrorType(header.type) && !readable.has(header.type)) {
-    return new WireError("a reply type this option may have", replyTypeName(header.type), "Option reply types, H-021")
-  }
-  const longest = longestPayload(header.type)
-  return header.length <= longest
+  return header
+}
+
+const checkLength = (header: OptionReplyHeader, longest: number): OptionReplyHeader | WireError =>
+  header.length <= longest
     ? header
     : new WireError(
       `at most ${longest} bytes in ${replyTypeName(header.type)}`,
       `${header.length} bytes`,
       "Fixed newstyle, C-024"
     )
-}
 
 /** A type that is neither known nor an error cannot be skipped: nobody can tell whether it was the final reply (A-12). */
 const readable: ReadonlySet<number> = new Set([
@@ -188,7 +206,13 @@ const longestPayload = (type: number): number => {
   return maxPayload
 }
 
-const isErrorType = (type: number): boolean => type >= 0x8000_0000
+/**
+ * Bit 31: an error, and the final reply, whether or not its code is known (C-025).
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isErrorType = (type: number): boolean => type >= 0x8000_0000
 
 /**
  * The payload of a reply whose header was decoded. A type that the header's decoder would not have let through is an

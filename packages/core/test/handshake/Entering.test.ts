@@ -7,7 +7,6 @@ import { structuredReply } from "@effect-nbd/core/handshake/StructuredReply"
 import { describe, expect, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
 import * as Option from "effect/Option"
-import { drive } from "../fixtures/Drive.ts"
 import {
   blockSizeInfo,
   concat,
@@ -59,8 +58,7 @@ describe("which option enters an export", () => {
         replyStyle: "Structured",
         blockSize: Option.none(),
         canonicalName: Option.none(),
-        description: Option.none(),
-        contexts: []
+        description: Option.none()
       }
     })
     expect(unexpected).toStrictEqual(silent)
@@ -236,26 +234,25 @@ describe("EXPORT_NAME", () => {
 })
 
 describe("the name of an export", () => {
-  const check = (name: string) => drive(checkExportName(name)).outcome()
-  const refused = (reason: string) => ({ _tag: "Failed", error: { _tag: "NbdExportNameInvalidError", reason } })
+  const check = (name: string) => checkExportName(name)?.reason
 
   it("is refused before anything is sent with a NUL in it (C-002)", () => {
-    expect(check("a\0b")).toMatchObject(refused("contains a NUL"))
+    expect(check("a\0b")).toBe("contains a NUL")
   })
 
   it("is refused above 4096 bytes, counted in bytes (C-003, T-10)", () => {
-    expect(check("x".repeat(4096))).toMatchObject({ _tag: "Succeeded" })
-    expect(check("x".repeat(4097))).toMatchObject(refused("longer than 4096 bytes"))
-    expect(check("語".repeat(1365))).toMatchObject({ _tag: "Succeeded" })
-    expect(check("語".repeat(1366))).toMatchObject(refused("longer than 4096 bytes"))
-    expect(check("🖴".repeat(1025))).toMatchObject(refused("longer than 4096 bytes"))
+    expect(check("x".repeat(4096))).toBe(undefined)
+    expect(check("x".repeat(4097))).toBe("longer than 4096 bytes")
+    expect(check("語".repeat(1365))).toBe(undefined)
+    expect(check("語".repeat(1366))).toBe("longer than 4096 bytes")
+    expect(check("🖴".repeat(1025))).toBe("longer than 4096 bytes")
   })
 
   it("is refused with half a character in it, which UTF-8 cannot carry (C-005)", () => {
     for (const name of ["\ud800", "a\udc00b", "\udc00\ud800"]) {
-      expect(check(name)).toMatchObject(refused("contains an unpaired surrogate"))
+      expect(check(name)).toBe("contains an unpaired surrogate")
     }
-    expect(check("🖴\u0001/../ ")).toMatchObject({ _tag: "Succeeded" })
+    expect(check("🖴\u0001/../ ")).toBe(undefined)
   })
 })
 
@@ -265,7 +262,7 @@ describe("STRUCTURED_REPLY", () => {
   it("acknowledged means replies in chunks, and is sent without data (C-104)", () => {
     expect(converse(structuredReply, asked(request, ack(opt.STRUCTURED_REPLY))).outcome).toStrictEqual({
       _tag: "Succeeded",
-      value: "Structured"
+      value: true
     })
   })
 
@@ -275,7 +272,7 @@ describe("STRUCTURED_REPLY", () => {
       const reply = optionReply(opt.STRUCTURED_REPLY, type)
       expect(converse(structuredReply, asked(request, reply)).outcome).toStrictEqual({
         _tag: "Succeeded",
-        value: "Simple"
+        value: false
       })
     }
   )

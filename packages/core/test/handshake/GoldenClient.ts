@@ -2,7 +2,6 @@
  * A client that asks what the client of a golden asked, with the library's own handshake, and puts down in words what
  * it was told.
  */
-import type { ExportFacts } from "@effect-nbd/core/Export"
 import type { FrameReader } from "@effect-nbd/core/framing/FrameReader"
 import { abort } from "@effect-nbd/core/handshake/Abort"
 import type { Agreed } from "@effect-nbd/core/handshake/Agreed"
@@ -10,7 +9,7 @@ import { type ConnectError, isFatal } from "@effect-nbd/core/handshake/ConnectEr
 import { enterByName } from "@effect-nbd/core/handshake/ExportName"
 import { greet } from "@effect-nbd/core/handshake/Greet"
 import { haggle, refused } from "@effect-nbd/core/handshake/Haggling"
-import { go, info } from "@effect-nbd/core/handshake/InfoAndGo"
+import { go, info, type ToldFacts } from "@effect-nbd/core/handshake/InfoAndGo"
 import { list } from "@effect-nbd/core/handshake/List"
 import { structuredReply } from "@effect-nbd/core/handshake/StructuredReply"
 import { HandshakeFlags } from "@effect-nbd/core/wire/Flags"
@@ -30,7 +29,7 @@ export const scriptOf = (golden: Golden): ReadonlyArray<Line> =>
 
 const hex = (flags: number): string => `0x${flags.toString(16).padStart(4, "0")}`
 
-const known = ({ blockSize, canonicalName, description, flags, replyStyle, size }: ExportFacts): string =>
+const known = ({ blockSize, canonicalName, description, flags, replyStyle, size }: ToldFacts): string =>
   [
     `${size} bytes, flags ${hex(flags)}, ${replyStyle}`,
     ...Option.toArray(Option.map(blockSize, (sizes) => `blocks ${sizes.minimum}/${sizes.preferred}/${sizes.maximum}`)),
@@ -47,7 +46,7 @@ const ask = (
   const name = message.text("name")
   const types = message.numbers("information type")
   const wanted = { fullInfo: types.includes(1), blockSize: types.includes(3) }
-  const telling = (prefix: string) => (facts: ExportFacts) => ({ agreed, told: `${prefix}: ${known(facts)}` })
+  const telling = (prefix: string) => (facts: ToldFacts) => ({ agreed, told: `${prefix}: ${known(facts)}` })
   switch (message.number("option")) {
     case 1:
       return Effect.map(enterByName(reader, name, agreed.noZeroes), ({ exportSize, flags }) => ({
@@ -68,7 +67,10 @@ const ask = (
     case 8:
       return Effect.map(
         structuredReply(reader),
-        (replyStyle) => ({ agreed: { ...agreed, replyStyle }, told: replyStyle })
+        (agrees) => {
+          const replyStyle = agrees ? "Structured" : "Simple"
+          return { agreed: { ...agreed, replyStyle }, told: replyStyle }
+        }
       )
     default: {
       const option = message.number("option")

@@ -116,7 +116,7 @@ describe("leaving", () => {
 
   it("H-051 after NBD_REP_ERR_SHUTDOWN to STRUCTURED_REPLY is by NBD_OPT_ABORT, and no other option comes first (C-037)", () => {
     const connection = new ManualConnection()
-    const running = drive(Effect.scoped(Handle.connect()).pipe(over(connection)))
+    const running = drive(Effect.scoped(Handle.connect({ requestExtendedHeaders: false })).pipe(over(connection)))
     connection.arrive(newstyleGreeting(3))
     running.outcome()
     connection.takeWritten()

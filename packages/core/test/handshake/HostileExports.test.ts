@@ -1,9 +1,9 @@
 /**
  * What a server may wrongly or strangely say of an export, row by row of the catalogue (H-034 to H-054).
  */
-import { Export, type ExportFacts } from "@effect-nbd/core/Export"
+import { Export } from "@effect-nbd/core/Export"
 import { enterByName } from "@effect-nbd/core/handshake/ExportName"
-import { go, info } from "@effect-nbd/core/handshake/InfoAndGo"
+import { go, info, type ToldFacts } from "@effect-nbd/core/handshake/InfoAndGo"
 import { list } from "@effect-nbd/core/handshake/List"
 import { structuredReply } from "@effect-nbd/core/handshake/StructuredReply"
 import { describe, expect, it } from "@effect/vitest"
@@ -37,7 +37,7 @@ const breach = (received: string, rule: string) => ({
   _tag: "Failed",
   error: { _tag: "NbdProtocolError", phase: "haggling", received, rule }
 })
-const factsOf = (...infos: ReadonlyArray<Uint8Array>): ExportFacts => {
+const factsOf = (...infos: ReadonlyArray<Uint8Array>): ToldFacts => {
   const { outcome } = going(goWith(...infos))
   if (outcome._tag !== "Succeeded") throw new Error(JSON.stringify(outcome))
   return outcome.value
@@ -69,9 +69,9 @@ describe("an acknowledged GO", () => {
   it("H-038 with flags that contradict each other has the ones without a meaning masked (C-121)", () => {
     const simple = going(goWith(exportInfo(1n, 0x1881)), { ...fixed, replyStyle: "Simple" }).outcome
     if (simple._tag !== "Succeeded") throw new Error(simple._tag)
-    const masked = new Export(simple.value)
+    const masked = new Export({ ...simple.value, contexts: [] })
     expect([masked.canDf, masked.canFastZero, masked.flags]).toStrictEqual([false, false, 0x1881])
-    const sound = new Export(factsOf(exportInfo(1n, 0x08c1)))
+    const sound = new Export({ ...factsOf(exportInfo(1n, 0x08c1)), contexts: [] })
     expect([sound.canDf, sound.canFastZero]).toStrictEqual([true, true])
   })
 
@@ -125,8 +125,9 @@ describe("an acknowledged GO", () => {
     (minimum, preferred, maximum) => {
       const facts = factsOf(plain, blockSizeInfo(minimum, preferred, maximum))
       expect(facts.blockSize).toMatchObject({ value: { minimum, preferred, maximum } })
-      expect(new Export(facts).maximumPayload).toBe(Math.min(maximum, 67_108_864))
-      expect(new Export(facts).minimumBlockSize).toBe(minimum)
+      const known = new Export({ ...facts, contexts: [] })
+      expect(known.maximumPayload).toBe(Math.min(maximum, 67_108_864))
+      expect(known.minimumBlockSize).toBe(minimum)
     }
   )
 

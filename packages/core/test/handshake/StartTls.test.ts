@@ -116,11 +116,19 @@ describe("a server that agrees to TLS", () => {
     )
   })
 
-  it("is asked for structured replies inside TLS, and not before (C-078)", () => {
+  it("is asked for extended headers and structured replies inside TLS, and not before (C-078, C-221)", () => {
     const outcome = connected(new EncryptingConnection(), startTls(ack(opt.STARTTLS)), {
       ...config("Require"),
       requestStructuredReplies: true
-    }, { encrypted: [{ client: option(opt.STRUCTURED_REPLY) }, { server: ack(opt.STRUCTURED_REPLY) }, ...go] })
+    }, {
+      encrypted: [
+        { client: option(opt.EXTENDED_HEADERS) },
+        { server: optionReply(opt.EXTENDED_HEADERS, rep.ERR_UNSUP) },
+        { client: option(opt.STRUCTURED_REPLY) },
+        { server: ack(opt.STRUCTURED_REPLY) },
+        ...go
+      ]
+    })
     expect(outcome).toMatchObject({ state: { agreed: { tls: true, replyStyle: "Structured" } } })
   })
 

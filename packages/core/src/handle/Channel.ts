@@ -4,10 +4,10 @@
  *
  * @since 0.1.0
  */
-import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { FrameReader } from "../framing/FrameReader.ts"
 import type { TlsSettings } from "../Tls.ts"
+import type { Turns } from "./Turns.ts"
 
 /**
  * @since 0.1.0
@@ -15,12 +15,10 @@ import type { TlsSettings } from "../Tls.ts"
  */
 export interface Channel {
   readonly reader: FrameReader
-  /** The export that is meant when none is named. */
-  readonly exportName: string
   /** What TLS is made of when nothing else is said. */
   readonly tls: TlsSettings
-  /** One permit: haggling is lockstep, and fibers take turns. */
-  readonly turn: Effect.Semaphore
+  /** Haggling is lockstep, and fibers take turns. */
+  readonly turns: Turns
   /** An option has been begun, and not been answered to its end: nothing may be sent, and an end is its own to notice. */
   underWay: boolean
   /** The connection's own scope, in which an option runs to its end even when its caller has gone. */

@@ -1,0 +1,203 @@
+/**
+ * One option in the caller's hands: whose turn it is, how long it may take, and what its end does to the handle.
+ *
+ * An option that was sent runs to its end in the connection's scope, even when its caller is interrupted, since the
+ * reply that would otherwise come unasked-for would be taken for the next option's. Options wait for each other.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import type { Settings } from "../HandleConfig.ts"
+import type { StateError } from "../HandleError.ts"
+import type { Negotiating } from "../HandleState.ts"
+import * as Abort from "../handshake/Abort.ts"
+import { type ConnectError, isFatal } from "../handshake/ConnectError.ts"
+import { type HagglingFault, HandshakeTimeoutError, OptionUnavailableError } from "../handshake/HandshakeError.ts"
+import { optionName } from "../wire/NbdOption.ts"
+import { replyType } from "../wire/OptionReply.ts"
+import type { Configuration } from "./Configuration.ts"
+import { die, hungUp, shutDownEarly } from "./Enter.ts"
+import { type Admitted, guard, type HandleCell } from "./HandleCell.ts"
+
+/**
+ * What ends the connection in the middle of an option.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type OptionFault = HagglingFault | HandshakeTimeoutError
+
+/**
+ * Operations that send an option: all of them on the same row of the table.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type OptionOperation =
+  | "go"
+  | "info"
+  | "list"
+  | "listMetaContexts"
+  | "setMetaContexts"
+  | "structuredReplies"
+  | "extendedHeaders"
+  | "option"
+  | "startTls"
+  | "abort"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Haggling = Admitted<OptionOperation>
+
+/**
+ * Runs an option when its turn comes: against the clock, and with the settings of that moment. A fault kills the handle,
+ * a refusal does not, and a server that is shutting down is left in order (C-037, H-051).
+ *
+ * @since 0.1.0
+ * @category haggling
+ */
+export const runOption = <A, E extends ConnectError>(
+  cell: HandleCell,
+  configuration: Configuration,
+  operation: OptionOperation,
+  option: (live: Haggling, settings: Settings) => Effect.Effect<A, E>
+): Effect.Effect<A, StateError<OptionOperation> | E | HandshakeTimeoutError> =>
+  inTurn(cell, operation, (live) => {
+    const settings = configuration.current
+    return bounded(cell, settings, live, option(live, settings))
+  })
+
+/**
+ * An option against the clock, and what its failure does to the handle.
+ *
+ * @since 0.1.0
+ * @category haggling
+ */
+export const bounded = <A, E extends ConnectError>(
+  cell: HandleCell,
+  settings: Settings,
+  live: Haggling,
+  option: Effect.Effect<A, E>
+): Effect.Effect<A, E | HandshakeTimeoutError> =>
+  option.pipe(
+    Effect.timeoutFail({
+      duration: settings.handshakeTimeout,
+      onTimeout: () =>
+        new HandshakeTimeoutError({
+          peer: live.channel.reader.connection.peer,
+          timeout: settings.handshakeTimeout,
+          received: live.channel.reader.received
+        })
+    }),
+    Effect.tapError((error: ConnectError) => {
+      if (error._tag === "NbdOptionRefusedError" && error.replyType === replyType.ERR_SHUTDOWN) return leave(cell, live)
+      if (!isFatal(error)) return Effect.void
+      return Effect.sync(() => {
+        die(cell, error)
+        live.channel.reader.connection.close()
+      })
+    })
+  )
+
+/**
+ * Waits for the options before it, asks the guard again, and runs in the connection's scope from there on. An
+ * interruption while waiting sends nothing; a later one leaves the option running.
+ *
+ * @since 0.1.0
+ * @category haggling
+ */
+export const inTurn = <A, E>(
+  cell: HandleCell,
+  operation: OptionOperation,
+  option: (live: Haggling) => Effect.Effect<A, E>
+): Effect.Effect<A, StateError<OptionOperation> | E> =>
+  guard(cell, operation).pipe(
+    Effect.flatMap(({ channel: { scope, turns } }) => {
+      const once = guard(cell, operation).pipe(
+        Effect.flatMap((live) => whileUnderWay(cell, live, option(live))),
+        Effect.interruptible
+      )
+      return Effect.uninterruptibleMask((restore) =>
+        Effect.suspend(() => {
+          const turn = turns.enter()
+          const leave = Effect.sync(turn.leave)
+          return restore(turn.comes).pipe(
+            Effect.onError(() => leave),
+            Effect.zipRight(Effect.forkIn(Effect.ensuring(once, leave), scope)),
+            Effect.flatMap((fiber) => restore(Fiber.join(fiber)))
+          )
+        })
+      )
+    })
+  )
+
+/** An interrupted option stays under way: its answer is still to come, and only the end of the connection ends it. */
+const whileUnderWay = <A, E>(
+  cell: HandleCell,
+  { channel }: Haggling,
+  option: Effect.Effect<A, E>
+): Effect.Effect<A, E> =>
+  Effect.suspend(() => {
+    channel.underWay = true
+    return option
+  }).pipe(
+    Effect.onExit((exit) =>
+      Effect.sync(() => {
+        if (Exit.isInterrupted(exit)) return
+        channel.underWay = false
+        hungUp(cell, channel)
+      })
+    )
+  )
+
+/**
+ * Ends haggling in order.
+ *
+ * @since 0.1.0
+ * @category transitions
+ */
+export const leave = (cell: HandleCell, { channel: { reader }, state: { agreed } }: Haggling): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    shutDownEarly(cell)
+    // Only fixed newstyle knows the option; the others are left by closing.
+    return agreed.protocol === "newstyle-fixed" ? Abort.abort(reader) : Effect.void
+  }).pipe(Effect.ensuring(Effect.sync(() => reader.connection.close())))
+
+/**
+ * What an option found out. Only the end of its scope can have ended the handle meanwhile.
+ *
+ * @since 0.1.0
+ * @category transitions
+ */
+export const learn = (
+  cell: HandleCell,
+  found: Partial<Pick<Negotiating, "agreed" | "export" | "contexts">>
+): Effect.Effect<void> =>
+  Effect.sync(() => {
+    const live = cell.current
+    if (live._tag === "Negotiating") cell.move({ ...live, state: { ...live.state, ...found } })
+  })
+
+/**
+ * Refuses options to a server that is newstyle but not fixed, and so knows but one.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const needsFixed = (option: number, { state }: Haggling): Effect.Effect<void, OptionUnavailableError> =>
+  refuseIf(
+    state.agreed.protocol === "newstyle"
+      ? new OptionUnavailableError({ wanted: optionName(option), protocol: "newstyle" })
+      : undefined
+  )
+
+/**
+ * @since 0.1.0
+ * @category guards
+ */
+export const refuseIf = <E>(fault: E | undefined): Effect.Effect<void, E> =>
+  fault === undefined ? Effect.void : Effect.fail(fault)
