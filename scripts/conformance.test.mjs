@@ -91,6 +91,14 @@ test("the page has a table for each section, with each rule's tests, its reason,
 `))
 })
 
+test("what the fake server's tests say of a client's rule does not count", () => {
+  const cites = "it(\"C-001\", () => {})"
+  const one = (file) => conformanceOf(list(first), { [file]: cites }).text.includes("1 rules: 1 with tests")
+  assert.ok(!one("packages/testing/test/Session.test.ts"))
+  assert.ok(one("packages/testing/test/Conformance.test.ts"))
+  assert.ok(one("packages/core/test/Session.test.ts"))
+})
+
 test("a citation of a rule that there is not is reported, wherever it stands", () => {
   const { violations } = conformanceOf(list(first), {
     "packages/core/test/a.test.ts": "it(\"C-001 to C-002\", () => {})",

@@ -40,7 +40,7 @@ describe.each<readonly [string, Serving, Conformance.Target]>([
   ["over TCP", overTcp, target],
   ["over a Unix socket", overUnix, target],
   ["as a command", asCommand, { ...target, keepsContent: false }]
-])("serve, %s", (_name, serving, target) => {
+])("serve, %s (C-008)", (_name, serving, target) => {
   const scope = Effect.runSync(Scope.make())
   let transport: Layer.Layer<Transport> | undefined
 

@@ -110,41 +110,46 @@ const endless = (cuts: ReadonlyArray<number>): () => number => {
 }
 
 describe("the extents of a range", () => {
-  it.effect.prop("are in order, merged, clipped, without gaps, and true of every byte, however answers are cut", [
-    scenes
-  ], ([{ cuts, length, maps, offset }]) =>
-    Effect.gen(function*() {
-      const size = maps[0]?.length ?? 0
-      const target = exportOf(BigInt(size), 1, names.slice(0, maps.length))
-      const server = new MapServer(target, maps, endless(cuts))
-      const found = yield* all(
-        Extents.stream(Effect.succeed(target), server.ask, {
-          offset: BigInt(offset),
-          length: length === undefined ? undefined : BigInt(length)
-        })
-      )
-      const end = Math.min(size, length === undefined ? size : offset + length)
-      let at = offset
-      let before: string | undefined
-      for (const extent of found) {
-        expect(extent.offset).toBe(BigInt(at))
-        expect(extent.length).toBeGreaterThan(0n)
-        const flags = extent.status.map((status) => status.flags).join()
-        expect(flags).not.toBe(before)
-        before = flags
-        for (let byte = at; byte < at + Number(extent.length); byte++) {
-          expect(maps.map((map) => map[byte]).join()).toBe(flags)
+  it.effect.prop(
+    "are in order, merged, clipped, without gaps, and true of every byte, however answers are cut (C-192, C-193, C-194)",
+    [
+      scenes
+    ],
+    ([{ cuts, length, maps, offset }]) =>
+      Effect.gen(function*() {
+        const size = maps[0]?.length ?? 0
+        const target = exportOf(BigInt(size), 1, names.slice(0, maps.length))
+        const server = new MapServer(target, maps, endless(cuts))
+        const found = yield* all(
+          Extents.stream(Effect.succeed(target), server.ask, {
+            offset: BigInt(offset),
+            length: length === undefined ? undefined : BigInt(length)
+          })
+        )
+        const end = Math.min(size, length === undefined ? size : offset + length)
+        let at = offset
+        let before: string | undefined
+        for (const extent of found) {
+          expect(extent.offset).toBe(BigInt(at))
+          expect(extent.length).toBeGreaterThan(0n)
+          const flags = extent.status.map((status) => status.flags).join()
+          expect(flags).not.toBe(before)
+          before = flags
+          for (let byte = at; byte < at + Number(extent.length); byte++) {
+            expect(maps.map((map) => map[byte]).join()).toBe(flags)
+          }
+          at += Number(extent.length)
         }
-        at += Number(extent.length)
-      }
-      expect(at).toBe(Math.max(end, offset))
-      for (const [index, asked] of server.asked.entries()) {
-        expect(asked.offset).toBeGreaterThan(index === 0 ? -1n : server.asked[index - 1]?.offset ?? 0n)
-        expect(asked.offset + asked.length).toBeLessThanOrEqual(BigInt(size))
-      }
-    }), { fastCheck: { numRuns: 300 } })
+        expect(at).toBe(Math.max(end, offset))
+        for (const [index, asked] of server.asked.entries()) {
+          expect(asked.offset).toBeGreaterThan(index === 0 ? -1n : server.asked[index - 1]?.offset ?? 0n)
+          expect(asked.offset + asked.length).toBeLessThanOrEqual(BigInt(size))
+        }
+      }),
+    { fastCheck: { numRuns: 300 } }
+  )
 
-  it.effect.prop("go forward where answers are not aligned, and say nothing false of what cannot be asked", [
+  it.effect.prop("go forward where answers are not aligned, and say nothing false of what cannot be asked (C-195)", [
     scenes,
     FastCheck.constantFrom(2, 4, 16, 64)
   ], ([{ cuts, maps, offset }, minimum]) =>

@@ -68,14 +68,14 @@ describe("closing the scope", () => {
       }).pipe(Effect.provide(silent))
     }))
 
-  it.scoped("while negotiating says NBD_OPT_ABORT", () =>
+  it.scoped("while negotiating says NBD_OPT_ABORT (C-029)", () =>
     Effect.gen(function*() {
       const negotiating = yield* Effect.scoped(Handle.negotiate())
       expect((yield* negotiating.state)._tag).toBe("ShutDown")
       expect(yield* endings).toBe("Aborted")
     }).pipe(Effect.provide(server)))
 
-  it.scoped("while connected says NBD_CMD_DISC", () =>
+  it.scoped("while connected says NBD_CMD_DISC (C-203, C-215)", () =>
     Effect.gen(function*() {
       const connected = yield* Effect.scoped(connect)
       expect((yield* connected.state)._tag).toBe("ShutDown")
@@ -106,7 +106,7 @@ describe("closing the scope", () => {
 })
 
 describe("a silent server", () => {
-  it.scoped("does not keep the handshake for ever, whenever it falls silent (H-005)", () =>
+  it.scoped("does not keep the handshake for ever, whenever it falls silent (C-206, H-005)", () =>
     Effect.gen(function*() {
       const greeting = encodeNewstyleGreeting(HandshakeFlags(3))
       for (const cutAfter of [0, 1, 17, 18]) {
@@ -141,7 +141,7 @@ describe("a silent server", () => {
       expect(yield* Fiber.join(failure)).toMatchObject({ _tag: "NbdHandshakeTimeoutError" })
     }))
 
-  it.scoped("that keeps the connection open after goodbye is left a second later (H-097)", () =>
+  it.scoped("that keeps the connection open after goodbye is left a second later (C-201, H-097)", () =>
     Effect.gen(function*() {
       const connected = yield* Handle.connect()
       const ending = yield* Effect.fork(connected.shutdown)
@@ -260,7 +260,7 @@ describe("interruption", () => {
       expect(yield* handle.read(0n, 4)).toStrictEqual(new Uint8Array(4))
     }).pipe(Effect.provide(server)))
 
-  it.scoped("of a read that the server has not answered leaves its cookie in flight until it does", () =>
+  it.scoped("of a read that the server has not answered leaves its cookie in flight until it does (C-127, C-206)", () =>
     Effect.gen(function*() {
       const { awaitRequests, hold, release } = yield* FakeServer.FakeServer
       const connected = yield* connect

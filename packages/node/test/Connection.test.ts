@@ -1,7 +1,7 @@
 import type { Connection } from "@effect-nbd/core/Transport"
 import * as DuplexConnection from "@effect-nbd/node/DuplexConnection"
 import * as SocketConnection from "@effect-nbd/node/SocketConnection"
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect, it, vi } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as net from "node:net"
@@ -261,6 +261,16 @@ describe.each([
 })
 
 describe("SocketConnection", () => {
+  it.scopedLive("has the system send small writes at once, over TCP (C-006)", () =>
+    Effect.gen(function*() {
+      const switches = vi.spyOn(net.Socket.prototype, "setNoDelay")
+      yield* Effect.addFinalizer(() => Effect.sync(() => switches.mockRestore()))
+      yield* tcpSocket
+      expect(switches.mock.calls).toStrictEqual([[true]])
+      yield* unixSocket
+      expect(switches).toHaveBeenCalledTimes(1)
+    }))
+
   it.scopedLive("reads a peer's last words although a write failed before them", () =>
     Effect.gen(function*() {
       const { connection, peer } = yield* unixSocket

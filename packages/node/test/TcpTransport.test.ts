@@ -125,6 +125,14 @@ describe("TcpTransport", () => {
         .toStrictEqual([80, 80, undefined, undefined, undefined, undefined])
     }))
 
+  it.live("goes to port 10809 where none is named (C-007)", () =>
+    Effect.gen(function*() {
+      expect(yield* failure({ host: "server.test", lookup: found("255.255.255.255") })).toMatchObject({
+        target: "tcp server.test:10809",
+        attempts: [{ address: "255.255.255.255:10809" }]
+      })
+    }))
+
   it.live("takes IP literals as they are", () =>
     Effect.gen(function*() {
       const lookup: TcpAddress.Lookup = (host) => Effect.fail(new HostNotFoundError({ host, code: "ENOTFOUND" }))

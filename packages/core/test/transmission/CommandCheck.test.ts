@@ -89,7 +89,7 @@ describe("checkRange", () => {
     expect(checkRange(exportOf(2n ** 40n), "write", 0n, 33_554_433, strict)?._tag).toBe("NbdRequestTooLargeError")
   })
 
-  it("never sends a read or write over 64 MiB, nor any length that 32 bits cannot say", () => {
+  it("never sends a read or write over 64 MiB, nor any length that 32 bits cannot say (C-090, C-225)", () => {
     const lax = { ...strict, commands: false, bounds: false, zeroSize: false, align: false, payload: false }
     const target = exportOf(2n ** 40n)
     expect(checkRange(target, "read", 0n, 67_108_864, lax)).toBeUndefined()
@@ -97,6 +97,19 @@ describe("checkRange", () => {
     expect(checkRange(target, "write", 0n, 67_108_865, lax)?._tag).toBe("NbdRequestTooLargeError")
     expect(checkRange(target, "trim", 0n, 0xffff_ffff, lax)).toBeUndefined()
     expect(checkRange(target, "trim", 0n, 0x1_0000_0000n, lax)?._tag).toBe("NbdRequestTooLargeError")
+    const extended = exportOf(2n ** 40n, { ...blocks(1), replyStyle: "Extended" })
+    for (const command of ["read", "write"] as const) {
+      expect(checkRange(extended, command, 0n, 67_108_864, strict)).toBeUndefined()
+      expect(checkRange(extended, command, 0n, 67_108_865, strict)?._tag).toBe("NbdRequestTooLargeError")
+      expect(checkRange(extended, command, 0n, 2n ** 33n, lax)?._tag).toBe("NbdRequestTooLargeError")
+    }
+  })
+
+  it("does not hold what has no payload to the longest one (C-096)", () => {
+    const target = exportOf(2n ** 40n, blocks(512, 65_536))
+    for (const command of ["trim", "writeZeroes", "cache", "blockStatus"] as const) {
+      expect(checkRange(target, command, 0n, 2 ** 31, strict)).toBeUndefined()
+    }
   })
 
   it("admits exactly the ranges that lie inside, as big integers see it", () => {

@@ -32,7 +32,7 @@ const structured = exportOf("Structured")
 const extended = exportOf("Extended")
 
 describe("flags", () => {
-  it("that a command does not know are refused, unless the server is to judge (C-124)", () => {
+  it("that a command does not know are refused, unless the server is to judge (C-124, C-128)", () => {
     const refused = { _tag: "NbdCommandFlagsError", flags: 2, known: CommandFlags.FUA }
     expect(Prepare.trim(structured, strict, 0n, 1, { flags: 2 })).toMatchObject({ ...refused, command: "trim" })
     expect(Prepare.write(structured, strict, 0n, zeros(1), { flags: 2 })).toMatchObject({
@@ -56,7 +56,7 @@ describe("flags", () => {
     expect(Prepare.raw({ code: 4, flags })).toMatchObject({ _tag: "NbdCommandFlagsError" })
   })
 
-  it("need what the server advertised, in whichever way they are given (C-128, C-131, C-133)", () => {
+  it("need what the server advertised, in whichever way they are given (C-106, C-121, C-128, C-131, C-133)", () => {
     const bare = exportOf("Structured", 0x61)
     for (const options of [{ fua: true }, { flags: CommandFlags.FUA }]) {
       expect(Prepare.trim(bare, strict, 0n, 1, options)).toMatchObject({ missing: "NBD_FLAG_SEND_FUA" })

@@ -65,12 +65,12 @@ describe("a reply to a read in chunks", () => {
     expect(destination).toStrictEqual(new Uint8Array(4))
   })
 
-  it("is done only by DONE, which may come alone (C-171, C-172)", () => {
-    const { connection, outcomes } = reading()
+  it("is done only by DONE, which may come alone, and frees its cookie by it (C-163, C-171, C-172)", () => {
+    const { connection, engine, outcomes } = reading()
     connection.arrive(chunk(1, more, data(100n, 1, 2, 3, 4, 5, 6, 7, 8)))
-    expect(outcomes[0]).toBeUndefined()
+    expect([outcomes[0], engine.requestsInFlight]).toStrictEqual([undefined, 2])
     connection.arrive(chunk(1, last, none))
-    expect(outcomes[0]).toBe("ok")
+    expect([outcomes[0], engine.requestsInFlight]).toStrictEqual(["ok", 1])
   })
 
   it.each<[string, Array<Chunk>]>([
@@ -78,7 +78,7 @@ describe("a reply to a read in chunks", () => {
     ["a gap at the start", [data(101n, 2, 3, 4, 5, 6, 7, 8)]],
     ["a gap in the middle", [data(100n, 1, 2, 3), data(104n, 5, 6, 7, 8)]],
     ["a gap at the end", [data(100n, 1, 2, 3, 4, 5, 6, 7)]]
-  ])("fails that read alone when DONE leaves %s (C-176, H-105)", (_name, chunks) => {
+  ])("fails that read alone when DONE leaves %s (C-176, C-178, H-105)", (_name, chunks) => {
     const { connection, ends, outcomes } = reading()
     for (const each of chunks) connection.arrive(chunk(1, more, each))
     connection.arrive(chunk(1, last, none))
@@ -87,7 +87,7 @@ describe("a reply to a read in chunks", () => {
     expect(ends).toHaveLength(0)
   })
 
-  it("carries the server's error, text and offset, and its neighbour does not notice (C-184)", () => {
+  it("carries the server's error, text and offset, and its neighbour does not notice (C-182, C-184, C-185)", () => {
     const { connection, ends, outcomes } = reading()
     connection.arrive(chunk(1, more, data(100n, 1, 2)))
     connection.arrive(
@@ -109,26 +109,33 @@ describe("a reply to a read in chunks", () => {
     expect(ends).toHaveLength(0)
   })
 
-  it("takes an error value outside the table for EINVAL and keeps it (C-161, H-126)", () => {
+  it("fails as a whole by a plain error, though all of its content came before (C-181)", () => {
+    const { connection, outcomes } = reading()
+    connection.arrive(chunk(1, more, data(100n, 1, 2, 3, 4, 5, 6, 7, 8)))
+    connection.arrive(chunk(1, last, failed(5)))
+    expect(outcomes[0]).toMatchObject({ _tag: "NbdCommandError", errno: "EIO", errorOffset: undefined })
+  })
+
+  it("takes an error value outside the table for EINVAL and keeps it, alone in its chunk (C-161, C-185, H-126)", () => {
     const { connection, outcomes } = reading()
     connection.arrive(chunk(1, last, failed(0xffff_ffff)))
     expect(outcomes[0]).toMatchObject({ errno: "EINVAL", value: 0xffff_ffff })
   })
 
-  it("never takes an error of value 0 for success (H-125)", () => {
+  it("never takes an error of value 0 for success (C-180, H-125)", () => {
     const { connection, outcomes } = reading()
     connection.arrive(chunk(1, more, data(100n, 1, 2, 3, 4, 5, 6, 7, 8)))
     connection.arrive(chunk(1, last, failed(0)))
     expect(outcomes[0]).toMatchObject({ _tag: "NbdReplyInvalidError" })
   })
 
-  it("ignores an error offset outside the request, and fails all the same (H-127)", () => {
+  it("ignores an error offset outside the request, and fails all the same (C-183, H-127)", () => {
     const { connection, outcomes } = reading()
     connection.arrive(chunk(1, last, { _tag: "ErrorOffsetChunk", error: 5, message: "", offset: 99n }))
     expect(outcomes[0]).toMatchObject({ errno: "EIO", errorOffset: undefined })
   })
 
-  it("fails by an error type nobody knows, and skips what it cannot read of it (H-128, H-124)", () => {
+  it("fails by an error type nobody knows, and skips what it cannot read of it (C-164, C-170, H-128, H-124)", () => {
     const { connection, outcomes } = reading()
     connection.arrive(
       raw(1, 1, 0x8003, concat([u32(28), Uint8Array.of(0, 3), encodeText("abc"), new Uint8Array(60_000)]))
@@ -156,74 +163,78 @@ describe("a reply to a read in chunks", () => {
   })
 })
 
-describe("a breach ends the connection: every command fails once, each with its own range", () => {
+describe("a breach ends the connection: every command fails once, each with its own range (C-202)", () => {
   const breaches: Array<[string, "Simple" | "Structured", Uint8Array]> = [
-    ["an unknown magic (H-074)", "Structured", concat([u32(0x25609513), new Uint8Array(28)])],
+    ["an unknown magic (C-153, H-074)", "Structured", concat([u32(0x25609513), new Uint8Array(28)])],
     ["a chunk that was not negotiated (C-158, H-075)", "Simple", chunk(1, last, data(100n, 1, 2, 3, 4, 5, 6, 7, 8))],
     ["a simple reply to a read in structured mode (C-159, H-083)", "Structured", simple(1, 0, new Uint8Array(8))],
     ["a simple error to a read in structured mode (C-159)", "Structured", simple(1, 5)],
-    ["an unknown cookie in a simple reply (H-077)", "Simple", simple(99)],
-    ["an unknown cookie in a chunk (H-078)", "Structured", chunk(99, last, none)],
+    ["an unknown cookie in a simple reply (C-154, H-077)", "Simple", simple(99)],
+    ["an unknown cookie in a chunk (C-154, H-078)", "Structured", chunk(99, last, none)],
     ["cookie 0, which only a disconnect carries", "Structured", raw(0, 1, 0, new Uint8Array(0))],
     [
       "a cookie beyond 2^53, which ours never reach",
       "Structured",
       encodeChunkHeader({ cookie: 2n ** 64n - 1n, flags: last, type: 0, length: 0 })
     ],
-    ["a chunk longer than the read (H-098)", "Structured", raw(1, 0, 1, new Uint8Array(17))],
+    ["a chunk longer than the read (C-099, C-165, H-098)", "Structured", raw(1, 0, 1, new Uint8Array(17))],
     [
-      "a chunk of 4 GiB, from its header alone (H-098)",
+      "a chunk of 4 GiB, from its header alone (C-099, C-165, H-098)",
       "Structured",
       encodeChunkHeader({ cookie: 1n, flags: more, type: 1, length: 0xffff_ffff })
     ],
-    ["data without room for its offset (H-099)", "Structured", raw(1, 0, 1, new Uint8Array(7))],
-    ["data of no bytes (H-100)", "Structured", raw(1, 0, 1, u64(100n))],
-    ["data that starts before the request (H-101)", "Structured", chunk(1, more, data(99n, 1))],
-    ["data that starts behind it (H-101)", "Structured", chunk(1, more, data(108n, 1))],
-    ["data that runs past it (H-101)", "Structured", chunk(1, more, data(107n, 1, 2))],
+    ["data without room for its offset (C-169, C-173, H-099)", "Structured", raw(1, 0, 1, new Uint8Array(7))],
+    ["data of no bytes (C-169, C-173, H-100)", "Structured", raw(1, 0, 1, u64(100n))],
+    ["data that starts before the request (C-169, C-173, H-101)", "Structured", chunk(1, more, data(99n, 1))],
+    ["data that starts behind it (C-173, H-101)", "Structured", chunk(1, more, data(108n, 1))],
+    ["data that runs past it (C-173, H-101)", "Structured", chunk(1, more, data(107n, 1, 2))],
     [
-      "data at an offset that wraps round (H-102)",
+      "data at an offset that wraps round (C-173, H-102)",
       "Structured",
       chunk(1, more, data(0xffff_ffff_ffff_fffen, 1, 2, 3, 4))
     ],
     [
-      "the same byte twice (H-103)",
+      "the same byte twice (C-173, C-177, H-103)",
       "Structured",
       concat([chunk(1, more, data(100n, 1, 2)), chunk(1, more, data(101n, 9))])
     ],
     [
-      "a duplicate as long as the gap it leaves (H-104)",
+      "a duplicate as long as the gap it leaves (C-176, C-177, H-104)",
       "Structured",
       concat([chunk(1, more, data(100n, 1, 2, 3, 4)), chunk(1, last, data(100n, 1, 2, 3, 4))])
     ],
     [
-      "content where an error was reported (H-106)",
+      "content where an error was reported (C-173, H-106)",
       "Structured",
       concat([
         chunk(1, more, { _tag: "ErrorOffsetChunk", error: 5, message: "", offset: 103n }),
         chunk(1, more, data(102n, 1, 2, 3))
       ])
     ],
-    ["NONE without DONE (H-107)", "Structured", chunk(1, more, none)],
-    ["NONE with a payload (H-107)", "Structured", raw(1, 1, 0, new Uint8Array(1))],
-    ["a hole of another length than 12 (H-112)", "Structured", raw(1, 0, 2, new Uint8Array(13))],
-    ["a hole of no bytes (H-113)", "Structured", chunk(1, more, hole(100n, 0))],
-    ["a hole outside the request (H-114)", "Structured", chunk(1, more, hole(100n, 9))],
-    ["a hole that wraps round (H-114)", "Structured", chunk(1, more, hole(0xffff_ffff_ffff_ffffn, 0xffff_ffff))],
-    ["an unknown chunk type (H-115)", "Structured", raw(1, 0, 3, new Uint8Array(4))],
-    ["an unknown chunk type with all bits but the error's (H-115)", "Structured", raw(1, 1, 0x7fff, new Uint8Array(0))],
-    ["data in a reply to a flush (H-117)", "Structured", raw(2, 1, 1, concat([u64(0n), Uint8Array.of(1)]))],
-    ["a hole in a reply to a flush (H-117)", "Structured", raw(2, 1, 2, concat([u64(0n), u32(1)]))],
-    ["a status chunk in a reply to a read (H-118)", "Structured", raw(1, 1, 5, new Uint8Array(12))],
-    ["an error chunk too short for its fields (H-120)", "Structured", raw(1, 1, 0x8001, new Uint8Array(5))],
+    ["NONE without DONE (C-172, H-107)", "Structured", chunk(1, more, none)],
+    ["NONE with a payload (C-169, C-172, H-107)", "Structured", raw(1, 1, 0, new Uint8Array(1))],
+    ["a hole of another length than 12 (C-169, C-174, H-112)", "Structured", raw(1, 0, 2, new Uint8Array(13))],
+    ["a hole of no bytes (C-169, C-174, H-113)", "Structured", chunk(1, more, hole(100n, 0))],
+    ["a hole outside the request (C-174, H-114)", "Structured", chunk(1, more, hole(100n, 9))],
+    ["a hole that wraps round (C-174, H-114)", "Structured", chunk(1, more, hole(0xffff_ffff_ffff_ffffn, 0xffff_ffff))],
+    ["an unknown chunk type (C-167, H-115)", "Structured", raw(1, 0, 3, new Uint8Array(4))],
     [
-      "an error text longer than its chunk (H-121)",
+      "an unknown chunk type with all bits but the error's (C-167, H-115)",
+      "Structured",
+      raw(1, 1, 0x7fff, new Uint8Array(0))
+    ],
+    ["data in a reply to a flush (C-168, H-117)", "Structured", raw(2, 1, 1, concat([u64(0n), Uint8Array.of(1)]))],
+    ["a hole in a reply to a flush (C-168, H-117)", "Structured", raw(2, 1, 2, concat([u64(0n), u32(1)]))],
+    ["a status chunk in a reply to a read (C-168, H-118)", "Structured", raw(1, 1, 5, new Uint8Array(12))],
+    ["an error chunk too short for its fields (C-180, H-120)", "Structured", raw(1, 1, 0x8001, new Uint8Array(5))],
+    [
+      "an error text longer than its chunk (C-170, C-180, H-121)",
       "Structured",
       raw(1, 1, 0x8001, concat([u32(5), Uint8Array.of(0, 4, 1, 2, 3)]))
     ],
-    ["an error with an offset it has no room for (H-122)", "Structured", raw(1, 1, 0x8002, new Uint8Array(13))],
+    ["an error with an offset it has no room for (C-180, H-122)", "Structured", raw(1, 1, 0x8002, new Uint8Array(13))],
     [
-      "an error chunk of 4 GiB, from its header alone",
+      "an error chunk of 4 GiB, from its header alone (C-165)",
       "Structured",
       encodeChunkHeader({ cookie: 1n, flags: last, type: 0x8001, length: 0xffff_ffff })
     ]
@@ -250,7 +261,7 @@ describe("a breach ends the connection: every command fails once, each with its 
     }
   })
 
-  it("a second final reply for a cookie (H-079, H-109)", () => {
+  it("a second final reply for a cookie (C-163, H-079, H-109)", () => {
     const { connection, ends, outcomes } = reading()
     connection.arrive(chunk(2, last, none))
     expect(outcomes).toStrictEqual([undefined, "ok"])
@@ -259,7 +270,7 @@ describe("a breach ends the connection: every command fails once, each with its 
     expect(outcomes).toMatchObject([{ _tag: "NbdCommandLostError" }, "ok"])
   })
 
-  it("data behind an error, in simple mode: it is taken for a header (H-084)", () => {
+  it("data behind an error, in simple mode: it is taken for a header (C-156, H-084)", () => {
     const { connection, ends, outcomes } = reading("Simple")
     connection.arrive(simple(1, 5, new Uint8Array(8)))
     connection.arrive(simple(2))
@@ -290,7 +301,7 @@ describe("simple replies", () => {
 })
 
 describe("however the bytes are split", () => {
-  it("the same replies give the same outcomes (H-090, H-091)", () => {
+  it("the same replies give the same outcomes, in whatever order (C-154, C-155, H-090, H-091)", () => {
     const session = FastCheck.record({
       replyStyle: FastCheck.constantFrom("Simple" as const, "Structured" as const),
       lengths: FastCheck.array(FastCheck.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 12 }),

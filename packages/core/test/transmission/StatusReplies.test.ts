@@ -117,8 +117,12 @@ describe.each(styles)("block status, %s", (style) => {
   })
 
   it.each<[string, ReadonlyArray<number>, string]>([
-    ["that reaches the end before its last extent (H-138)", [60, 40, 1], "more extents than fit the request"],
-    ["with more behind the end of the export (H-138)", [1, 4_000_000_000, 1], "more extents than fit the request"]
+    ["that reaches the end before its last extent (C-190, H-138)", [60, 40, 1], "more extents than fit the request"],
+    [
+      "with more behind the end of the export (C-190, H-138)",
+      [1, 4_000_000_000, 1],
+      "more extents than fit the request"
+    ]
   ])("%s fails alone", (_name, lengths, received) => {
     const { connection, ends, outcomes } = asking(style, { contexts: [base] })
     connection.arrive(chunk(style, 1, last, status(7, ...lengths)))
@@ -164,24 +168,36 @@ describe.each(styles)("block status, %s", (style) => {
   const descriptor = style === "Structured" ? u32(100, 0) : concat([u64(100n), u64(0n)])
 
   it.each<[string, Uint8Array, string]>([
-    ["of a context that was not asked about (H-134)", chunk(style, 1, more, status(9, 1)), "C-188"],
+    ["of a context that was not asked about (C-188, H-134)", chunk(style, 1, more, status(9, 1)), "C-188"],
     [
-      "of the same context twice (H-135)",
+      "of the same context twice (C-188, H-135)",
       concat([chunk(style, 1, more, status(7, 1)), chunk(style, 1, more, status(7, 1))]),
       "C-188"
     ],
-    ["with an extent of no bytes (H-137)", chunk(style, 1, more, status(7, 1, 0, 1)), "C-189"],
-    ["for a flush", chunk(style, 2, more, status(7, 1)), "C-168"],
-    ["of the other mode's type (H-146)", raw(style, 1, more, other, concat([head, descriptor])), "C-228"],
-    ["without an extent (H-133)", raw(style, 1, more, own, head), style === "Structured" ? "C-187" : "C-228"],
+    ["with an extent of no bytes (C-189, H-137)", chunk(style, 1, more, status(7, 1, 0, 1)), "C-189"],
+    ["for a flush (C-168)", chunk(style, 2, more, status(7, 1)), "C-168"],
+    ["of the other mode's type (C-228, H-146)", raw(style, 1, more, other, concat([head, descriptor])), "C-228"],
     [
-      "cut short (H-133)",
+      "without an extent (C-187, C-228, H-133)",
+      raw(style, 1, more, own, head),
+      style === "Structured" ? "C-187" : "C-228"
+    ],
+    [
+      "cut short (C-187, C-228, H-133)",
       raw(style, 1, more, own, concat([head, descriptor]).subarray(0, -1)),
       style === "Structured" ? "C-187" : "C-228"
     ],
-    ["brought as data (H-117)", chunk(style, 1, more, { _tag: "OffsetData", offset: 1000n, data: zeros(1) }), "C-173"],
-    ["brought as a hole (H-117)", chunk(style, 1, more, { _tag: "OffsetHole", offset: 1000n, length: 1 }), "C-168"]
-  ])("%s ends the connection", (_name, bytes, rule) => {
+    [
+      "brought as data (C-168, H-117)",
+      chunk(style, 1, more, { _tag: "OffsetData", offset: 1000n, data: zeros(1) }),
+      "C-173"
+    ],
+    [
+      "brought as a hole (C-168, H-117)",
+      chunk(style, 1, more, { _tag: "OffsetHole", offset: 1000n, length: 1 }),
+      "C-168"
+    ]
+  ])("%s ends the connection (C-196)", (_name, bytes, rule) => {
     for (const split of [bytes.byteLength, 1]) {
       const { connection, ends, outcomes } = asking(style)
       connection.arrive(bytes, split)
@@ -239,7 +255,7 @@ describe("block status", () => {
     expect(second.ends).toStrictEqual([])
   })
 
-  it("for a client that was granted no context is a breach, and not a crash (H-145)", () => {
+  it("for a client that was granted no context is a breach, and not a crash (C-188, H-145)", () => {
     const { connection, ends } = asking("Structured", { contexts: [] })
     connection.arrive(chunk("Structured", 1, more, status(7, 1)))
     expect(ends).toMatchObject([breach("C-188")])

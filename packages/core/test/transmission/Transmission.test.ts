@@ -54,13 +54,18 @@ describe("sending", () => {
     expect(connection.requests.map(({ length }) => length)).toStrictEqual([1, 2, 3])
   })
 
-  it("goes on reading replies while writes are held back (H-092, H-093)", async () => {
+  it("goes on reading replies while writes are held back, and sends the whole payload all the same (C-139, H-092, H-093)", async () => {
     const { connection, outcomes, submit } = transmission({ replyStyle: "Simple" })
     connection.hasRoom = false
     submit({ name: "write", offset: 0n, length: 3, payload: new Uint8Array(3) })
     await turn()
+    submit({ name: "write", offset: 8n, length: 5, payload: Uint8Array.of(1, 2, 3, 4, 5) })
     connection.arrive(reply(1, 28))
-    expect(outcomes).toMatchObject([{ errno: "ENOSPC" }])
+    connection.arrive(reply(2, 28))
+    expect(outcomes).toMatchObject([{ errno: "ENOSPC" }, { errno: "ENOSPC" }])
+    connection.drain()
+    expect(connection.requests).toHaveLength(2)
+    expect(concat(connection.written).subarray(-5)).toStrictEqual(Uint8Array.of(1, 2, 3, 4, 5))
   })
 })
 
@@ -102,7 +107,7 @@ describe("how much is in flight", () => {
 })
 
 describe("abandoning a command", () => {
-  it("keeps its cookie until the reply is drained, and writes no more into its memory (H-080, C-127)", () => {
+  it("keeps its cookie until the reply is drained, and writes no more into its memory (C-127, C-206, H-080)", () => {
     const { connection, engine, ends, outcomes, submit } = transmission({ replyStyle: "Simple" })
     const destination = new Uint8Array(8)
     const abandoned = submit({ ...readOf(8), destination })
@@ -187,7 +192,7 @@ describe("the end", () => {
   })
 
   it.each(Array.from({ length: 24 }, (_, cut) => cut))(
-    "fails everything once when the stream ends after %i bytes of a reply (H-095)",
+    "fails everything once when the stream ends after %i bytes of a reply (C-157, C-205, H-095)",
     (cut) => {
       const { connection, ends, outcomes, submit } = transmission({ replyStyle: "Simple" })
       submit(readOf(8))
@@ -219,7 +224,7 @@ describe("the end", () => {
     expect(state.serverShutdowns).toBe(1)
   })
 
-  it("on close says goodbye and gives up what is in flight", () => {
+  it("on close says goodbye and gives up what is in flight (C-203)", () => {
     const { connection, engine, ends, outcomes, submit } = transmission()
     submit(readOf(1))
     engine.close()

@@ -31,7 +31,7 @@ export const commandChecks = (target: Target): ReadonlyArray<Check> => {
         : body(connected))
   return [
     check(
-      "what is written is read back, at the start, at the end and in between",
+      "what is written is read back, at the start, at the end and in between (C-213, C-214)",
       (connected) =>
         Effect.gen(function*() {
           const block = blockOf(connected)
@@ -72,12 +72,12 @@ export const commandChecks = (target: Target): ReadonlyArray<Check> => {
             yield* expectBytes("read", yield* connected.read(1n, 3), Uint8Array.of(2, 99, 4))
           })
     ),
-    offered("a write can be made durable by itself, if the server offers it", (connected) => {
+    offered("a write can be made durable by itself, if the server offers it (C-128, C-152)", (connected) => {
       const write = connected.write(0n, pattern(0n, blockOf(connected), 4), { fua: true })
       return connected.export.canFua ? write : expectTag("write with FUA", write, "NbdUnsupportedError")
     }),
     offered(
-      "flush works, if the server offers it (C-140)",
+      "flush works, if the server offers it (C-140, C-152)",
       (connected) =>
         connected.export.canFlush ? connected.flush : expectTag("flush", connected.flush, "NbdUnsupportedError")
     ),

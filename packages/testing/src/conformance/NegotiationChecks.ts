@@ -75,7 +75,7 @@ export const negotiationChecks = (target: Target): ReadonlyArray<Check> => {
 
 const haggling = (target: Target): ReadonlyArray<Check> => [
   {
-    name: "negotiate stops to haggle: list, info and go (C-041, C-053)",
+    name: "negotiate stops to haggle: list, info and go (C-041, C-208, C-209, C-211)",
     run: Effect.gen(function*() {
       const negotiating = yield* Handle.negotiate()
       if (target.lists !== false) {
@@ -114,7 +114,7 @@ const haggling = (target: Target): ReadonlyArray<Check> => [
     })
   },
   {
-    name: "abort leaves in order (C-029, C-034)",
+    name: "abort leaves in order (C-210)",
     run: Effect.gen(function*() {
       const negotiating = yield* Handle.negotiate()
       yield* negotiating.abort
@@ -123,7 +123,7 @@ const haggling = (target: Target): ReadonlyArray<Check> => [
     })
   },
   {
-    name: "simple replies are enough (C-105, C-212)",
+    name: "simple replies are enough (C-212)",
     run: Effect.gen(function*() {
       const connected = yield* Handle.connect({ exportName: target.exportName, requestStructuredReplies: false })
       yield* expectEqual("reply style", connected.agreed.replyStyle, "Simple")
