@@ -17,6 +17,7 @@ const peers = [
   { program: "qemu-io", debian: "qemu-utils" },
   { program: "nbdinfo", debian: "libnbd-bin" },
   { program: "nbdcopy", debian: "libnbd-bin" },
+  { program: "nbdsh", debian: "python3-libnbd" },
   { program: "fio", debian: "fio" },
   { program: "certtool", debian: "gnutls-bin" }
 ]

@@ -29,7 +29,13 @@ const serving = (...args: ReadonlyArray<string>): Effect.Effect<Served, never, S
 describe("real clients", () => {
   itWith("nbdinfo")("nbdinfo sees the same as info", () =>
     Effect.gen(function*() {
-      const { uri } = yield* serving("--port=0", "--size=10M", "--export=first", "--export=a second")
+      const { uri } = yield* serving(
+        "--port=0",
+        "--size=10M",
+        "--export=first",
+        "--export=a second",
+        "--no-meta-contexts"
+      )
       const theirs: unknown = JSON.parse(yield* succeed("nbdinfo", "--list", "--json", uri))
       const { stdout } = yield* cli("info", "--list", "--json", uri)
       const ours: unknown = JSON.parse(stdout)
@@ -80,7 +86,238 @@ describe("real clients", () => {
     }))
 })
 
+/** A script of libnbd's Python, with `nbd` imported and the URI in `uri`; what it prints, as JSON. */
+const python = (uri: string, ...lines: ReadonlyArray<string>): Effect.Effect<unknown> => {
+  // Debian's own, for which its package is made, whatever comes first in PATH.
+  const script = ["import json, nbd, sys", "uri = sys.argv[1]", "h = nbd.NBD()", ...lines].join("\n")
+  return Effect.map(succeed("/usr/bin/python3", "-c", script, uri), (said): unknown => JSON.parse(said))
+}
+
+const map = (uri: string, ...options: ReadonlyArray<string>): Effect.Effect<unknown> =>
+  Effect.map(succeed("nbdinfo", ...options, "--json", uri), (said): unknown => JSON.parse(said))
+
+describe("real clients and meta contexts", () => {
+  const size = "--size=1M"
+
+  itWith("nbdinfo", "qemu-io")(
+    "nbdinfo --map and qemu-img map show data, holes and zeroes",
+    () =>
+      Effect.gen(function*() {
+        const { uri } = yield* serving("--port=0", size)
+        yield* succeed("qemu-io", "-f", "raw", "-c", "write -P 1 128k 64k", "-c", "write -z 256k 64k", uri)
+        expect(yield* map(uri, "--map")).toEqual([
+          { offset: 0, length: 131_072, type: 3, description: "hole,zero" },
+          { offset: 131_072, length: 65_536, type: 0, description: "data" },
+          { offset: 196_608, length: 65_536, type: 3, description: "hole,zero" },
+          { offset: 262_144, length: 65_536, type: 2, description: "zero" },
+          { offset: 327_680, length: 720_896, type: 3, description: "hole,zero" }
+        ])
+        const said: unknown = JSON.parse(yield* succeed("qemu-img", "map", "-f", "raw", "--output=json", uri))
+        expect(said).toMatchObject([
+          { start: 0, length: 131_072, zero: true, data: false },
+          { start: 131_072, length: 65_536, zero: false, data: true },
+          { start: 196_608, length: 65_536, zero: true, data: false },
+          { start: 262_144, length: 65_536, zero: true, data: true },
+          { start: 327_680, length: 720_896, zero: true, data: false }
+        ])
+      })
+  )
+
+  itWith("nbdinfo", "qemu-io")(
+    "nbdinfo and qemu see dirty bitmaps and the allocation depth",
+    () =>
+      Effect.gen(function*() {
+        const { uri } = yield* serving("--port=0", size, "--bitmap=monday", "--bitmap=tuesday", "--allocation-depth")
+        expect(yield* map(uri)).toMatchObject({
+          exports: [{
+            contexts: [
+              "base:allocation",
+              "qemu:allocation-depth",
+              "qemu:dirty-bitmap:monday",
+              "qemu:dirty-bitmap:tuesday"
+            ]
+          }]
+        })
+        yield* succeed("qemu-io", "-f", "raw", "-c", "write -P 1 70k 1k", "-c", "discard 512k 64k", uri)
+        expect(yield* map(uri, "--map=qemu:dirty-bitmap:tuesday")).toMatchObject([
+          { offset: 0, length: 65_536, type: 0 },
+          { offset: 65_536, length: 65_536, type: 1 },
+          { offset: 131_072, length: 393_216, type: 0 },
+          { offset: 524_288, length: 65_536, type: 1 },
+          { offset: 589_824, length: 458_752, type: 0 }
+        ])
+        expect(yield* map(uri, "--map=qemu:allocation-depth")).toMatchObject([
+          { offset: 0, length: 65_536, type: 0 },
+          { offset: 65_536, length: 65_536, type: 1 },
+          { offset: 131_072, length: 917_504, type: 0 }
+        ])
+        const { port } = /:(?<port>\d+)\//.exec(uri)?.groups ?? {}
+        const options = ["driver=nbd", "server.type=inet", "server.host=127.0.0.1", `server.port=${port}`, "export="]
+        // qemu tells what is dirty as what is no data.
+        const image = [...options, "x-dirty-bitmap=qemu:dirty-bitmap:monday"].join(",")
+        const said: unknown = JSON.parse(yield* succeed("qemu-img", "map", "--output=json", "--image-opts", image))
+        expect(said).toMatchObject([
+          { start: 0, length: 65_536, data: true },
+          { start: 65_536, length: 65_536, data: false },
+          { start: 131_072, data: true },
+          { start: 524_288, length: 65_536, data: false },
+          { start: 589_824, data: true }
+        ])
+      })
+  )
+
+  itWith("nbdcopy", "nbdinfo", "qemu-img")(
+    "nbdcopy and qemu-img convert copy the data and leave the holes",
+    () =>
+      Effect.gen(function*() {
+        const directory = yield* folder
+        const image = join(directory, "image")
+        const sparse = Buffer.alloc(1_048_576)
+        randomBytes(65_536).copy(sparse, 196_608)
+        writeFileSync(image, sparse)
+        for (const how of ["nbdcopy", "qemu-img"] as const) {
+          const { uri } = yield* serving("--port=0", size)
+          yield* how === "nbdcopy"
+            ? succeed("nbdcopy", image, uri)
+            : succeed("qemu-img", "convert", "-n", "-f", "raw", "-O", "raw", image, uri)
+          expect(yield* map(uri, "--map")).toMatchObject([
+            { offset: 0, type: 3 },
+            { offset: 196_608, length: 65_536, type: 0 },
+            { offset: 262_144, type: 3 }
+          ])
+          yield* succeed("qemu-img", "compare", "-f", "raw", "-F", "raw", image, uri)
+          const back = join(directory, `${how}.back`)
+          yield* succeed("nbdcopy", uri, back)
+          expect(readFileSync(back).equals(sparse)).toBe(true)
+        }
+      })
+  )
+
+  itWith("nbdsh")(
+    "libnbd lists and selects contexts, asks for their status, and reads what is where",
+    () =>
+      Effect.gen(function*() {
+        const { uri } = yield* serving("--port=0", size, "--export=disk", "--bitmap=monday", "--allocation-depth")
+        const said = yield* python(
+          uri,
+          "h.set_opt_mode(True)",
+          "h.connect_uri(uri)",
+          "out = {}",
+          "def listed(*queries):",
+          "  h.clear_meta_contexts()",
+          "  for query in queries: h.add_meta_context(query)",
+          "  found = []",
+          "  count = h.opt_list_meta_context(found.append)",
+          "  assert count == len(found)",
+          "  return found",
+          "out['all'] = listed()",
+          "out['qemu'] = listed('qemu:')",
+          "out['bitmaps'] = listed('qemu:dirty-bitmap:')",
+          "out['none'] = listed('x-nobody:')",
+          "for name in out['all']: h.add_meta_context(name)",
+          "h.set_export_name('disk')",
+          "h.opt_go()",
+          "out['can'] = [h.can_meta_context(name) for name in out['all'] + ['base:other']]",
+          "h.pwrite(b'x' * 1000, 65536)",
+          "def status(count, offset, flags):",
+          "  found = {}",
+          "  def extent(name, offset, entries, error): found[name] = [offset] + entries",
+          "  h.block_status(count, offset, extent, flags)",
+          "  return found",
+          "out['status'] = status(1048576, 0, 0)",
+          "out['one'] = status(3 * 65536, 65536, nbd.CMD_FLAG_REQ_ONE)",
+          "chunks = []",
+          "def chunk(data, offset, kind, error): chunks.append([kind, offset, len(data)])",
+          "h.pread_structured(200000, 0, chunk)",
+          "out['chunks'] = chunks",
+          "single = []",
+          "h.pread_structured(65000, 40000, lambda data, offset, kind, error: single.append([kind, offset, len(data)]),",
+          "  nbd.CMD_FLAG_DF)",
+          "out['single'] = single",
+          "h.shutdown()",
+          "print(json.dumps(out))"
+        )
+        const all = ["base:allocation", "qemu:allocation-depth", "qemu:dirty-bitmap:monday"]
+        expect(said).toEqual({
+          all,
+          qemu: all.slice(1),
+          bitmaps: all.slice(2),
+          none: [],
+          can: [true, true, true, false],
+          status: {
+            "base:allocation": [0, 65_536, 3, 65_536, 0, 917_504, 3],
+            "qemu:allocation-depth": [0, 65_536, 0, 65_536, 1, 917_504, 0],
+            "qemu:dirty-bitmap:monday": [0, 65_536, 0, 65_536, 1, 917_504, 0]
+          },
+          one: {
+            "base:allocation": [65_536, 65_536, 0],
+            "qemu:allocation-depth": [65_536, 65_536, 1],
+            "qemu:dirty-bitmap:monday": [65_536, 65_536, 1]
+          },
+          // LIBNBD_READ_DATA is 1, LIBNBD_READ_HOLE is 2.
+          chunks: [[2, 0, 65_536], [1, 65_536, 65_536], [2, 131_072, 68_928]],
+          single: [[1, 40_000, 65_000]]
+        })
+      })
+  )
+
+  itWith("nbdsh")(
+    "libnbd is refused in its own words: no contexts, no structured replies, unknown exports",
+    () =>
+      Effect.gen(function*() {
+        const { uri } = yield* serving("--port=0", size, "--export=disk", "--no-meta-contexts")
+        const attempt = [
+          "def attempt(f):",
+          "  try: return f()",
+          "  except nbd.Error as e: return e.errno"
+        ]
+        const without = yield* python(
+          uri,
+          ...attempt,
+          "h.add_meta_context('base:allocation')",
+          "h.connect_uri(uri)",
+          "can = h.can_meta_context('base:allocation')",
+          "h.set_strict_mode(0)",
+          "refused = attempt(lambda: h.block_status(512, 0, lambda *args: None))",
+          "print(json.dumps([can, refused, h.get_structured_replies_negotiated()]))"
+        )
+        expect(without).toEqual([false, "EINVAL", true])
+        const simple = yield* serving("--port=0", size, "--export=disk", "--no-structured-replies")
+        const said = yield* python(
+          simple.uri,
+          ...attempt,
+          "h.set_opt_mode(True)",
+          "h.connect_uri(uri)",
+          "listed = attempt(lambda: h.opt_list_meta_context(lambda name: None))",
+          "h.set_export_name('nothing')",
+          "unknown = attempt(lambda: h.opt_go())",
+          "h.set_export_name('disk')",
+          "h.opt_go()",
+          "print(json.dumps([listed, unknown, h.get_structured_replies_negotiated()]))"
+        )
+        expect(said).toEqual(["ENOTSUP", "ENOENT", false])
+      })
+  )
+})
+
 describe("options", () => {
+  itWith("nbdinfo")("--block-size and --description are told, and the sizes enforced", () =>
+    Effect.gen(function*() {
+      const { uri } = yield* serving("--port=0", "--block-size=4K,64K,1M", "--description=for trials")
+      expect(JSON.parse(yield* succeed("nbdinfo", "--json", uri))).toMatchObject({
+        exports: [{
+          "description": "for trials",
+          "block_size_minimum": 4096,
+          "block_size_preferred": 65_536,
+          "block_size_maximum": 1_048_576
+        }]
+      })
+      const small = yield* serving("--port=0", "--block-size=512")
+      expect(JSON.parse(yield* succeed("nbdinfo", "--json", small.uri))).toMatchObject({
+        exports: [{ "block_size_minimum": 512, "block_size_preferred": 4096, "block_size_maximum": 33_554_432 }]
+      })
+    }))
+
   itWith("nbdinfo")("--oldstyle, --read-only, --no-structured-replies", () =>
     Effect.gen(function*() {
       const old = yield* serving("--port=0", "--oldstyle", "--read-only")
@@ -116,6 +353,12 @@ describe("options", () => {
       yield* refused([], /needs exactly one of --stdio, --port and --unix/)
       yield* refused(["--stdio", "--port=0"], /needs exactly one of/)
       yield* refused(["--port=0", "--export=a", "--export=b", "--export=a"], /only one export called "a"/)
+      yield* refused(["--port=0", "--bitmap=a", "--bitmap=a"], /only one bitmap called "a"/)
+      yield* refused(
+        ["--port=0", `--export=${"a".repeat(4001)}`],
+        /may have 4000 bytes, and that of this export has 4001/
+      )
+      yield* refused(["--port=0", "--block-size=513"], /the minimum has to be a power of two, up to 64K/)
       yield* refused(["--port=65536"], /has to be from 0 to 65535/)
       yield* refused(["--port=0", "--size=1Q"], /--size 1Q: not a size/)
       yield* refused(["--port=0", "--delay=1h"], /--delay 1h: not a time/)

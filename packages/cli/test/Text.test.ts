@@ -1,4 +1,5 @@
 /** Sizes, JSON and failures as text. */
+import * as BlockSize from "#cli/BlockSize"
 import { CopyError } from "#cli/Copy"
 import * as Failure from "#cli/Failure"
 import * as Json from "#cli/Json"
@@ -127,5 +128,32 @@ describe("Failure", () => {
 
   it("names a defect as one", () => {
     expect(Failure.ofCause(Cause.die(new Error("oops")))).toMatchObject({ _tag: "Defect" })
+  })
+})
+
+describe("BlockSize", () => {
+  it("is read from one to three sizes, what is left out has defaults (S-051, S-053)", () => {
+    expect(BlockSize.parse("512")).toEqual({ minimum: 512, preferred: 4096, maximum: 33_554_432 })
+    expect(BlockSize.parse("64K")).toEqual({ minimum: 65_536, preferred: 65_536, maximum: 33_554_432 })
+    expect(BlockSize.parse("1,512")).toEqual({ minimum: 1, preferred: 512, maximum: 33_554_432 })
+    expect(BlockSize.parse("4K,64K,1M")).toEqual({ minimum: 4096, preferred: 65_536, maximum: 1_048_576 })
+  })
+  it.each([
+    ["", /not sizes/],
+    ["x", /not sizes/],
+    ["512,", /not sizes/],
+    ["-1", /not sizes/],
+    ["1,512,1M,1", /not sizes/],
+    ["0", /the minimum has to be/],
+    ["513", /the minimum has to be/],
+    ["128K", /the minimum has to be/],
+    ["1,256", /the preferred size has to be/],
+    ["4K,512", /the preferred size has to be/],
+    ["1,3K", /the preferred size has to be/],
+    ["1,4K,2K", /the maximum has to be/],
+    ["4K,4K,5000", /the maximum has to be/],
+    ["1,512,4G", /the maximum has to be/]
+  ])("%s is none", (text, reason) => {
+    expect(BlockSize.parse(text)).toMatch(reason)
   })
 })

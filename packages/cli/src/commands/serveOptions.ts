@@ -1,0 +1,120 @@
+/**
+ * The options of `effect-nbd serve`.
+ *
+ * @since 0.1.0
+ */
+import * as Options from "@effect/cli/Options"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as BlockSize from "../BlockSize.ts"
+import * as Size from "../Size.ts"
+import { invalid } from "./values.ts"
+
+/**
+ * Where to serve.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export const where = {
+  stdio: Options.boolean("stdio").pipe(
+    Options.withDescription("Serve one client over standard input and output, as nbdkit -s does")
+  ),
+  port: Options.integer("port").pipe(
+    Options.mapEffect((port) =>
+      port >= 0 && port <= 65_535
+        ? Effect.succeed(port)
+        : Effect.fail(invalid(`--port ${port}: has to be from 0 to 65535`))
+    ),
+    Options.optional,
+    Options.withDescription("Listen on this TCP port; 0 leaves the choice to the system")
+  ),
+  host: Options.text("host").pipe(
+    Options.withDefault("127.0.0.1"),
+    Options.withDescription("Address to listen on with --port; 127.0.0.1 by default")
+  ),
+  unix: Options.text("unix").pipe(
+    Options.optional,
+    Options.withDescription("Listen on a Unix socket at this path")
+  )
+}
+
+const blockSize = Options.text("block-size").pipe(
+  Options.mapEffect((text) => {
+    const found = BlockSize.parse(text)
+    return typeof found === "string"
+      ? Effect.fail(invalid(`--block-size ${text}: ${found}`))
+      : Effect.succeed(found)
+  }),
+  Options.optional,
+  Options.withDescription(
+    "Minimum, preferred and maximum, such as 512,4K,32M, advertised and enforced; a minimum alone will do"
+  )
+)
+
+/**
+ * What to serve.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export const what = {
+  exports: Options.text("export").pipe(
+    Options.repeated,
+    Options.withDescription("Name of an export, may be given several times; the empty name by default")
+  ),
+  size: Options.text("size").pipe(
+    Options.withDefault("64M"),
+    Options.mapEffect((text) => {
+      const size = Size.parse(text)
+      return size === undefined ? Effect.fail(invalid(`--size ${text}: not a size, such as 64M`)) : Effect.succeed(size)
+    }),
+    Options.withDescription("Bytes of each export, such as 1G; 64M by default. Memory is taken for what is written")
+  ),
+  readOnly: Options.boolean("read-only").pipe(Options.withDescription("Refuse writes")),
+  description: Options.text("description").pipe(
+    Options.withDefault(""),
+    Options.withDescription("What clients are told of each export in words")
+  ),
+  blockSize,
+  bitmaps: Options.text("bitmap").pipe(
+    Options.repeated,
+    Options.withDescription(
+      "Keep a dirty bitmap of this name, may be given several times: clients know it as qemu:dirty-bitmap:NAME"
+    )
+  ),
+  allocationDepth: Options.boolean("allocation-depth").pipe(
+    Options.withDescription("Offer the meta context qemu:allocation-depth")
+  )
+}
+
+/**
+ * How to speak, and when to answer.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export const how = {
+  oldstyle: Options.boolean("oldstyle").pipe(
+    Options.withDescription("Speak the oldstyle handshake, which has one export and no names")
+  ),
+  noStructuredReplies: Options.boolean("no-structured-replies").pipe(
+    Options.withDescription("Refuse structured replies, and extended headers with them")
+  ),
+  noExtendedHeaders: Options.boolean("no-extended-headers").pipe(
+    Options.withDescription("Refuse extended headers")
+  ),
+  noMetaContexts: Options.boolean("no-meta-contexts").pipe(
+    Options.withDescription("Refuse meta contexts, and so block status")
+  ),
+  delay: Options.text("delay").pipe(
+    Options.mapEffect((text) => {
+      const [, count, unit] = /^([0-9]{1,9})(ms|s)$/.exec(text) ?? []
+      return count === undefined
+        ? Effect.fail(invalid(`--delay ${text}: not a time, such as 20ms or 1s`))
+        : Effect.succeed(Duration.millis(Number(count) * (unit === "s" ? 1000 : 1)))
+    }),
+    Options.optional,
+    Options.withDescription("Answer each request after this time, such as 20ms or 1s")
+  )
+}
