@@ -26,10 +26,11 @@ const flagNames = {
   command: ["FUA", "NO_HOLE", "DF", "REQ_ONE", "FAST_ZERO", "PAYLOAD_LEN"],
   chunk: ["DONE"]
 }
-const options = { EXPORT_NAME: 1, ABORT: 2, LIST: 3, INFO: 6, GO: 7, STRUCTURED_REPLY: 8 }
+const options = { EXPORT_NAME: 1, ABORT: 2, LIST: 3, INFO: 6, GO: 7, STRUCTURED_REPLY: 8, LIST_META_CONTEXT: 9 }
+Object.assign(options, { SET_META_CONTEXT: 10, EXTENDED_HEADERS: 11 })
 const infos = { EXPORT: 0, NAME: 1, DESCRIPTION: 2, BLOCK_SIZE: 3 }
-const commands = { READ: 0, WRITE: 1, DISC: 2, FLUSH: 3, TRIM: 4, CACHE: 5, WRITE_ZEROES: 6 }
-const chunks = { NONE: 0, OFFSET_DATA: 1, OFFSET_HOLE: 2, ERROR: 0x8001, ERROR_OFFSET: 0x8002 }
+const commands = { READ: 0, WRITE: 1, DISC: 2, FLUSH: 3, TRIM: 4, CACHE: 5, WRITE_ZEROES: 6, BLOCK_STATUS: 7 }
+const chunks = { NONE: 0, OFFSET_DATA: 1, OFFSET_HOLE: 2, BLOCK_STATUS: 5, ERROR: 0x8001, ERROR_OFFSET: 0x8002 }
 const errors = { EPERM: 1, EIO: 5, ENOMEM: 12, EINVAL: 22, ENOSPC: 28, EOVERFLOW: 75, ENOTSUP: 95, ESHUTDOWN: 108 }
 const replies = { ACK: 1, SERVER: 2, INFO: 3, META_CONTEXT: 4 }
 for (
@@ -152,15 +153,20 @@ class Conversation {
     )
   }
 
-  async option(code, { name, types } = {}) {
+  async option(code, { name, queries, types } = {}) {
     const title = Buffer.from(name ?? "")
     const isInfo = types !== undefined
+    const hasLength = isInfo || queries !== undefined
+    const asked = (queries ?? []).map((query) => Buffer.from(query))
+    const length = asked.reduce((sum, query) => sum + 4 + query.length, title.length)
     const message = new Message("client", "option")
       .put(Buffer.from("IHAVEOPT"), "magic: IHAVEOPT")
       .number(4, "option", code, nameOf(options, code))
-      .number(4, "length", isInfo ? 6 + title.length + 2 * types.length : title.length)
-    if (isInfo) message.number(4, "name length", title.length)
+      .number(4, "length", isInfo ? 6 + length + 2 * types.length : hasLength ? 8 + length : length)
+    if (hasLength) message.number(4, "name length", title.length)
     message.text("name", title)
+    if (queries !== undefined) message.number(4, "count", asked.length)
+    for (const query of asked) message.number(4, "query length", query.length).text("query", query)
     if (isInfo) message.number(2, "count", types.length)
     for (const type of types ?? []) message.number(2, "information type", type, nameOf(infos, type))
     this.say(message)
@@ -185,6 +191,8 @@ class Conversation {
       const nameLength = payload.readUInt32BE(0)
       message.number(4, "name length", nameLength)
       message.text("name", payload.subarray(4, 4 + nameLength)).text("description", payload.subarray(4 + nameLength))
+    } else if (type === replies.META_CONTEXT) {
+      message.number(4, "context id", payload.readUInt32BE(0)).text("context", payload.subarray(4))
     } else if (type === replies.INFO) {
       this.#info(message, payload)
     } else message.text("text", payload)
@@ -255,6 +263,16 @@ class Conversation {
     if (type === chunks.OFFSET_HOLE) {
       message.number(8, "offset", payload.readBigUInt64BE(0)).number(4, "hole size", payload.readUInt32BE(8))
     }
+    if (type === chunks.BLOCK_STATUS) {
+      message.number(4, "context id", payload.readUInt32BE(0))
+      for (let at = 4; at < length; at += 8) {
+        message.number(4, "extent length", payload.readUInt32BE(at)).number(
+          4,
+          "extent flags",
+          payload.readUInt32BE(at + 4)
+        )
+      }
+    }
     if ((type & 0x8000) !== 0) {
       const [error, textLength] = [payload.readUInt32BE(0), payload.readUInt16BE(4)]
       message.number(4, "error", error, nameOf(errors, error)).number(2, "message length", textLength)
@@ -317,6 +335,21 @@ const haggleThenGo = (name, missing, size) => async (c) => {
   await allCommands(c, size)
 }
 
+/** Contexts asked for too early, then listed in full and in part, selected, and one status asked for. */
+const withContexts = (name, missing, namespace, contexts) => async (c) => {
+  await c.greeting(3)
+  await c.option(options.EXTENDED_HEADERS)
+  await c.option(options.SET_META_CONTEXT, { name, queries: contexts })
+  await c.option(options.STRUCTURED_REPLY)
+  await c.option(options.LIST_META_CONTEXT, { name, queries: [] })
+  await c.option(options.LIST_META_CONTEXT, { name, queries: [namespace, "x-none:"] })
+  if (missing !== undefined) await c.option(options.SET_META_CONTEXT, { name: missing, queries: contexts })
+  await c.option(options.SET_META_CONTEXT, { name, queries: ["x-none:such", ...contexts] })
+  await c.option(options.GO, { name, types: [] })
+  if (c.structured) await c.request(commands.BLOCK_STATUS, { offset: 0n, length: Number(mebibyte) })
+  await leave(c)
+}
+
 const mebibyte = 1_048_576n
 const listing = "echo INTERLEAVED; echo first; echo 'the first disk'; echo second/disk; echo; "
   + "echo диск; echo 'на кириллице'"
@@ -341,6 +374,11 @@ const nbdServer = { program: "nbd-server", args: ["-d", "-C", "CONFIG"] }
 const policy = ["--filter=blocksize-policy", "memory", "1M", "blocksize-minimum=4096"]
   .concat(["blocksize-preferred=65536", "blocksize-maximum=1M", "blocksize-error-policy=error"])
 const memory = nbdkit("memory", "1M")
+const bitmapped = {
+  program: "qemu-nbd",
+  args: ["--persistent", "--socket", "SOCKET", "--format", "qcow2", "--export-name", "disk"]
+    .concat(["--bitmap", "b0", "--allocation-depth", "IMAGE"])
+}
 const described = qemu("--export-name", "disk", "--description", "a disk with holes")
 
 const goldens = {
@@ -389,6 +427,7 @@ const goldens = {
     await c.option(options.ABORT)
     await c.hearEnd(true)
   }],
+  "nbdkit-contexts": [memory, withContexts("", undefined, "base:", ["base:allocation"])],
   "nbdkit-unknown-command": [memory, unknownCommand("")],
   "qemu-structured": [described, haggleThenGo("disk", "absent", mebibyte)],
   "qemu-holes": [described, async (c) => {
@@ -419,6 +458,10 @@ const goldens = {
     await c.option(options.ABORT)
     await c.hearEnd(true)
   }],
+  "qemu-contexts": [
+    bitmapped,
+    withContexts("disk", "absent", "qemu:", ["base:allocation", "qemu:dirty-bitmap:b0", "qemu:allocation-depth"])
+  ],
   "qemu-unknown-command": [described, unknownCommand("disk")],
   "nbd-server-simple": [nbdServer, haggleThenGo("disk", "absent", mebibyte)],
   "nbd-server-export-name": [nbdServer, enterByName("disk", 3, false)],
@@ -433,6 +476,7 @@ const goldens = {
     await c.option(options.ABORT)
     await c.hearEnd(true)
   }],
+  "nbd-server-contexts": [nbdServer, withContexts("disk", "absent", "base:", ["base:allocation"])],
   "nbd-server-unknown-command": [nbdServer, unknownCommand("disk")]
 }
 
@@ -445,6 +489,7 @@ const versionOf = (program) => {
 const contents = {
   CONFIG: config("SOCKET", "DISK").trimEnd().split("\n"),
   DISK: ["1 MiB: 4096 bytes counting up by 7, a hole up to 131072, 32768 bytes of 0x5a, a hole"],
+  IMAGE: ["qcow2 of 1 MiB: 65536 bytes of 0x5a at 65536; then the dirty bitmap b0; then 512 bytes of 0xa5 at 131072"],
   KEYS: ["one pre-shared key; the capture has no TLS in it"]
 }
 const quoted = (arg) => /^[\w./=,:%-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", "'\\''")}'`
@@ -455,6 +500,18 @@ const makeDisk = (file) => {
   writeSync(handle, counted(4096, 7), 0, 4096, 0)
   writeSync(handle, Buffer.alloc(32_768, 0x5a), 0, 32_768, 131_072)
   truncateSync(file, Number(mebibyte))
+}
+
+/** As `contents` describes it. */
+const makeImage = (file) => {
+  const run = (program, ...args) => {
+    const { status, stderr } = spawnSync(program, args, { encoding: "utf8" })
+    if (status !== 0) throw new Error(`${program}: ${stderr}`)
+  }
+  run("qemu-img", "create", "-q", "-f", "qcow2", file, "1M")
+  run("qemu-io", "-f", "qcow2", "-c", "write -q -P 0x5a 65536 65536", file)
+  run("qemu-img", "bitmap", "--add", "-f", "qcow2", file, "b0")
+  run("qemu-io", "-f", "qcow2", "-c", "write -q -P 0xa5 131072 512", file)
 }
 
 const connected = async (socket, child) => {
@@ -473,13 +530,14 @@ const connected = async (socket, child) => {
 
 const capture = async (name, [{ args, program }, script]) => {
   const directory = mkdtempSync(join(tmpdir(), "golden-"))
-  const real = { CONFIG: "config", DISK: "disk", KEYS: "keys", SOCKET: "socket" }
+  const real = { CONFIG: "config", DISK: "disk", IMAGE: "image", KEYS: "keys", SOCKET: "socket" }
   for (const key of Object.keys(real)) real[key] = join(directory, real[key])
   makeDisk(real.DISK)
+  if (args.includes("IMAGE")) makeImage(real.IMAGE)
   writeFileSync(real.KEYS, "nobody:00112233445566778899aabbccddeeff\n")
   writeFileSync(real.CONFIG, config(real.SOCKET, real.DISK))
-  const actual = args.map((arg) => arg.replace(/\b(CONFIG|DISK|KEYS|SOCKET)$/, (key) => real[key]))
-  const used = args.join(" ").match(/\b(CONFIG|DISK|KEYS)\b/g) ?? []
+  const actual = args.map((arg) => arg.replace(/\b(CONFIG|DISK|IMAGE|KEYS|SOCKET)$/, (key) => real[key]))
+  const used = args.join(" ").match(/\b(CONFIG|DISK|IMAGE|KEYS)\b/g) ?? []
   if (used.includes("CONFIG")) used.push("DISK")
   const files = Object.fromEntries(used.map((key) => [key, contents[key]]))
   const child = spawn(program, actual, { stdio: ["ignore", "ignore", "pipe"] })

@@ -7,10 +7,12 @@ import { abort } from "@effect-nbd/core/handshake/Abort"
 import type { Agreed } from "@effect-nbd/core/handshake/Agreed"
 import { type ConnectError, isFatal } from "@effect-nbd/core/handshake/ConnectError"
 import { enterByName } from "@effect-nbd/core/handshake/ExportName"
+import { extendedHeaders } from "@effect-nbd/core/handshake/ExtendedHeaders"
 import { greet } from "@effect-nbd/core/handshake/Greet"
 import { haggle, refused } from "@effect-nbd/core/handshake/Haggling"
 import { go, info, type ToldFacts } from "@effect-nbd/core/handshake/InfoAndGo"
 import { list } from "@effect-nbd/core/handshake/List"
+import { listContexts, setContexts } from "@effect-nbd/core/handshake/MetaContext"
 import { structuredReply } from "@effect-nbd/core/handshake/StructuredReply"
 import { HandshakeFlags } from "@effect-nbd/core/wire/Flags"
 import * as Effect from "effect/Effect"
@@ -72,6 +74,18 @@ const ask = (
           return { agreed: { ...agreed, replyStyle }, told: replyStyle }
         }
       )
+    case 9:
+      return Effect.map(
+        listContexts(reader, name, message.texts("query")),
+        (contexts) => ({ agreed, told: `contexts: ${contexts.join(" ")}` })
+      )
+    case 10:
+      return Effect.map(
+        setContexts(reader, name, message.texts("query")),
+        (contexts) => ({ agreed, told: `selected: ${contexts.map(({ id, name }) => `${id} ${name}`).join(", ")}` })
+      )
+    case 11:
+      return Effect.map(extendedHeaders(reader), (agrees) => ({ agreed, told: agrees ? "Extended" : "not extended" }))
     default: {
       const option = message.number("option")
       return Effect.flatMap(

@@ -2,8 +2,9 @@
  * The transmission phase of every golden, replayed against the engine: it sends the very bytes that were sent to the
  * real server, and makes of the server's bytes what they say, whole, byte by byte and split at odd places.
  */
-import { Export } from "@effect-nbd/core/Export"
+import { Export, type GrantedContext } from "@effect-nbd/core/Export"
 import { Traffic } from "@effect-nbd/core/Traffic"
+import type { ContextStatus } from "@effect-nbd/core/transmission/ContextStatus"
 import type { CommandName } from "@effect-nbd/core/transmission/NbdCommand"
 import { Transmission, type TransmissionEnd } from "@effect-nbd/core/transmission/Transmission"
 import { TransmissionFlags } from "@effect-nbd/core/wire/Flags"
@@ -21,8 +22,21 @@ const commandNames: ReadonlyMap<number, CommandName> = new Map([
   [commandCode.FLUSH, "flush"],
   [commandCode.TRIM, "trim"],
   [commandCode.CACHE, "cache"],
-  [commandCode.WRITE_ZEROES, "writeZeroes"]
+  [commandCode.WRITE_ZEROES, "writeZeroes"],
+  [commandCode.BLOCK_STATUS, "blockStatus"]
 ])
+
+/** What the last selection of contexts came to. */
+const grantedIn = (golden: Golden): ReadonlyArray<GrantedContext> => {
+  let granted: Array<GrantedContext> = []
+  for (const message of splitAtTransmission(golden).handshake) {
+    if (message.kind === "option" && message.number("option") === 10) granted = []
+    if (message.kind === "option reply" && message.number("option") === 10 && message.has("context")) {
+      granted.push({ id: message.number("context id"), name: message.text("context") })
+    }
+  }
+  return granted
+}
 
 const entered = (golden: Golden): Export => {
   const accepted = splitAtTransmission(golden).handshake.some((message) =>
@@ -36,9 +50,12 @@ const entered = (golden: Golden): Export => {
     blockSize: Option.none(),
     canonicalName: Option.none(),
     description: Option.none(),
-    contexts: []
+    contexts: grantedIn(golden)
   })
 }
+
+/** A context, and the length and flags of each extent. */
+type Status = readonly [context: string | undefined, extents: ReadonlyArray<ReadonlyArray<bigint>>]
 
 interface Exchange {
   readonly request: GoldenMessage
@@ -56,10 +73,18 @@ const exchangesOf = (golden: Golden): ReadonlyArray<Exchange> => {
 
 /** What the replies say, worked out from the capture: an error value and text, or the data of a read. */
 const meaningOf = (
+  contexts: ReadonlyArray<GrantedContext>,
   { replies, request }: Exchange
-): "ok" | Uint8Array | { readonly value: number; readonly serverMessage: string } => {
+): "ok" | Uint8Array | ReadonlyArray<Status> | { readonly value: number; readonly serverMessage: string } => {
   const failed = replies.find((reply) => reply.has("error") && reply.number("error") !== 0)
   if (failed !== undefined) return { value: failed.number("error"), serverMessage: failed.text("text") }
+  if (request.number("command") === commandCode.BLOCK_STATUS) {
+    return replies.map((reply) => {
+      const flags = reply.numbers("extent flags")
+      const name = contexts.find(({ id }) => id === reply.number("context id"))?.name
+      return [name, reply.numbers("extent length").map((length, index) => [BigInt(length), BigInt(flags[index] ?? 0)])]
+    })
+  }
   if (request.number("command") !== commandCode.READ) return "ok"
   const data = new Uint8Array(request.number("length")).fill(0xee)
   for (const reply of replies) {
@@ -69,6 +94,11 @@ const meaningOf = (
   }
   return data
 }
+
+const isStatus = (meaning: object): meaning is ReadonlyArray<Status> => Array.isArray(meaning)
+
+const statusOf = (status: ReadonlyArray<ContextStatus> | undefined): ReadonlyArray<Status> | undefined =>
+  status?.map((each) => [each.context, Array.from(each, ({ flags, length }) => [length, flags])])
 
 const replay = async (golden: Golden, split: number): Promise<void> => {
   const connection = new ManualConnection()
@@ -98,18 +128,18 @@ const replay = async (golden: Golden, split: number): Promise<void> => {
       length: request.number("length"),
       payload: request.has("payload") ? request.data("payload") : undefined,
       destination: undefined,
-      detail: undefined
+      detail: name === "blockStatus" ? { _tag: "Status", contexts: engine.export.contexts } : undefined
     }, (failure) => {
-      outcome = failure ?? (name === "read" ? pending.destination : "ok")
+      outcome = failure ?? (name === "read" ? pending.destination : statusOf(pending.status) ?? "ok")
     })
     await Promise.resolve()
     expect(connection.takeWritten()).toStrictEqual(request.bytes)
     for (const { bytes } of replies) {
       for (let at = 0; at < bytes.byteLength; at += split) connection.arrive(bytes.subarray(at, at + split))
     }
-    const meaning = meaningOf(exchange)
+    const meaning = meaningOf(engine.export.contexts, exchange)
     if (meaning instanceof Uint8Array) expect(outcome instanceof Uint8Array && areSame(outcome, meaning)).toBe(true)
-    else if (meaning === "ok") expect(outcome).toBe("ok")
+    else if (meaning === "ok" || isStatus(meaning)) expect(outcome).toStrictEqual(meaning)
     else expect(outcome).toMatchObject({ _tag: "NbdCommandError", ...meaning })
   }
   expect(ends).toStrictEqual([{ _tag: "Ended" }])

@@ -6,15 +6,18 @@
  * messages are sent is a choice: qemu tells of a hole where nbdkit sends zeroes, and all three answer a write with a
  * simple reply even when structured replies are on.
  */
+import { decodeBlockStatus } from "@effect-nbd/core/wire/BlockStatus"
 import { concat, viewOf } from "@effect-nbd/core/wire/Bytes"
 import { decodeExportNameReply, encodeExportNameReply } from "@effect-nbd/core/wire/ExportName"
 import { ClientFlags, HandshakeFlags, ReplyFlags, TransmissionFlags } from "@effect-nbd/core/wire/Flags"
 import * as Greeting from "@effect-nbd/core/wire/Greeting"
 import { type Info, infoType } from "@effect-nbd/core/wire/Info"
+import { decodeMetaContextRequest, encodeMetaContextRequest } from "@effect-nbd/core/wire/MetaContext"
 import * as NbdOption from "@effect-nbd/core/wire/NbdOption"
 import * as OptionReply from "@effect-nbd/core/wire/OptionReply"
 import * as Reply from "@effect-nbd/core/wire/Reply"
 import * as RequestHeader from "@effect-nbd/core/wire/RequestHeader"
+import { isWireError } from "@effect-nbd/core/wire/WireError"
 import { describe, expect, it } from "@effect/vitest"
 import { type GoldenMessage, goldens } from "../fixtures/Golden.ts"
 
@@ -56,6 +59,8 @@ const optionReply = (message: GoldenMessage): OptionReply.OptionReply => {
       return { _tag: "Server", name: message.text("name"), description: message.text("description") }
     case OptionReply.replyType.INFO:
       return { _tag: "InfoReply", info: info(message) }
+    case OptionReply.replyType.META_CONTEXT:
+      return { _tag: "MetaContextReply", id: message.number("context id"), name: message.text("context") }
     default:
       return { _tag: "ErrorReply", type, message: message.text("text") }
   }
@@ -70,6 +75,17 @@ const chunk = (message: GoldenMessage): Reply.Chunk => {
       return { _tag: "OffsetData", offset: message.bigint("offset"), data: message.data("data") }
     case Reply.chunkType.OFFSET_HOLE:
       return { _tag: "OffsetHole", offset: message.bigint("offset"), length: message.number("hole size") }
+    case Reply.chunkType.BLOCK_STATUS: {
+      const flags = message.numbers("extent flags")
+      return {
+        _tag: "BlockStatus",
+        contextId: message.number("context id"),
+        descriptors: message.numbers("extent length").map((length, index) => ({
+          length: BigInt(length),
+          flags: BigInt(flags[index] ?? 0)
+        }))
+      }
+    }
     case Reply.chunkType.ERROR:
       return { _tag: "ErrorChunk", ...error }
     default:
@@ -81,12 +97,25 @@ const readOption = (message: GoldenMessage): Reading => {
   const { bytes } = message
   const [option, length] = [message.number("option"), message.number("length")]
   const data = bytes.subarray(NbdOption.headerSize)
-  const isInfo = option === NbdOption.optionCode.INFO || option === NbdOption.optionCode.GO
-  const request = { exportName: message.text("name"), types: message.numbers("information type") }
-  return {
-    decoded: [NbdOption.decodeOptionHeader(bytes.subarray(0, 16)), isInfo ? NbdOption.decodeInfoRequest(data) : data],
-    expected: [{ option, length }, isInfo ? request : message.data("name")],
-    encoded: NbdOption.encodeOption(option, isInfo ? NbdOption.encodeInfoRequest(request) : message.data("name"))
+  const asked = (decoded: unknown, expected: unknown, encoded: Uint8Array): Reading => ({
+    decoded: [NbdOption.decodeOptionHeader(bytes.subarray(0, 16)), decoded],
+    expected: [{ option, length }, expected],
+    encoded: NbdOption.encodeOption(option, encoded)
+  })
+  const exportName = message.text("name")
+  switch (option) {
+    case NbdOption.optionCode.INFO:
+    case NbdOption.optionCode.GO: {
+      const request = { exportName, types: message.numbers("information type") }
+      return asked(NbdOption.decodeInfoRequest(data), request, NbdOption.encodeInfoRequest(request))
+    }
+    case NbdOption.optionCode.LIST_META_CONTEXT:
+    case NbdOption.optionCode.SET_META_CONTEXT: {
+      const request = { exportName, queries: message.texts("query") }
+      return asked(decodeMetaContextRequest(data), request, encodeMetaContextRequest(request))
+    }
+    default:
+      return asked(data, message.data("name"), message.data("name"))
   }
 }
 
@@ -129,21 +158,36 @@ const readReply = (message: GoldenMessage): Reading => {
   }
 }
 
+const statusIn = (payload: Uint8Array): unknown => {
+  const decoded = decodeBlockStatus("compact", payload)
+  if (isWireError(decoded)) return decoded
+  const descriptors = Array.from({ length: decoded.count }, (_, index) => ({
+    length: decoded.lengthAt(index),
+    flags: decoded.flagsAt(index)
+  }))
+  return { contextId: decoded.contextId, descriptors }
+}
+
 const readChunk = (message: GoldenMessage): Reading => {
   const [cookie, type, said] = [message.bigint("cookie"), message.number("type"), chunk(message)]
-  const isError = said._tag === "ErrorChunk" || said._tag === "ErrorOffsetChunk"
   const payload = message.bytes.subarray(Reply.size.chunk)
+  const [decoded, expected] = ((): readonly [decoded: unknown, expected: unknown] => {
+    switch (said._tag) {
+      case "ErrorChunk":
+      case "ErrorOffsetChunk":
+        return [
+          Reply.decodeErrorPayload(type, payload),
+          { error: said.error, message: said.message, offset: "offset" in said ? said.offset : undefined }
+        ]
+      case "BlockStatus":
+        return [statusIn(payload), { contextId: said.contextId, descriptors: said.descriptors }]
+      default:
+        return [undefined, undefined]
+    }
+  })()
   return {
-    decoded: [
-      Reply.decodeCookie(viewOf(message.bytes), 0),
-      isError ? Reply.decodeErrorPayload(type, payload) : undefined
-    ],
-    expected: [
-      Number(cookie),
-      isError
-        ? { error: said.error, message: said.message, offset: "offset" in said ? said.offset : undefined }
-        : undefined
-    ],
+    decoded: [Reply.decodeCookie(viewOf(message.bytes), 0), decoded],
+    expected: [Number(cookie), expected],
     encoded: concat(Reply.encodeChunk(cookie, ReplyFlags(message.number("reply flags")), said))
   }
 }
@@ -227,6 +271,6 @@ describe("the goldens", () => {
         messages.filter(({ kind }) => kind === "chunk").map((message) => message.number("type"))
       )
     )
-    expect(types).toStrictEqual(new Set([1, 2, 0x8001]))
+    expect(types).toStrictEqual(new Set([1, 2, 5, 0x8001]))
   })
 })
