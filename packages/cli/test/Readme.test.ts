@@ -4,7 +4,9 @@ import { FakeServer, Steering } from "@effect-nbd/testing"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
 import { readFileSync } from "node:fs"
+import { changes, monday } from "./readme/backup.ts"
 import { readSector } from "./readme/pipeline.ts"
 import { Journal } from "./readme/service.ts"
 
@@ -17,7 +19,7 @@ const server = FakeServer.layer({ exports: [{ name: "journal", size: 1_048_576 }
 
 describe("README.md", () => {
   it("has the examples as they are tested", () => {
-    const examples = ["service.ts", "pipeline.ts", "fake.test.ts"].map((file) => textOf(`readme/${file}`))
+    const examples = ["service.ts", "pipeline.ts", "backup.ts", "fake.test.ts"].map((file) => textOf(`readme/${file}`))
     expect(blocksOf(textOf("../../../README.md"))).toEqual(examples)
   })
 
@@ -31,6 +33,26 @@ describe("README.md", () => {
       Effect.provide(
         Journal.Default.pipe(Layer.provide(Handle.layer({ exportName: "journal" })), Layer.provide(server))
       )
+    ))
+
+  it.effect("the backup reads what has changed, and nothing else", () =>
+    Effect.gen(function*() {
+      const disk = yield* Handle.connect({ exportName: "vm", metaContexts: [monday] })
+      const bytes = new Uint8Array(3_000_000).fill(7)
+      yield* disk.write(65_536n, bytes)
+      yield* disk.write(8_388_608n, bytes.subarray(0, 10))
+      const saved = Array.from(yield* Stream.runCollect(changes(disk)))
+      expect(saved[0]?.offset).toBe(65_536n)
+      const total = saved.reduce((sum, { bytes }) => sum + bytes.byteLength, 0)
+      expect(total).toBeGreaterThanOrEqual(3_000_010)
+      expect(total).toBeLessThan(3_000_010 + 3 * 65_536)
+      const sevens = saved.reduce((sum, { bytes }) => sum + bytes.filter((byte) => byte === 7).byteLength, 0)
+      expect(sevens).toBe(3_000_010)
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(FakeServer.layer({
+        exports: [{ name: "vm", size: 2n ** 40n, dirtyBitmaps: [{ name: "monday" }] }]
+      }))
     ))
 
   it.scopedLive("the pipeline tells by the tag", () =>
