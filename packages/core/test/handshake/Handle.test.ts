@@ -92,7 +92,7 @@ describe("leaving", () => {
   ] as const
 
   it.each(refusals)(
-    "after %s is by NBD_OPT_ABORT, and its answer is not waited for long (C-029, C-036)",
+    "after %s is by NBD_OPT_ABORT, and a close is answer enough (C-029, C-030, C-036)",
     (_, type, tag) => {
       const outcome = connected([
         ...goTo(optionReply(opt.GO, type)),

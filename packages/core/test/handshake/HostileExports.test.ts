@@ -121,7 +121,7 @@ describe("an acknowledged GO", () => {
     [1, 0x8000_0000, maxU32],
     [512, 512, 1536]
   ])(
-    "H-044 with the valid sizes %i, %i and %i has them obeyed, however small (A-08)",
+    "H-044 with the valid sizes %i, %i and %i has them obeyed, however small, and none above 64 MiB (C-086, C-090, A-08)",
     (minimum, preferred, maximum) => {
       const facts = factsOf(plain, blockSizeInfo(minimum, preferred, maximum))
       expect(facts.blockSize).toMatchObject({ value: { minimum, preferred, maximum } })

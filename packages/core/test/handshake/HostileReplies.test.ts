@@ -202,7 +202,7 @@ describe("NBD_REP_SERVER", () => {
     })
   })
 
-  it("that came before an error is forgotten", () => {
+  it("that came before an error is forgotten: the error is the final reply (C-021)", () => {
     const { outcome } = listing(
       listed(optionReply(opt.LIST, rep.SERVER, server("a")), optionReply(opt.LIST, rep.ERR_POLICY))
     )

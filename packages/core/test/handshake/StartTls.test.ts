@@ -6,6 +6,7 @@ import * as Handle from "@effect-nbd/core/Handle"
 import type { HandleConfig } from "@effect-nbd/core/HandleConfig"
 import type { TlsMode } from "@effect-nbd/core/Tls"
 import { TlsCredentialsError, TlsHandshakeError, TlsVerificationError } from "@effect-nbd/core/TlsError"
+import { Transport } from "@effect-nbd/core/Transport"
 import { HandshakeFlags } from "@effect-nbd/core/wire/Flags"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -64,6 +65,9 @@ const startTls = (...replies: ReadonlyArray<Uint8Array>): ReadonlyArray<Line> =>
   { client: option(opt.STARTTLS) },
   { server: concat(...replies) }
 ]
+const fail = (): never => {
+  throw new Error("no connection left")
+}
 const byAbort: ReadonlyArray<Line> = [{ client: option(opt.ABORT) }, { server: ack(opt.ABORT) }]
 const goodbye = concat(u32(0x2560_9513), zeros(2), Uint8Array.of(0, 2), zeros(20))
 
@@ -75,7 +79,7 @@ const entered = (tls: boolean) => ({
 
 describe("a server that agrees to TLS", () => {
   it.each(["Allow", "Require"] as const)(
-    "is asked first of all, and the rest is encrypted (%s, C-072, C-083)",
+    "is asked first of all, without data, and the rest is encrypted (%s, C-069, C-070, C-072, C-083)",
     (mode) => {
       const outcome = connected(new EncryptingConnection(), startTls(ack(opt.STARTTLS)), config(mode), {
         encrypted: go
@@ -86,7 +90,7 @@ describe("a server that agrees to TLS", () => {
     }
   )
 
-  it("is said goodbye to inside TLS when the scope closes (C-033, C-204)", () => {
+  it("is said goodbye to inside TLS when the scope closes", () => {
     const outcome = connected(new EncryptingConnection(), startTls(ack(opt.STARTTLS)), config("Require"), {
       encrypted: go
     })
@@ -95,7 +99,7 @@ describe("a server that agrees to TLS", () => {
     expect(outcome.secret.subarray(4, 8)).toStrictEqual(goodbye.subarray(4, 8))
   })
 
-  it("is not asked when TLS is disabled", () => {
+  it("is not asked when TLS is disabled (C-207)", () => {
     const outcome = connected(new EncryptingConnection(), [...greeting(), ...go], config("Disable"))
     expect(outcome).toMatchObject(entered(false))
     expect(outcome.connection).toMatchObject({ upgrades: 0, prepared: [] })
@@ -116,7 +120,7 @@ describe("a server that agrees to TLS", () => {
     )
   })
 
-  it("is asked for extended headers and structured replies inside TLS, and not before (C-078, C-221)", () => {
+  it("is asked for extended headers and structured replies inside TLS, and not before (C-078, C-079, C-221)", () => {
     const outcome = connected(new EncryptingConnection(), startTls(ack(opt.STARTTLS)), {
       ...config("Require"),
       requestStructuredReplies: true
@@ -163,19 +167,22 @@ describe("a server that refuses TLS", () => {
     ["an error nobody knows", 0x8000_1234]
   ] as const
 
-  it.each(refusals)("H-065 with %s is left in order where TLS is required, and told nothing (C-073)", (_, type) => {
-    const outcome = connected(new EncryptingConnection(), [
-      ...startTls(optionReply(opt.STARTTLS, type, utf8("no"))),
-      ...byAbort
-    ], config("Require"))
-    expect(outcome).toMatchObject(
-      dead({ _tag: "NbdTlsUnavailableError", why: "Refused", serverMessage: "no", peer: "by hand" })
-    )
-    expect(outcome.unexpected).toStrictEqual(zeros(0))
-    expect(outcome.connection.upgrades).toBe(0)
-  })
+  it.each(refusals)(
+    "H-065 with %s is left in order where TLS is required, and told nothing (C-066, C-071, C-073, C-083)",
+    (_, type) => {
+      const outcome = connected(new EncryptingConnection(), [
+        ...startTls(optionReply(opt.STARTTLS, type, utf8("no"))),
+        ...byAbort
+      ], config("Require"))
+      expect(outcome).toMatchObject(
+        dead({ _tag: "NbdTlsUnavailableError", why: "Refused", serverMessage: "no", peer: "by hand" })
+      )
+      expect(outcome.unexpected).toStrictEqual(zeros(0))
+      expect(outcome.connection.upgrades).toBe(0)
+    }
+  )
 
-  it.each(refusals)("H-066 with %s is taken in plaintext where TLS is allowed (C-071)", (_, type) => {
+  it.each(refusals)("H-066 with %s is taken in plaintext where TLS is allowed (C-065, C-071)", (_, type) => {
     const outcome = connected(new EncryptingConnection(), [
       ...startTls(optionReply(opt.STARTTLS, type)),
       ...go
@@ -193,7 +200,7 @@ describe("a server that refuses TLS", () => {
     expect(outcome.unexpected).toStrictEqual(zeros(0))
   })
 
-  it("and then requires it has a handle that allowed it fail in order", () => {
+  it("and then requires it has a handle that allowed it fail in order (C-066, C-076)", () => {
     const outcome = connected(new EncryptingConnection(), [
       ...startTls(optionReply(opt.STARTTLS, rep.ERR_UNSUP)),
       { client: option(opt.GO, infoRequest("secret")) },
@@ -201,6 +208,27 @@ describe("a server that refuses TLS", () => {
       ...byAbort
     ], config("Allow"))
     expect(outcome).toMatchObject(dead({ _tag: "NbdTlsRequiredError", option: "NBD_OPT_GO" }))
+  })
+})
+
+describe("a server that was seen before", () => {
+  it("is asked again on every connection, whatever it answered before (C-077)", () => {
+    const answers = [false, true, false, true]
+    const connections = answers.map(() => new EncryptingConnection())
+    const waiting = connections.values()
+    const transport = Transport.of({ target: "by hand", open: Effect.sync(() => waiting.next().value ?? fail()) })
+    answers.forEach((agrees, index) => {
+      const connection = connections[index] ?? fail()
+      const running = drive(
+        Effect.scoped(Effect.map(Handle.connect(config("Allow")), ({ agreed }) => agreed.tls)).pipe(
+          Effect.provideService(Transport, transport)
+        )
+      )
+      const script = agrees ? startTls(ack(opt.STARTTLS)) : startTls(optionReply(opt.STARTTLS, rep.ERR_POLICY))
+      follow([...script, ...agrees ? [] : go], connection, running.outcome)
+      if (agrees) follow(go, connection.encrypted, running.outcome)
+      expect(running.outcome()).toStrictEqual({ _tag: "Succeeded", value: agrees })
+    })
   })
 })
 

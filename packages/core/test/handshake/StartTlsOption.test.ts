@@ -79,6 +79,38 @@ describe("TLS from within opt mode", () => {
     expect(outcome.secret).toStrictEqual(option(opt.ABORT))
   })
 
+  it("is there for who is told that nothing goes without it (C-075, C-076)", () => {
+    const list: ReadonlyArray<Line> = [{ client: option(opt.LIST) }]
+    const outcome = negotiating(
+      new EncryptingConnection(),
+      {
+        script: [
+          ...list,
+          { server: optionReply(opt.LIST, rep.ERR_TLS_REQD) },
+          { client: option(opt.INFO, infoRequest("secret")) },
+          { server: optionReply(opt.INFO, rep.ERR_TLS_REQD) },
+          ...asked
+        ],
+        encrypted: [...list, { server: ack(opt.LIST) }, ...go]
+      },
+      (handle) =>
+        Effect.gen(function*() {
+          const refusals = [yield* Effect.flip(handle.list), yield* Effect.flip(handle.info())]
+          yield* handle.startTls()
+          yield* handle.list
+          yield* handle.go()
+          return refusals
+        }).pipe(Effect.orDie)
+    )
+    expect(outcome).toMatchObject({
+      result: [
+        { _tag: "NbdTlsRequiredError", option: "NBD_OPT_LIST" },
+        { _tag: "NbdTlsRequiredError", option: "NBD_OPT_INFO" }
+      ],
+      state: { _tag: "Connected", agreed: { tls: true } }
+    })
+  })
+
   it("goes on to the export", () => {
     const outcome = negotiating(
       new EncryptingConnection(),

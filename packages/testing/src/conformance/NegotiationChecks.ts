@@ -114,7 +114,7 @@ const haggling = (target: Target): ReadonlyArray<Check> => [
     })
   },
   {
-    name: "abort leaves in order (C-210)",
+    name: "abort leaves in order (C-034, C-210)",
     run: Effect.gen(function*() {
       const negotiating = yield* Handle.negotiate()
       yield* negotiating.abort
