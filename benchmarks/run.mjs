@@ -1,8 +1,7 @@
 /**
  * `npm run bench`: effect-nbd beside the bare-Node floor, libnbd, QEMU and @vates/nbd-client, in one run.
  */
-import { existsSync } from "node:fs"
-import { createRequire } from "node:module"
+import { existsSync, mkdirSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { judge } from "./lib/aims.mjs"
 import { describeMachine, inWords } from "./lib/machine.mjs"
@@ -16,12 +15,11 @@ import { aimsTable, table } from "./lib/tables.mjs"
 const root = fileURLToPath(new URL("..", import.meta.url))
 
 /** What has to be there before anything can be measured: the server, what fills it, and our own packages, built. */
-const prepare = async () => {
+const prepare = async ({ isBuilt }) => {
   for (const program of ["nbdkit", "nbdcopy"]) {
     if (!await isInstalled(program)) throw new Error(`${program} is missing; ${advice}`)
   }
-  const compiler = createRequire(import.meta.url).resolve("typescript/bin/tsc")
-  await run([process.execPath, compiler, "-b", "packages/cli/tsconfig.src.json"], { cwd: root })
+  if (!isBuilt) await run(["npm", "run", "--silent", "build"], { cwd: root })
 }
 
 const advice = "on Debian: apt-get install nbdkit libnbd-bin fio qemu-utils gnutls-bin"
@@ -77,7 +75,8 @@ const minutes = (since) => `${((performance.now() - since) / 60_000).toFixed(1)}
 const main = async () => {
   const options = readOptions(process.argv.slice(2))
   if (options.help) return console.log(usage)
-  await prepare()
+  if (options.profile !== undefined) mkdirSync(options.profile, { recursive: true })
+  await prepare(options)
   const gone = await missing(options.clients, options.workloads, options)
   for (const reason of gone.values()) console.error(`skipped: ${reason}`)
   const machine = await describeMachine()
@@ -91,7 +90,7 @@ const main = async () => {
       const rounds = options.roundsOf(workload)
       const clients = able.length === 0
         ? []
-        : await measureAll(workload, able, { places, quick: options.quick, report, rounds })
+        : await measureAll(workload, able, { ...options, places, report, rounds })
       const result = { workload: { ...workload, rounds }, clients, absent }
       results.push(result)
       report("")
@@ -101,7 +100,10 @@ const main = async () => {
     }
   })
   if (options.quick) console.log("Every client works. A quick run is too short for its numbers to mean anything.")
-  else console.log(`### The aims\n\n${aimsTable(judge(results))}`)
+  else {
+    const rows = judge(results).filter(({ measured }) => measured.length > 0)
+    if (rows.length > 0) console.log(`### The aims\n\n${aimsTable(rows)}`)
+  }
 }
 
 for (const event of ["SIGINT", "SIGTERM", "exit"]) process.once(event, endAll)

@@ -9,6 +9,7 @@ import { dirname, join } from "node:path"
 import { barrel } from "./generate/barrel.mjs"
 import { conformance } from "./generate/conformance.mjs"
 import { handleStates } from "./generate/handleStates.mjs"
+import { performancePage } from "./generate/performance.mjs"
 import { isMain, report, repositoryRoot, shown } from "./lib/sources.mjs"
 
 /** Brings `file` up to date, or with `check` says why it is not. */
@@ -50,7 +51,16 @@ export const generate = async (root, { check }) => {
   const { text, violations: found } = await handleStates(join(root, "packages/core/dist/HandleState.js"))
   violations.push(...found)
   if (found.length === 0) violations.push(...settle(root, check, join(root, "docs/handle-states.md"), text))
-  return violations
+  return [...violations, ...settlePerformance(root, check)]
+}
+
+/** The page about the last full run of the benchmark, and its picture. */
+const settlePerformance = (root, check) => {
+  const page = join(root, "docs/performance.md")
+  const picture = join(root, "docs/performance.svg")
+  const texts = performancePage({ page, results: join(root, "benchmarks/results/latest.json") })
+  if (texts.violations.length > 0) return texts.violations
+  return [...settle(root, check, page, texts.page), ...settle(root, check, picture, texts.chart)]
 }
 
 if (isMain(import.meta)) {

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict"
+import { join } from "node:path"
 import { test } from "node:test"
 import { barrel } from "./generate/barrel.mjs"
 import { renderHandleStates } from "./generate/handleStates.mjs"
+import { filled, performancePage } from "./generate/performance.mjs"
 import { withTree } from "./lib/temporaryTree.mjs"
 
 const barrelOf = (files) => withTree(files, (root) => barrel(root, root))
@@ -76,4 +78,24 @@ test("a table that does not speak of the six states is refused", () => {
     () => renderHandleStates({ states, permitted: { read: ["Closed"] } }),
     /permitted.read names unknown Closed/
   )
+})
+
+test("a page keeps what is around its marked blocks, and is the same when it is filled again", () => {
+  const page = "before\n\n<!-- generated: a -->\nold\n<!-- end of generated -->\n\nafter\n"
+  const text = filled(page, { a: "new" })
+  assert.equal(text, "before\n\n<!-- generated: a -->\n\nnew\n\n<!-- end of generated -->\n\nafter\n")
+  assert.equal(filled(text, { a: "new" }), text)
+})
+
+test("a page without a block is reported", () => {
+  assert.throws(() => filled("<!-- generated: a -->", { a: "new" }), /no block <!-- generated: a -->/)
+})
+
+test("a missing file and the results of a quick run are reported", () => {
+  withTree({ "page.md": "", "quick.json": "{ \"quick\": true }" }, (root) => {
+    const violation = (name) =>
+      performancePage({ page: join(root, "page.md"), results: join(root, name) }).violations.join()
+    assert.match(violation("none.json"), /none\.json is missing/)
+    assert.match(violation("quick.json"), /numbers mean nothing/)
+  })
 })

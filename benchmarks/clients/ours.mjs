@@ -4,6 +4,7 @@
 import * as Handle from "@effect-nbd/core/Handle"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
 import { config, transport } from "./oursTarget.mjs"
 
 /** Fresh memory for every read. */
@@ -90,3 +91,22 @@ export const connect = ({ phases, target }) => {
       phase.end()
     })).pipe(Effect.provide(transport(target)), Effect.runPromise)
 }
+
+/** Goes through the whole map, as often as there is time for. */
+export const extents = ({ phases, target }) =>
+  Effect.gen(function*() {
+    const nbd = yield* Handle.connect({ ...config(target), metaContexts: ["base:allocation"] })
+    for (const phase of phases) {
+      phase.begin()
+      for (let at = phase.next(); at >= 0; at = phase.next()) {
+        let covered = 0n
+        yield* Stream.runForEachChunk(nbd.extents(), (chunk) =>
+          Effect.sync(() => {
+            phase.count(chunk.length)
+            for (const { length } of chunk) covered += length
+          }))
+        if (covered !== nbd.export.size) return yield* Effect.dieMessage(`extents of ${covered} bytes`)
+      }
+      phase.end()
+    }
+  }).pipe(Effect.scoped, Effect.provide(transport(target)), Effect.runPromise)

@@ -60,11 +60,11 @@ const panel = (result, x, y) => {
       return [
         text(left - 6, middle + 4, client.label, "text-anchor=\"end\""),
         `<rect x="${left}" y="${top}" width="${length(rate.median)}" height="${size.bar}" fill="${colourOf(client)}"/>`,
-        `<line x1="${left + length(rate.least)}" x2="${
-          left + length(rate.most)
+        `<line x1="${tenth(left + length(rate.least))}" x2="${
+          tenth(left + length(rate.most))
         }" y1="${middle}" y2="${middle}" stroke="#0f172a"/>`,
         text(
-          left + Math.max(length(rate.median), length(rate.least), length(rate.most)) + 6,
+          tenth(left + Math.max(length(rate.median), length(rate.least), length(rate.most)) + 6),
           middle + 4,
           show(rate.median)
         )

@@ -10,13 +10,18 @@ import { imports } from "../programs/imports.mjs"
 import { nbdcopy, nbdcopyPass, nbdinfo } from "../programs/libnbdTools.mjs"
 import { qemuBench, qemuConvert } from "../programs/qemuImg.mjs"
 
-const ourReason = ({ kind, server }) =>
-  server.transport === "tls" ? "no TLS yet" : kind === "extents" ? "no extents yet" : undefined
-
 /** `entries`: its functions, by what a workload does. */
-const javaScript = (name, label, module, entries, cannot = () => undefined) => {
+const javaScript = (name, label, module, entries) => {
   const entry = ({ direction, kind }) => entries[kind === "requests" ? direction : kind]
-  return { name, label, module, needs: [], entry, isFor: (workload) => entry(workload) !== undefined, cannot }
+  return {
+    name,
+    label,
+    module,
+    needs: [],
+    entry,
+    isFor: (workload) => entry(workload) !== undefined,
+    cannot: () => undefined
+  }
 }
 
 const vates = {
@@ -32,17 +37,11 @@ const vates = {
 
 /** In the order in which they take turns. */
 export const clients = [
-  javaScript("read", "effect-nbd read", "ours.mjs", { read: "read" }, ourReason),
-  javaScript("read-into", "effect-nbd readInto", "ours.mjs", { read: "readInto" }, ourReason),
-  javaScript("write", "effect-nbd write", "ours.mjs", { write: "write" }, ourReason),
-  javaScript(
-    "service",
-    "effect-nbd as a service",
-    "ours.mjs",
-    { read: "readService", write: "writeService" },
-    ourReason
-  ),
-  javaScript("ours", "effect-nbd", "ours.mjs", { connect: "connect", extents: "extents" }, ourReason),
+  javaScript("read", "effect-nbd read", "ours.mjs", { read: "read" }),
+  javaScript("read-into", "effect-nbd readInto", "ours.mjs", { read: "readInto" }),
+  javaScript("write", "effect-nbd write", "ours.mjs", { write: "write" }),
+  javaScript("service", "effect-nbd as a service", "ours.mjs", { read: "readService", write: "writeService" }),
+  javaScript("ours", "effect-nbd", "ours.mjs", { connect: "connect", extents: "extents" }),
   effectNbd,
   javaScript("floor", "bare Node (floor)", "floor.mjs", { read: "read", write: "write", connect: "connect" }),
   fio,

@@ -2,6 +2,7 @@
  * Runs of clients. They take turns, and every round begins with another one. Round 0 is short and not counted: it shows
  * that everything works, and what it did is looked at, before time is spent on it.
  */
+import { resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 import { run, timed } from "./process.mjs"
 import { withStage } from "./stage.mjs"
@@ -9,24 +10,33 @@ import { withStage } from "./stage.mjs"
 const worker = fileURLToPath(new URL("worker.mjs", import.meta.url))
 
 /** One run of one client: what it measured of itself, or its process. */
-const measure = async (client, workload, target) => {
+const measure = async (client, workload, target, profile) => {
   if (client.module === undefined) {
     const timing = await timed(client.command(workload, target), { env: client.env?.(target) })
     return client.read(workload, timing, target)
   }
-  const { stdout } = await run([process.execPath, worker, JSON.stringify({ client: client.name, target, workload })])
+  const job = {
+    client: client.name,
+    target,
+    workload,
+    ...(profile && { profile: profileOf(profile, client, workload) })
+  }
+  const { stdout } = await run([process.execPath, worker, JSON.stringify(job)])
   return JSON.parse(stdout)
 }
+
+/** Of the last round, since every round has the same name. */
+const profileOf = (folder, client, workload) => resolve(folder, `${workload.name}-${client.name}.cpuprofile`)
 
 const brief = (workload) =>
   workload.measured === undefined
     ? workload
-    : { ...workload, isBrief: true, warmUp: { seconds: 0.05 }, measured: { seconds: 0.2 } }
+    : { ...workload, isBrief: true, warmUp: { seconds: 0.05 }, measured: { seconds: 0.15 } }
 
 const rotated = (list, by) => [...list.slice(by % list.length), ...list.slice(0, by % list.length)]
 
 /** Every counted run of each client, in the order of `clients`. */
-export const measureAll = async (workload, clients, { places, quick, report, rounds }) => {
+export const measureAll = async (workload, clients, { places, profile, quick, report, rounds }) => {
   const runs = new Map(clients.map((client) => [client, []]))
   await withStage(workload, places, async ({ reset, target, verify }) => {
     for (let round = quick ? 1 : 0; round <= rounds; round++) {
@@ -34,7 +44,7 @@ export const measureAll = async (workload, clients, { places, quick, report, rou
       for (const client of rotated(clients, round)) {
         report(`${workload.name}: round ${round} of ${rounds}, ${client.label}`)
         reset()
-        const result = await measure(client, short ? brief(workload) : workload, target)
+        const result = await measure(client, short ? brief(workload) : workload, target, profile)
         if (!(result.operations > 0 && result.seconds > 0)) throw new Error(`${client.label} did nothing`)
         if (short) verify()
         if (round > 0) runs.get(client).push(result)

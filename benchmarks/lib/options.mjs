@@ -2,6 +2,7 @@
  * The command line of the benchmark.
  */
 import { parseArgs } from "node:util"
+import { clientsForAims } from "./aims.mjs"
 import { clients } from "./clients.mjs"
 import { workloads } from "./workloads.mjs"
 
@@ -16,12 +17,14 @@ const wrapped = (words) =>
 
 export const usage = `Usage: npm run bench -- [options]
 
-  --aims         only the workloads that the aims are about
+  --aims         only the workloads and clients that the aims are about
   --only NAME    only this workload, or those whose names begin so; only this client. May be given more than once
   --runs N       counted rounds (default: 5 of what the aims are about, 3 of the rest and of copies)
   --quick        small sizes, one round, only as many workloads as it takes to run all of the code: shows that
                  everything works, its numbers mean nothing
   --json FILE    save every run and what it was measured on
+  --profile DIR  have V8 profile the JavaScript clients; benchmarks/profile.mjs reads what they write there
+  --built        do not build first
   --help
 
 Workloads:
@@ -39,6 +42,8 @@ export const readOptions = (args) => {
       runs: { type: "string" },
       only: { type: "string", multiple: true, default: [] },
       json: { type: "string" },
+      profile: { type: "string" },
+      built: { type: "boolean", default: false },
       help: { type: "boolean", default: false }
     }
   })
@@ -55,13 +60,24 @@ export const readOptions = (args) => {
   return {
     help: values.help,
     json: values.json,
+    profile: values.profile,
+    isBuilt: values.built,
     quick: values.quick,
     roundsOf: ({ isAim, rounds }) => values.quick ? 1 : runs ?? rounds ?? (isAim ? 5 : 3),
-    workloads: all.filter((one) =>
-      someWorkloads.size > 0 ? someWorkloads.has(one) : values.aims ? one.isAim : !(values.quick && one.isVariant)
-    ),
+    workloads: chosen(all, someWorkloads, values),
     clients: clients.filter((one) => someClients.size === 0 || someClients.has(one))
   }
+}
+
+const chosen = (all, asked, { aims, quick }) => {
+  const needed = clientsForAims()
+  const some = asked.size > 0 ? all.filter((one) => asked.has(one)) : all.filter((one) => !(quick && one.isVariant))
+  return aims
+    ? some.filter(({ name }) => needed.has(name)).map((one) => ({
+      ...one,
+      clients: one.clients.filter((client) => needed.get(one.name).has(client))
+    }))
+    : some
 }
 
 /** The one of that name, or else those whose names begin with it. */

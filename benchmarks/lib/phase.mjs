@@ -19,6 +19,7 @@ export class Phase {
   #blocks
   #clockMask
   #seconds
+  #least
   #operations
   #isChecked
   #random
@@ -33,17 +34,19 @@ export class Phase {
   result
 
   /**
+   * It ends after `operations`, or after `seconds` if there were at least `least` operations by then.
    * `rare`: operations that take so long that the clock is asked before, and every one is timed.
    */
   constructor(
     { blockBytes = 1, exportBytes = 1, order, rare = false },
-    { operations = Infinity, seconds = Infinity },
+    { least = 0, operations = Infinity, seconds = Infinity },
     { isChecked }
   ) {
     this.#blockBytes = blockBytes
     this.#blocks = exportBytes / blockBytes
     this.#clockMask = rare ? 0 : 15
     this.sampleEvery = rare ? 1 : sampleEvery
+    this.#least = least
     this.#operations = operations
     this.#seconds = seconds
     this.#isChecked = isChecked
@@ -64,7 +67,7 @@ export class Phase {
   next() {
     const at = this.#issued
     // A look at the clock for every read would be a cost of the driver's own.
-    if ((at & this.#clockMask) === 0 && performance.now() > this.#deadline) this.#isOver = true
+    if ((at & this.#clockMask) === 0 && at >= this.#least && performance.now() > this.#deadline) this.#isOver = true
     if (this.#isOver || at >= this.#operations) return -1
     this.#issued = at + 1
     const block = this.#random === undefined ? at % this.#blocks : this.#random[at % offsetCount]

@@ -38,6 +38,8 @@ export const aligned = (rows, isText = (column) => column === 0) => {
   return [line(rows[0]), `| ${rule.join(" | ")} |`, ...rows.slice(1).map(line)].join("\n")
 }
 
+const rounds = (count) => count === 1 ? "1 round" : `${count} rounds`
+
 /** One workload: a row for each client, and a line for those that are not among them. */
 export const table = (result) => {
   const { workload } = result
@@ -66,7 +68,8 @@ export const table = (result) => {
     `### ${workload.title}`,
     "",
     ...(summaries.length === 0 ? ["Nobody could be measured."] : [aligned(rows)]),
-    ...(absent.length === 0 ? [] : ["", `Without ${absent.join(", ")}.`]),
+    "",
+    `${rounds(workload.rounds)}${absent.length === 0 ? "" : `, without ${absent.join(", ")}`}.`,
     ""
   ].join("\n")
 }

@@ -14,7 +14,7 @@ const missing = (await Promise.all(programs.map(async (name) => await isInstalle
 /** Runs the benchmark with its folders in one of our own. `onOutput` sees everything that it has said. */
 const benchmark = (folder, args, onOutput = () => {}) =>
   new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [program, ...args], { env: { ...process.env, TMPDIR: folder } })
+    const child = spawn(process.execPath, [program, "--built", ...args], { env: { ...process.env, TMPDIR: folder } })
     let said = ""
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding("utf8").on("data", (text) => {

@@ -50,11 +50,11 @@ describe("what runs come to", () => {
   })
 
   it("shows times from the best to the worst, and who is missing", () => {
-    const result = resultOf("import", { core: [run(1, 0.3), run(1, 0.1), run(1, 0.2)] })
+    const result = resultOf("import", { core: [run(1, 0.3), run(1, 0.1), run(1, 0.2)] }, { rounds: 3 })
     result.absent.push({ name: "effect", label: "effect", reason: "lost" })
     const text = table(result)
     expect(text).toContain("| the core | 200 | 100–300 |")
-    expect(text).toContain("Without effect (lost).")
+    expect(text).toContain("\n3 rounds, without effect (lost).\n")
     expect(text).not.toContain("× libnbd")
   })
 })
@@ -151,11 +151,12 @@ describe("the command line", () => {
     expect(() => readOptions(args)).toThrow(args[0])
   })
 
-  it("has the workloads of the aims alone", () => {
-    const { workloads } = readOptions(["--aims"])
-    expect(workloads.every(({ isAim }) => isAim)).toBe(true)
-    expect(new Set(workloads.map(({ name }) => name))).toEqual(
+  it("has the workloads and clients of the aims alone", () => {
+    const chosen = readOptions(["--aims"]).workloads
+    expect(chosen.every(({ isAim }) => isAim)).toBe(true)
+    expect(new Set(chosen.map(({ name }) => name))).toEqual(
       new Set(aims.flatMap(({ checks }) => checks.flatMap((check) => check.workloads)))
     )
+    expect(chosen.find(({ name }) => name === "copy-dense-file").clients).toEqual(["effect-nbd", "nbdcopy"])
   })
 })
