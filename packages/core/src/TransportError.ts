@@ -145,6 +145,22 @@ export class ProgramExitedError extends Data.TaggedError("NbdProgramExitedError"
 }
 
 /**
+ * A stream or socket that the program itself provides could not be had. `cause` is what it failed with.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class StreamNotOpenedError extends Data.TaggedError("NbdStreamNotOpenedError")<{
+  readonly target: string
+  readonly cause: unknown
+}> {
+  override get message(): string {
+    const why = this.cause instanceof Error ? this.cause.message : String(this.cause)
+    return `cannot open ${this.target}: ${why}`
+  }
+}
+
+/**
  * An open connection broke.
  *
  * @since 0.1.0
@@ -178,3 +194,4 @@ export type OpenError =
   | ConnectTimeoutError
   | ProgramNotFoundError
   | ProgramExitedError
+  | StreamNotOpenedError

@@ -17,6 +17,14 @@ export * as CommandTransport from "./CommandTransport.ts"
 export * as DuplexConnection from "./DuplexConnection.ts"
 
 /**
+ * NBD over a Node.js stream that the program itself has, or knows how to get: the socket of an HTTP upgrade, a channel
+ * of an SSH library, one end of a pair.
+ *
+ * @since 0.1.0
+ */
+export * as DuplexTransport from "./DuplexTransport.ts"
+
+/**
  * The transport that an NBD URI names.
  *
  * @since 0.1.0
@@ -38,6 +46,13 @@ export * as SocketActivationTransport from "./SocketActivationTransport.ts"
  * @since 0.1.0
  */
 export * as SocketConnection from "./SocketConnection.ts"
+
+/**
+ * NBD over a `Socket` of `@effect/platform`, and so over WebSocket.
+ *
+ * @since 0.1.0
+ */
+export * as SocketTransport from "./SocketTransport.ts"
 
 /**
  * NBD through SSH: an ssh program on this machine, and nc on the other one, which connects to a server there.

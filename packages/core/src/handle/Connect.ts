@@ -164,7 +164,8 @@ const openErrors: { readonly [Tag in OpenError["_tag"]]: true } = {
   NbdUnreachableError: true,
   NbdConnectTimeoutError: true,
   NbdProgramNotFoundError: true,
-  NbdProgramExitedError: true
+  NbdProgramExitedError: true,
+  NbdStreamNotOpenedError: true
 }
 
 /** The last word on a connection whose scope closes: goodbye where the protocol has one, and no one is left waiting. */

@@ -24,7 +24,7 @@ export type ConnectError =
 
 /**
  * After these nothing was opened, and libnbd allows another try on the same handle: the name did not resolve, or no
- * address of a TCP host answered.
+ * address of a TCP host answered. A stream of the program's own, which libnbd has no say in, is like those.
  *
  * @since 0.1.0
  * @category guards
@@ -33,6 +33,7 @@ export const isRetriable = (error: OpenError): boolean => {
   switch (error._tag) {
     case "NbdHostNotFoundError":
     case "NbdServiceNotFoundError":
+    case "NbdStreamNotOpenedError":
       return true
     case "NbdConnectionRefusedError":
     case "NbdUnreachableError":

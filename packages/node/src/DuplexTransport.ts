@@ -1,0 +1,88 @@
+/**
+ * NBD over a Node.js stream that the program itself has, or knows how to get: the socket of an HTTP upgrade, a channel of
+ * an SSH library, one end of a pair. For a socket that this package can open, `TcpTransport` and `UnixTransport` are
+ * faster.
+ *
+ * @since 0.1.0
+ */
+import type { Connection } from "@effect-nbd/core/Transport"
+import { Transport } from "@effect-nbd/core/Transport"
+import { StreamNotOpenedError } from "@effect-nbd/core/TransportError"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import type { Duplex } from "node:stream"
+import * as DuplexConnection from "./DuplexConnection.ts"
+import { inContext } from "./InContext.ts"
+import * as Linger from "./Linger.ts"
+import { inOwnScope } from "./OwnScope.ts"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /** What the stream leads to in words, for errors and spans, for example `upgrade storage.example`. */
+  readonly target: string
+}
+
+/**
+ * Runs `acquire` for each `open`, in the scope of that connection. The stream carries bytes (no encoding set, not in
+ * object mode), nobody else reads from it or writes to it, and it belongs to the connection: closing the scope sends
+ * what was written for at most 500 ms, and destroys the stream.
+ *
+ * `open` fails with `StreamNotOpenedError`, whose cause is what `acquire` failed with.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = <E>(
+  acquire: Effect.Effect<Duplex, E, Scope.Scope>,
+  { target }: Options
+): Transport["Type"] => ({
+  target,
+  open: acquire.pipe(
+    Effect.mapError((cause) => new StreamNotOpenedError({ target, cause })),
+    Effect.flatMap((duplex) => connect(duplex, target)),
+    inOwnScope
+  )
+})
+
+/**
+ * For a stream that is there already, and so for one connection: to `open` again fails with `StreamNotOpenedError`.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const fromDuplex = (duplex: Duplex, options: Options): Transport["Type"] => {
+  let taken = false
+  return make(
+    Effect.suspend(() => {
+      if (taken) return Effect.fail(new Error("the stream has had its one connection"))
+      taken = true
+      return Effect.succeed(duplex)
+    }),
+    options
+  )
+}
+
+/**
+ * As `make`, as a layer.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = <E, R = never>(
+  acquire: Effect.Effect<Duplex, E, R | Scope.Scope>,
+  options: Options
+): Layer.Layer<Transport, never, R> =>
+  Layer.effect(Transport, Effect.map(inContext(acquire), (acquire) => make(acquire, options)))
+
+const connect = (duplex: Duplex, peer: string): Effect.Effect<Connection, never, Scope.Scope> =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.sync(() => DuplexConnection.attach({ readable: duplex, writable: duplex, peer })),
+      ({ abandon }) => Effect.zipRight(Effect.sync(abandon), Linger.release(duplex, duplex))
+    ),
+    ({ connection }) => connection
+  )
