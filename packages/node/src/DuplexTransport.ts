@@ -12,7 +12,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type { Duplex } from "node:stream"
-import * as DuplexConnection from "./DuplexConnection.ts"
+import { encryptable } from "./Encryptable.ts"
+import * as EventConnection from "./EventConnection.ts"
 import { inContext } from "./InContext.ts"
 import * as Linger from "./Linger.ts"
 import { inOwnScope } from "./OwnScope.ts"
@@ -24,6 +25,11 @@ import { inOwnScope } from "./OwnScope.ts"
 export interface Options {
   /** What the stream leads to in words, for errors and spans, for example `upgrade storage.example`. */
   readonly target: string
+  /**
+   * The host at the other end, by name or address, for its certificate. Default: none, so that TLS needs another name to
+   * verify in its settings.
+   */
+  readonly hostname?: string | undefined
 }
 
 /**
@@ -38,12 +44,12 @@ export interface Options {
  */
 export const make = <E>(
   acquire: Effect.Effect<Duplex, E, Scope.Scope>,
-  { target }: Options
+  options: Options
 ): Transport["Type"] => ({
-  target,
+  target: options.target,
   open: acquire.pipe(
-    Effect.mapError((cause) => new StreamNotOpenedError({ target, cause })),
-    Effect.flatMap((duplex) => connect(duplex, target)),
+    Effect.mapError((cause) => new StreamNotOpenedError({ target: options.target, cause })),
+    Effect.flatMap((duplex) => connect(duplex, options)),
     inOwnScope
   )
 })
@@ -78,11 +84,16 @@ export const layer = <E, R = never>(
 ): Layer.Layer<Transport, never, R> =>
   Layer.effect(Transport, Effect.map(inContext(acquire), (acquire) => make(acquire, options)))
 
-const connect = (duplex: Duplex, peer: string): Effect.Effect<Connection, never, Scope.Scope> =>
-  Effect.map(
-    Effect.acquireRelease(
-      Effect.sync(() => DuplexConnection.attach({ readable: duplex, writable: duplex, peer })),
-      ({ abandon }) => Effect.zipRight(Effect.sync(abandon), Linger.release(duplex, duplex))
-    ),
-    ({ connection }) => connection
-  )
+const connect = (duplex: Duplex, { hostname, target }: Options): Effect.Effect<Connection, never, Scope.Scope> => {
+  const attach = Effect.sync(() => {
+    const linger = Linger.watch(duplex)
+    const streams = { readable: duplex, writable: duplex, peer: target, hostname }
+    const { abandon, connection, writable } = encryptable(EventConnection.attach(streams), streams)
+    const release = Effect.suspend(() => {
+      abandon()
+      return linger(writable())
+    })
+    return { connection, release }
+  })
+  return Effect.map(Effect.acquireRelease(attach, ({ release }) => release), ({ connection }) => connection)
+}

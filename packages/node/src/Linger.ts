@@ -1,5 +1,5 @@
 /**
- * The end of a stream that somebody may still wait to hear the last of.
+ * The end of a stream whose other side may still wait to hear the last of it.
  *
  * @since 0.1.0
  * @internal
@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import type { Duplex, Writable } from "node:stream"
 
 /**
- * How long, in milliseconds of real time, what was written may take to leave.
+ * How long, in milliseconds of real time, what was written may take to leave, and a stream to close.
  *
  * @since 0.1.0
  * @category constants
@@ -16,14 +16,29 @@ import type { Duplex, Writable } from "node:stream"
 export const lingerMillis = 500
 
 /**
- * Ends `writable`, waits until what was written has left, for at most 500 ms, destroys both and waits until `stream` is
- * closed. They are the same, or one is over the other, as TLS is over a socket.
+ * How to release the stream, made before anything is done with it: ends `writable`, waits until what was written has
+ * left, for at most 500 ms, destroys both and waits until the stream has closed. `writable` is the stream or something
+ * over it, as TLS is over a socket.
  *
  * @since 0.1.0
- * @category destructors
+ * @category constructors
  */
-export const release = (writable: Writable, stream: Duplex): Effect.Effect<void> =>
-  Effect.zipRight(flushed(writable), closed(writable, stream))
+export const watch = (stream: Duplex): (writable: Writable) => Effect.Effect<void> => {
+  // `closed` is true of a socket before its descriptor is.
+  let isGone = stream.closed
+  stream.once("close", () => {
+    isGone = true
+  })
+  return (writable) =>
+    Effect.zipRight(
+      flushed(writable),
+      Effect.suspend(() => {
+        writable.destroy()
+        stream.destroy()
+        return isGone ? Effect.void : closed(stream)
+      })
+    )
+}
 
 const flushed = (writable: Writable): Effect.Effect<void> =>
   Effect.async((resume) => {
@@ -40,17 +55,16 @@ const flushed = (writable: Writable): Effect.Effect<void> =>
     writable.end()
   })
 
-/** A stream of somebody's own making may never tell that it has closed. */
-const closed = (writable: Writable, stream: Duplex): Effect.Effect<void> =>
-  Effect.async((resume) => {
-    const done = (): void => {
-      clearTimeout(timer)
-      stream.off("close", done)
-      resume(Effect.void)
-    }
-    const timer = setTimeout(done, lingerMillis)
-    stream.once("close", done)
-    writable.destroy()
-    stream.destroy()
-    if (stream.closed) done()
-  })
+/** A stream of somebody's own making may never tell. */
+const closed = (stream: Duplex): Effect.Effect<void> =>
+  Effect.promise(() =>
+    new Promise<void>((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer)
+        stream.off("close", done)
+        resolve()
+      }
+      const timer = setTimeout(done, lingerMillis)
+      stream.once("close", done)
+    })
+  )

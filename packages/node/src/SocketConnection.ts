@@ -13,6 +13,7 @@ import type * as Scope from "effect/Scope"
 import * as net from "node:net"
 import * as Delivery from "./Delivery.ts"
 import * as Encryptable from "./Encryptable.ts"
+import * as Linger from "./Linger.ts"
 import { inOwnScope } from "./OwnScope.ts"
 import * as StreamConnection from "./StreamConnection.ts"
 
@@ -41,14 +42,6 @@ export type Settings = Omit<Encryptable.Options, "readable" | "writable">
  * @category constants
  */
 export const receiveBufferBytes = 65_536
-
-/**
- * How long, in milliseconds of real time, what was written may take to leave when the scope closes.
- *
- * @since 0.1.0
- * @category constants
- */
-export const lingerMillis = 500
 
 /**
  * Connects. An attempt that fails or is interrupted leaves no socket behind. Closing the scope sends what was written
@@ -88,29 +81,17 @@ const prepare = (given: Settings) => {
   const delivery = Delivery.make({ pause: () => {}, resume: () => socket.resume() })
   const options = { ...given, readable: socket, writable: socket }
   const attached = Encryptable.encryptable(StreamConnection.attach(options, delivery, () => {}), options)
-  const gone = new Promise<void>((resolve) => socket.once("close", () => resolve()))
+  const linger = Linger.watch(socket)
   // Paused before it connects, a socket does not begin to read: what arrives early waits in the kernel.
   socket.pause()
 
-  const linger = Effect.async<void>((resume) => {
+  const release = Effect.suspend(() => {
     attached.abandon()
-    // Under TLS this is not the socket itself: its end says so to the peer first.
-    const writable = attached.writable()
-    const done = (): void => {
-      clearTimeout(timer)
-      writable.off("finish", done)
-      writable.off("close", done)
-      writable.destroy()
-      socket.destroy()
-      resume(Effect.void)
-    }
-    const timer = setTimeout(done, lingerMillis)
-    if (socket.connecting || socket.pending || writable.destroyed || writable.writableFinished) return done()
-    writable.once("finish", done)
-    writable.once("close", done)
-    writable.end()
+    if (socket.connecting || socket.pending) socket.destroy()
+    // Under TLS what is written to is not the socket itself: its end says so to the peer first.
+    return linger(attached.writable())
   })
-  return { socket, attached, release: Effect.zipRight(linger, Effect.promise(() => gone)) }
+  return { socket, attached, release }
 }
 
 const connect = (socket: net.Socket, address: Address): Effect.Effect<void, Attempt> =>

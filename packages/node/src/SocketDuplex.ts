@@ -29,7 +29,7 @@ export const open = (
 ): Effect.Effect<Duplex, Socket.SocketError, Scope.Scope> =>
   Effect.gen(function*() {
     const write = yield* socket.writer
-    const run = yield* FiberSet.makeRuntime<never>()
+    const run = yield* FiberSet.makeRuntime()
     const opened = yield* Deferred.make<void, Socket.SocketError>()
     const stream = new SocketDuplex(maxUnread, {
       write: (chunks, callback) =>

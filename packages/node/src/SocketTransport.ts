@@ -7,7 +7,6 @@
  * - A WebSocket takes whatever is written at once, so that its own buffer grows: what is in flight bounds that.
  * - It has no half close: to end writing, as the goodbye to the server does, closes it. A WebSocket whose peer does not
  *   answer that is dropped in its own time, which may be after the scope.
- * - There is no TLS inside of it. `wss:` is TLS around it.
  * - One whose messages come as `Blob`s loses their order. A browser's own WebSocket needs `binaryType = "arraybuffer"`.
  *
  * @since 0.1.0
@@ -25,9 +24,7 @@ import * as SocketDuplex from "./SocketDuplex.ts"
  * @since 0.1.0
  * @category models
  */
-export interface Options {
-  /** What the socket leads to in words, for errors and spans, for example `ws://storage.example/nbd`. */
-  readonly target: string
+export interface Options extends DuplexTransport.Options {
   /** How much may have come without being taken, in bytes. Default: 64 MiB, as much as may be in flight by default. */
   readonly maxUnread?: number | undefined
 }
@@ -43,9 +40,9 @@ export interface Options {
  */
 export const make = <E>(
   acquire: Effect.Effect<Socket.Socket, E, Scope.Scope>,
-  { maxUnread = 67_108_864, target }: Options
+  { maxUnread = 67_108_864, ...options }: Options
 ): Transport["Type"] =>
-  DuplexTransport.make(Effect.flatMap(acquire, (socket) => SocketDuplex.open(socket, maxUnread)), { target })
+  DuplexTransport.make(Effect.flatMap(acquire, (socket) => SocketDuplex.open(socket, maxUnread)), options)
 
 /**
  * As `make`, as a layer.
