@@ -19,6 +19,14 @@ import type {
   ReadOnlyError,
   UnsupportedError
 } from "./transmission/CommandError.ts"
+import type {
+  BlockStatusOptions,
+  CommandOptions,
+  RawCommand,
+  StructuredReadOptions,
+  WriteOptions,
+  WriteZeroesOptions
+} from "./transmission/CommandOptions.ts"
 import type { ContextStatus } from "./transmission/ContextStatus.ts"
 import type { PendingCommand } from "./transmission/InFlight.ts"
 import type { NbdCommand } from "./transmission/NbdCommand.ts"
@@ -106,7 +114,7 @@ export interface Commands<R> {
   readonly readStructured: (
     offset: bigint,
     length: number,
-    options?: Prepare.StructuredReadOptions
+    options?: StructuredReadOptions
   ) => Effect.Effect<StructuredRead, R | StructuredReadError>
   /**
    * Writes all of `bytes`, at most the server's maximum (32 MiB where it named none). They are not copied: leave them
@@ -115,7 +123,7 @@ export interface Commands<R> {
   readonly write: (
     offset: bigint,
     bytes: Uint8Array,
-    options?: Prepare.WriteOptions
+    options?: WriteOptions
   ) => Effect.Effect<void, R | WriteError>
   /** Makes durable every write that was answered before this was sent. */
   readonly flush: Effect.Effect<void, R | FlushError>
@@ -123,19 +131,19 @@ export interface Commands<R> {
   readonly trim: (
     offset: bigint,
     length: number | bigint,
-    options?: Prepare.WriteOptions
+    options?: WriteOptions
   ) => Effect.Effect<void, R | WriteError>
   /** Asks the server to fetch the range for reads to come. A hint: success promises nothing. As long as a trim. */
   readonly cache: (
     offset: bigint,
     length: number | bigint,
-    options?: Prepare.CommandOptions
+    options?: CommandOptions
   ) => Effect.Effect<void, R | CacheError>
   /** Makes the range read as zeroes. As long as a trim. */
   readonly writeZeroes: (
     offset: bigint,
     length: number | bigint,
-    options?: Prepare.WriteZeroesOptions
+    options?: WriteZeroesOptions
   ) => Effect.Effect<void, R | WriteError>
   /**
    * Asks what is known about a range, context by context, in the order of `contexts` or else of the server's grant. Each
@@ -145,7 +153,7 @@ export interface Commands<R> {
   readonly blockStatus: (
     offset: bigint,
     length: number | bigint,
-    options?: Prepare.BlockStatusOptions
+    options?: BlockStatusOptions
   ) => Effect.Effect<ReadonlyArray<ContextStatus>, R | BlockStatusError>
   /**
    * What is known about a range of any length, by default the whole export: runs of bytes of the same status in every
@@ -154,7 +162,7 @@ export interface Commands<R> {
    */
   readonly extents: (options?: Extents.Options) => Stream.Stream<Extents.MappedExtent, R | BlockStatusError>
   /** Sends any command by its number, unchecked, and waits for its reply: for tests of servers. */
-  readonly command: (command: Prepare.RawCommand) => Effect.Effect<void, R | CommandFlagsError | CommandFailure>
+  readonly command: (command: RawCommand) => Effect.Effect<void, R | CommandFlagsError | CommandFailure>
 }
 
 /**

@@ -130,6 +130,13 @@ export * as HandshakeError from "./handshake/HandshakeError.ts"
 export * as CommandError from "./transmission/CommandError.ts"
 
 /**
+ * What commands may be told beside their range.
+ *
+ * @since 0.1.0
+ */
+export * as CommandOptions from "./transmission/CommandOptions.ts"
+
+/**
  * The answer to NBD_CMD_BLOCK_STATUS, context by context.
  *
  * @since 0.1.0

@@ -11,24 +11,16 @@
  */
 import type { Export, ReplyStyle } from "../Export.ts"
 import type { Traffic } from "../Traffic.ts"
-import { decodeBlockStatus, statusSize, type StatusWidth } from "../wire/BlockStatus.ts"
+import type { StatusWidth } from "../wire/BlockStatus.ts"
 import { ReplyFlags } from "../wire/Flags.ts"
 import { magic } from "../wire/Magic.ts"
 import { chunkType, decodeCookie, decodeErrorPayload, isErrorChunk, payloadHead, size } from "../wire/Reply.ts"
 import { hex, isWireError, WireError } from "../wire/WireError.ts"
 import { checkChunk } from "./ChunkCheck.ts"
-import { mostDescriptors } from "./ContextStatus.ts"
 import type { InFlight, PendingCommand } from "./InFlight.ts"
 import { addPiece } from "./Piece.ts"
-import {
-  acceptContent,
-  acceptError,
-  acceptStatus,
-  commandError,
-  complete,
-  destinationOf,
-  invalid
-} from "./ReplyAssembly.ts"
+import { acceptContent, acceptError, commandError, complete, destinationOf } from "./ReplyAssembly.ts"
+import { StatusGather } from "./StatusGather.ts"
 
 /**
  * @since 0.1.0
@@ -63,7 +55,7 @@ export class ReplyReader {
   private readonly inFlight: InFlight
   private readonly replyStyle: ReplyStyle
   private readonly width: StatusWidth
-  private readonly exportSize: bigint
+  private readonly status: StatusGather
   private readonly traffic: Traffic
   private readonly events: ReplyEvents
   /** Bytes of the shortest header there can be. */
@@ -84,13 +76,12 @@ export class ReplyReader {
   private contentLength = 0
   private remaining = 0
   private position = 0
-  private status = new Uint8Array(0)
 
   constructor(inFlight: InFlight, { replyStyle, size: exportSize }: Export, traffic: Traffic, events: ReplyEvents) {
     this.inFlight = inFlight
     this.replyStyle = replyStyle
     this.width = replyStyle === "Extended" ? "extended" : "compact"
-    this.exportSize = exportSize
+    this.status = new StatusGather(this.width, exportSize)
     this.traffic = traffic
     this.events = events
     this.shortest = replyStyle === "Extended" ? size.extended : size.simple
@@ -132,7 +123,7 @@ export class ReplyReader {
         }
         case "Status": {
           const count = Math.min(this.remaining, end - at)
-          this.status.set(bytes.subarray(at, at + count), this.status.byteLength - this.remaining)
+          this.status.add(bytes.subarray(at, at + count), this.remaining)
           this.remaining -= count
           at += count
           if (this.remaining === 0) this.readStatus()
@@ -224,7 +215,10 @@ export class ReplyReader {
     this.remaining = length
     if (this.chunk === chunkType.NONE) return this.endOfMessage()
     if (this.chunk === chunkType.BLOCK_STATUS || this.chunk === chunkType.BLOCK_STATUS_EXT) {
-      return this.beginStatus(pending, length)
+      if (!this.status.begin(pending, length)) return this.skip()
+      this.contentLength = length
+      this.stage = "Status"
+      return
     }
     this.stage = "Head"
     this.wanted = this.chunk === chunkType.OFFSET_DATA
@@ -260,28 +254,12 @@ export class ReplyReader {
     this.skip()
   }
 
-  /** A status is about as many bytes as were asked for, and each extent about one of them at least (C-190). */
-  private beginStatus(pending: PendingCommand, length: number): void {
-    const { descriptor, head } = statusSize[this.width]
-    if (length > head + descriptor * mostDescriptors(pending.command.length)) {
-      const received = `${(length - head) / descriptor}`
-      pending.failure ??= invalid(pending, `at most ${pending.command.length} extents`, received, "C-190")
-      return this.skip()
-    }
-    this.contentLength = length
-    this.status = new Uint8Array(length)
-    this.stage = "Status"
-  }
-
   private readStatus(): void {
-    const { pending, status } = this
-    this.status = new Uint8Array(0)
+    const { pending } = this
     if (pending === undefined) return
-    const descriptors = decodeBlockStatus(this.width, status)
-    if (isWireError(descriptors)) return this.fail(descriptors)
-    const breach = acceptStatus(pending, descriptors, this.exportSize)
-    if (breach !== undefined) return this.fail(breach)
-    this.endOfMessage()
+    const breach = this.status.finish(pending)
+    if (breach === undefined) this.endOfMessage()
+    else this.fail(breach)
   }
 
   /** Passes over what is left of a payload. */
