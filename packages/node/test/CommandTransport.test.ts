@@ -8,6 +8,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import * as TestContext from "effect/TestContext"
 import * as path from "node:path"
 import { digest, folder, handles, isAlive, pattern, record, Recorder, turns } from "./Peers.ts"
@@ -215,6 +216,21 @@ describe("CommandTransport", () => {
       expect(yield* run(Command.env(command, {}, { extendEnv: false }))).toBe(`|b|${dir}`)
       expect(yield* run(node(`require("node:fs").writeSync(1, process.argv[1])`, "$HOME; `a`"))).toBe("$HOME; `a`")
     }).pipe(Effect.scoped))
+
+  it.scopedLive("runs as the user and the group of the command", () =>
+    Effect.gen(function*() {
+      const [uid, gid] = process.getuid?.() === 0 ? [65_534, 65_533] : [process.getuid?.(), process.getgid?.()]
+      const script = `require("node:fs").writeSync(1, [process.getuid(), process.getgid()].join())`
+      const plain = Command.flatten(node(script))[0]
+      // The platform has the fields, and nothing that sets them.
+      const command = Object.assign(Object.create(Object.getPrototypeOf(plain)) as Command.StandardCommand, plain, {
+        uid: Option.fromNullable(uid),
+        gid: Option.fromNullable(gid)
+      })
+      const recorder = record(yield* open(command))
+      yield* recorder.ended
+      expect(recorder.text).toBe(`${uid},${gid}`)
+    }))
 
   it.live("refuses what it would have to run otherwise than it says", () =>
     Effect.gen(function*() {

@@ -6,6 +6,16 @@ import * as fs from "node:fs/promises"
 import * as path from "node:path"
 import { folder, listen, record } from "./Peers.ts"
 
+/** The superuser may do everything, so that nothing would be refused. */
+const asNobody = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  process.getuid?.() === 0
+    ? Effect.acquireUseRelease(
+      Effect.sync(() => process.seteuid?.(65_534)),
+      () => effect,
+      () => Effect.sync(() => process.seteuid?.(0))
+    )
+    : effect
+
 const failure = (file: string) => Effect.flip(Effect.scoped(UnixTransport.make({ path: file }).open))
 
 describe("UnixTransport", () => {
@@ -51,6 +61,18 @@ describe("UnixTransport", () => {
         _tag: "NbdConnectionRefusedError",
         network: "unix",
         attempts: [{ address: file, code: "ECONNREFUSED" }]
+      })
+    }))
+
+  it.scopedLive("says that it may not", () =>
+    Effect.gen(function*() {
+      const file = path.join(yield* folder, "nbd.sock")
+      yield* listen(() => {}, { path: file })
+      yield* Effect.promise(() => fs.chmod(file, 0))
+      expect(yield* asNobody(failure(file))).toMatchObject({
+        _tag: "NbdUnreachableError",
+        network: "unix",
+        attempts: [{ address: file, code: "EACCES" }]
       })
     }))
 })
