@@ -92,7 +92,7 @@ const all = <E>(stream: Stream.Stream<Extents.MappedExtent, E>) =>
 
 const names = [MetaContext.baseAllocation, MetaContext.qemuDirtyBitmap("b"), "x-other:thing"]
 
-const scenes = FastCheck.integer({ min: 1, max: 300 }).chain((size) =>
+const scenes = FastCheck.integer({ min: 1, max: 150 }).chain((size) =>
   FastCheck.record({
     maps: FastCheck.array(FastCheck.array(FastCheck.nat({ max: 2 }), { minLength: size, maxLength: size }), {
       minLength: 1,
@@ -136,7 +136,7 @@ describe("the extents of a range", () => {
           expect(flags).not.toBe(before)
           before = flags
           for (let byte = at; byte < at + Number(extent.length); byte++) {
-            expect(maps.map((map) => map[byte]).join()).toBe(flags)
+            if (maps.map((map) => map[byte]).join() !== flags) expect.fail(`byte ${byte} has other flags than ${flags}`)
           }
           at += Number(extent.length)
         }
@@ -146,7 +146,7 @@ describe("the extents of a range", () => {
           expect(asked.offset + asked.length).toBeLessThanOrEqual(BigInt(size))
         }
       }),
-    { fastCheck: { numRuns: 300 } }
+    { fastCheck: { numRuns: 100 } }
   )
 
   it.effect.prop("go forward where answers are not aligned, and say nothing false of what cannot be asked (C-195)", [
@@ -163,11 +163,12 @@ describe("the extents of a range", () => {
       let at = offset
       for (const extent of found) {
         expect(extent.offset).toBe(BigInt(at))
+        const zero = Extents.isZero(extent)
+        const clean = Extents.flagsOf(extent, names[1] ?? "") === 0n
         for (let byte = at; byte < at + Number(extent.length); byte++) {
           // `zero` may be lost, but is never made up; nothing that is dirty is called clean.
-          if (Extents.isZero(extent)) expect((maps[0]?.[byte] ?? 0) & 2).toBe(2)
-          const clean = Extents.flagsOf(extent, names[1] ?? "") === 0n
-          if (clean) expect(maps[1]?.[byte]).toBe(0)
+          if (zero && ((maps[0]?.[byte] ?? 0) & 2) === 0) expect.fail(`byte ${byte} is not zero`)
+          if (clean && maps[1]?.[byte] !== 0) expect.fail(`byte ${byte} is dirty`)
         }
         at += Number(extent.length)
       }
@@ -175,7 +176,7 @@ describe("the extents of a range", () => {
       for (const asked of server.asked) {
         expect([asked.offset % BigInt(minimum), asked.length % BigInt(minimum)]).toStrictEqual([0n, 0n])
       }
-    }), { fastCheck: { numRuns: 300 } })
+    }), { fastCheck: { numRuns: 100 } })
 
   it.effect("are asked for 4 GiB at a time at most, aligned, and merged across answers", () =>
     Effect.gen(function*() {
