@@ -80,8 +80,8 @@ test("the page has a table for each section, with each rule's tests, its reason,
     { file: "packages/core/test/a.test.ts", title: "a › does it_ all | (C-001)", rules: ["C-001"] },
     { file: "packages/core/test/a.test.ts", title: "H-001 b (%s, C-001 to C-002)", rules: ["H-001", "C-001"] }
   ])
-  assert.ok(page.includes("3 rules: 1 with tests, 1 that no test can prove, with the reason, 1 without a test yet."))
-  assert.ok(page.endsWith(`## First
+  assert.ok(page.includes("3 rules: 1 with tests, 1 that no test can prove, with the reason, 1 without a test yet.\n"))
+  assert.ok(page.endsWith(`### First
 
 | rule | level | section | in words | tests |
 | --- | --- | --- | --- | --- |
@@ -89,6 +89,19 @@ test("the page has a table for each section, with each rule's tests, its reason,
 | C-002 | MAY | Size | another | no test: it never happens |
 | C-003 |  |  | x | **no test yet** |
 `))
+})
+
+test("each kind of rule has a part of its own, with what it counts", () => {
+  const server = [{
+    heading: "Of servers",
+    rules: [{ number: "S-001", level: "MUST", where: "Conv", words: "serves" }]
+  }]
+  const hostile = [{ heading: "Of foes", rules: [{ number: "H-001", level: "CONN", where: "", words: "lies" }] }]
+  const page = renderConformance([...parseRules(list(first)), ...server, ...hostile], [])
+  const at = ["## Clients", "### First", "## Servers", "| S-001 | MUST | Conv | serves |", "## Hostile servers"]
+    .map((text) => page.indexOf(text))
+  assert.ok(at.every((position, index) => position > (at[index - 1] ?? 0)))
+  assert.ok(page.endsWith("| H-001 | CONN | lies | **no test yet** |\n"))
 })
 
 test("what the fake server's tests say of a client's rule does not count", () => {

@@ -149,34 +149,39 @@ describe("the extents of a range", () => {
     { fastCheck: { numRuns: 100 } }
   )
 
-  it.effect.prop("go forward where answers are not aligned, and say nothing false of what cannot be asked (C-195)", [
-    scenes,
-    FastCheck.constantFrom(2, 4, 16, 64)
-  ], ([{ cuts, maps, offset }, minimum]) =>
-    Effect.gen(function*() {
-      const size = maps[0]?.length ?? 0
-      const target = exportOf(BigInt(size), minimum, names.slice(0, maps.length))
-      const server = new MapServer(target, maps, endless(cuts))
-      const found = yield* all(
-        Extents.stream(Effect.succeed(target), server.ask, { offset: BigInt(offset) })
-      )
-      let at = offset
-      for (const extent of found) {
-        expect(extent.offset).toBe(BigInt(at))
-        const zero = Extents.isZero(extent)
-        const clean = Extents.flagsOf(extent, names[1] ?? "") === 0n
-        for (let byte = at; byte < at + Number(extent.length); byte++) {
-          // `zero` may be lost, but is never made up; nothing that is dirty is called clean.
-          if (zero && ((maps[0]?.[byte] ?? 0) & 2) === 0) expect.fail(`byte ${byte} is not zero`)
-          if (clean && maps[1]?.[byte] !== 0) expect.fail(`byte ${byte} is dirty`)
+  it.effect.prop(
+    "go forward where answers are not aligned, and say nothing false of what cannot be asked (C-195, H-142)",
+    [
+      scenes,
+      FastCheck.constantFrom(2, 4, 16, 64)
+    ],
+    ([{ cuts, maps, offset }, minimum]) =>
+      Effect.gen(function*() {
+        const size = maps[0]?.length ?? 0
+        const target = exportOf(BigInt(size), minimum, names.slice(0, maps.length))
+        const server = new MapServer(target, maps, endless(cuts))
+        const found = yield* all(
+          Extents.stream(Effect.succeed(target), server.ask, { offset: BigInt(offset) })
+        )
+        let at = offset
+        for (const extent of found) {
+          expect(extent.offset).toBe(BigInt(at))
+          const zero = Extents.isZero(extent)
+          const clean = Extents.flagsOf(extent, names[1] ?? "") === 0n
+          for (let byte = at; byte < at + Number(extent.length); byte++) {
+            // `zero` may be lost, but is never made up; nothing that is dirty is called clean.
+            if (zero && ((maps[0]?.[byte] ?? 0) & 2) === 0) expect.fail(`byte ${byte} is not zero`)
+            if (clean && maps[1]?.[byte] !== 0) expect.fail(`byte ${byte} is dirty`)
+          }
+          at += Number(extent.length)
         }
-        at += Number(extent.length)
-      }
-      expect(at).toBe(Math.max(size, offset))
-      for (const asked of server.asked) {
-        expect([asked.offset % BigInt(minimum), asked.length % BigInt(minimum)]).toStrictEqual([0n, 0n])
-      }
-    }), { fastCheck: { numRuns: 100 } })
+        expect(at).toBe(Math.max(size, offset))
+        for (const asked of server.asked) {
+          expect([asked.offset % BigInt(minimum), asked.length % BigInt(minimum)]).toStrictEqual([0n, 0n])
+        }
+      }),
+    { fastCheck: { numRuns: 100 } }
+  )
 
   it.effect("are asked for 4 GiB at a time at most, aligned, and merged across answers", () =>
     Effect.gen(function*() {
@@ -237,7 +242,7 @@ describe("the extents of a range", () => {
 })
 
 describe("what flags mean", () => {
-  it("is told by their context, and bits without a meaning are ignored (C-119, C-120)", () => {
+  it("is told by their context, and bits without a meaning are ignored (C-119, C-120, H-144)", () => {
     expect(MetaContext.decode("base:allocation", 1n)).toStrictEqual({ _tag: "BaseAllocation", hole: true, zero: false })
     expect(MetaContext.decode("base:allocation", 0xffff_fffen)).toStrictEqual({
       _tag: "BaseAllocation",

@@ -99,7 +99,7 @@ describe.each([
       connection.close()
     }))
 
-  it.scopedLive("holds 64 MiB back while the receiver says no, and delivers them intact afterwards", () =>
+  it.scopedLive("holds 64 MiB back while the receiver says no, and delivers them intact afterwards (H-155)", () =>
     Effect.gen(function*() {
       const { connection, peer } = yield* joined
       const bytes = pattern(64 * mebibyte)

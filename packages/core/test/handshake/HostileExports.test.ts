@@ -233,7 +233,7 @@ describe("H-054 replies of the transmission phase behind GO's acknowledgement", 
 })
 
 describe("a server that says one thing with INFO and another with GO", () => {
-  it("is believed the second time (C-056)", () => {
+  it("H-152 is believed the second time (C-056)", () => {
     const { outcome } = converse(
       (reader) => Effect.all([info(reader, fixed, "a", nothing), go(reader, fixed, "a", nothing)]),
       [

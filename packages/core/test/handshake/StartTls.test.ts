@@ -263,7 +263,7 @@ describe("a server that cannot be asked", () => {
 })
 
 describe("a transport without TLS", () => {
-  it("is left without a word where TLS is required", () => {
+  it("is left without a word where TLS is required (C-066, C-242)", () => {
     const outcome = connected(new ManualConnection(), [], config("Require"))
     expect(outcome).toMatchObject(dead({ _tag: "NbdTlsUnavailableError", why: "Transport" }))
     expect(outcome.unexpected).toStrictEqual(zeros(0))

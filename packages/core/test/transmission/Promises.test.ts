@@ -7,6 +7,7 @@ import { FakeServer, Steering } from "@effect-nbd/testing"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as TestClock from "effect/TestClock"
 
 const blockSize = { minimum: 512, preferred: 4096, maximum: 65_536 }
 const server = FakeServer.layer({ exports: [{ name: "disk", size: 1_048_576 }] })
@@ -41,7 +42,7 @@ describe("a write", () => {
 describe("a command that is too long for the server", () => {
   const length = 131_072
 
-  it.scoped("is refused alone, and goes through in pieces (C-095, C-096)", () =>
+  it.scoped("is refused alone, and goes through in pieces (C-095, C-096, H-119)", () =>
     Effect.gen(function*() {
       const { onRequest } = yield* FakeServer.FakeServer
       const connected = yield* connect
@@ -67,7 +68,7 @@ describe("a command that is too long for the server", () => {
       expect((yield* connected.state)._tag).toBe("Connected")
     }).pipe(Effect.provide(FakeServer.layer({ exports: [{ name: "disk", size: 1_048_576, blockSize }] }))))
 
-  it.scoped("or for one chunk is refused alone, and goes through without that wish (C-132)", () =>
+  it.scoped("or for one chunk is refused alone, and goes through without that wish (C-132, H-119)", () =>
     Effect.gen(function*() {
       const { onRequest } = yield* FakeServer.FakeServer
       const connected = yield* connect
@@ -77,6 +78,51 @@ describe("a command that is too long for the server", () => {
         errno: "EOVERFLOW"
       })
       expect((yield* connected.readStructured(0n, length)).bytes.byteLength).toBe(length)
+    }).pipe(Effect.provide(server)))
+})
+
+describe("a refusal of what was advertised", () => {
+  it.scoped("is the server's, told as it is, and of that command alone (H-153, H-154)", () =>
+    Effect.gen(function*() {
+      const { onRequest } = yield* FakeServer.FakeServer
+      const connected = yield* connect
+      yield* onRequest(({ command }) =>
+        command === "WRITE_ZEROES" ? Steering.fail("ENOTSUP") : Steering.fail(command === "CACHE" ? "EINVAL" : "EPERM")
+      )
+      const refused: ReadonlyArray<readonly [Effect.Effect<unknown, object>, string]> = [
+        [connected.writeZeroes(0n, 512), "ENOTSUP"],
+        [connected.cache(0n, 512), "EINVAL"],
+        [connected.write(0n, new Uint8Array(512)), "EPERM"],
+        [connected.trim(0n, 512), "EPERM"]
+      ]
+      for (const [command, errno] of refused) {
+        expect(yield* Effect.flip(command)).toMatchObject({ _tag: "NbdCommandError", errno })
+      }
+      // Nothing was done in place of what was refused.
+      expect(yield* commands).toStrictEqual(["WRITE_ZEROES", "CACHE", "WRITE", "TRIM"])
+      yield* onRequest(undefined)
+      yield* connected.write(0n, new Uint8Array(512))
+    }).pipe(Effect.provide(server)))
+})
+
+describe("a reply that never comes", () => {
+  it.effect("is waited for as long as the caller wants, and the connection left in order after that (C-203, C-206, H-094)", () =>
+    Effect.gen(function*() {
+      const { awaitEnds, awaitRequests, onRequest } = yield* FakeServer.FakeServer
+      const outcome = yield* Effect.scoped(Effect.gen(function*() {
+        const connected = yield* connect
+        yield* onRequest(({ offset }) => offset === 0n ? Steering.hang : Steering.proceed)
+        const read = yield* Effect.fork(Effect.either(Effect.timeout(connected.read(0n, 512), "5 seconds")))
+        yield* awaitRequests(1)
+        yield* TestClock.adjust("5 seconds")
+        const outcome = yield* Fiber.join(read)
+        // Its cookie is not free, and its neighbours are not disturbed.
+        expect(yield* connected.inFlight).toBe(1)
+        yield* connected.read(512n, 512)
+        return outcome
+      }))
+      expect(outcome).toMatchObject({ _tag: "Left", left: { _tag: "TimeoutException" } })
+      expect((yield* awaitEnds(1)).map(({ ending }) => ending._tag)).toStrictEqual(["Disconnected"])
     }).pipe(Effect.provide(server)))
 })
 

@@ -87,7 +87,7 @@ describe("a reply to a read in chunks", () => {
     expect(ends).toHaveLength(0)
   })
 
-  it("carries the server's error, text and offset, and its neighbour does not notice (C-182, C-184, C-185)", () => {
+  it("carries the server's error, text and offset, and its neighbour does not notice (C-182, C-184, C-185, H-129, H-131)", () => {
     const { connection, ends, outcomes } = reading()
     connection.arrive(chunk(1, more, data(100n, 1, 2)))
     connection.arrive(
@@ -268,6 +268,20 @@ describe("a breach ends the connection: every command fails once, each with its 
     connection.arrive(chunk(2, last, none))
     expect(ends).toHaveLength(1)
     expect(outcomes).toMatchObject([{ _tag: "NbdCommandLostError" }, "ok"])
+  })
+
+  it("fewer bytes than a simple read asked for: what follows them is taken for data, and the next header is none (H-085)", () => {
+    const { connection, ends, outcomes } = reading("Simple")
+    connection.arrive(concat([simple(1, 0, new Uint8Array(6)), simple(2), simple(2)]))
+    expect(ends).toHaveLength(1)
+    expect(outcomes).toMatchObject(["ok", { _tag: "NbdCommandLostError" }])
+  })
+
+  it("data behind a reply to another command than a read (C-156, H-087)", () => {
+    const { connection, ends, outcomes } = reading("Simple")
+    connection.arrive(simple(2, 0, new Uint8Array(16)))
+    expect(outcomes).toMatchObject([{ _tag: "NbdCommandLostError" }, "ok"])
+    expect(ends).toMatchObject([{ _tag: "Failed", fault: { _tag: "NbdProtocolError", received: "0x00000000" } }])
   })
 
   it("data behind an error, in simple mode: it is taken for a header (C-156, H-084)", () => {

@@ -192,7 +192,7 @@ describe("the end", () => {
   })
 
   it.each(Array.from({ length: 24 }, (_, cut) => cut))(
-    "fails everything once when the stream ends after %i bytes of a reply (C-157, C-205, H-095)",
+    "fails everything once when the stream ends after %i bytes of a reply (C-157, C-205, H-086, H-095)",
     (cut) => {
       const { connection, ends, outcomes, submit } = transmission({ replyStyle: "Simple" })
       submit(readOf(8))

@@ -37,7 +37,7 @@ describe("parse", () => {
       ...ssh("server", { target: { _tag: "Socket", path: "/run/nbd.sock" }, compress: true })
     }],
     ["nbd+ssh://server/?compress=OFF", ssh("server")]
-  ])("%s", (text, uri) => {
+  ])("takes %s apart (C-232, C-233, C-236, C-237)", (text, uri) => {
     expect(parse(text)).toStrictEqual(uri)
   })
 
@@ -78,7 +78,7 @@ describe("parse", () => {
     ["nbds://server?tls-verify-peer=No", { required: true, verifyPeer: false }],
     ["nbds://server?tls-verify-peer=t", { required: true }],
     ["nbd://server?tls-hostname=a", { hostname: "a" }]
-  ])("%s asks for TLS (C-238, C-240)", (text, tls) => {
+  ])("%s asks for TLS (C-233, C-238, C-240)", (text, tls) => {
     expect(parse(text).tls).toStrictEqual({ ...NbdUri.noTls, ...tls })
   })
 
@@ -146,7 +146,7 @@ describe("parse", () => {
     ["nbd+unix:///disk?socket=/a&socket=/b", "socket"],
     ["nbd+unix:///disk?socket=/a&nbd-port=1", "nbd-port"],
     ["nbd+unix://run/nbd.sock?socket=/a", "run"]
-  ])("refuses %s and names the part", (uri, part) => {
+  ])("refuses %s and names the part (C-232, C-235, C-237, C-241)", (uri, part) => {
     expect(refusal(uri)).toMatchObject({ _tag: "NbdUriError", uri: NbdUri.redact(uri), part })
   })
 

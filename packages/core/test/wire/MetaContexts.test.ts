@@ -80,7 +80,7 @@ describe("the payload of NBD_REPLY_TYPE_BLOCK_STATUS", () => {
     }
   })
 
-  it("is under extended headers an id, the count, and 16 bytes an extent (C-228)", () => {
+  it("is under extended headers an id, the count, and 16 bytes an extent (C-228, H-147)", () => {
     const decoded = decodeBlockStatus("extended", extended)
     expect(decoded).toMatchObject({ contextId: 7, count: 2 })
     expect("count" in decoded && [decoded.lengthAt(0), decoded.flagsAt(0), decoded.lengthAt(1)]).toStrictEqual([
