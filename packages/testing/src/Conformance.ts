@@ -12,6 +12,7 @@ import { commandChecks } from "./conformance/CommandChecks.ts"
 import { concurrencyChecks } from "./conformance/ConcurrencyChecks.ts"
 import { endChecks } from "./conformance/EndChecks.ts"
 import { negotiationChecks } from "./conformance/NegotiationChecks.ts"
+import { statusChecks } from "./conformance/StatusChecks.ts"
 
 export { type Check, ConformanceError, type Target } from "./conformance/Check.ts"
 
@@ -24,6 +25,7 @@ export { type Check, ConformanceError, type Target } from "./conformance/Check.t
 export const checks = (target: Target): ReadonlyArray<Check> => [
   ...negotiationChecks(target),
   ...commandChecks(target),
+  ...statusChecks(target),
   ...concurrencyChecks(target),
   ...endChecks(target)
 ]

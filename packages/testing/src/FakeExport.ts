@@ -7,13 +7,14 @@
  *
  * @since 0.1.0
  */
+import type { ReplyStyle } from "@effect-nbd/core/Export"
 import { TransmissionFlags } from "@effect-nbd/core/wire/Flags"
 import * as Effect from "effect/Effect"
 import { type Disk, DiskError, type Extent, ofPages, type ZeroOptions } from "./Disk.ts"
 import { allocation, allocationDepth } from "./disk/Allocation.ts"
 import { DirtyBitmap, type DirtyBitmapConfig } from "./disk/DirtyBitmap.ts"
 import { type Content, Pages } from "./disk/Pages.ts"
-import type { MetaContext } from "./MetaContext.ts"
+import type { FakeContext } from "./FakeContext.ts"
 
 export {
   /**
@@ -35,14 +36,6 @@ export {
    */
   pageSize
 } from "./disk/Pages.ts"
-
-/**
- * How replies are made, which decides on what can be offered.
- *
- * @since 0.1.0
- * @category models
- */
-export type ReplyStyle = "Simple" | "Structured" | "Extended"
 
 /**
  * Block size constraints in bytes. They are sent as they are given, so that a test may advertise senseless ones.
@@ -128,7 +121,7 @@ export interface FakeExportConfig {
   /** Offer a context `qemu:dirty-bitmap:NAME` for each; none by default. */
   readonly dirtyBitmaps?: ReadonlyArray<DirtyBitmapConfig>
   /** Further meta contexts; none by default. */
-  readonly contexts?: ReadonlyArray<MetaContext>
+  readonly contexts?: ReadonlyArray<FakeContext>
 }
 
 /**
@@ -147,7 +140,7 @@ export class FakeExport {
   readonly blockSize: BlockSize | undefined
   readonly tlsOnly: boolean
   /** What it can tell of its blocks, in the order of listing. */
-  readonly contexts: ReadonlyArray<MetaContext>
+  readonly contexts: ReadonlyArray<FakeContext>
   /** Its disk is in memory, where everything is done at once. */
   readonly isImmediate: boolean
   /** Some of its contexts are functions of others. */

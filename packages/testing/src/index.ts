@@ -17,6 +17,13 @@ export * as Conformance from "./Conformance.ts"
 export * as Disk from "./Disk.ts"
 
 /**
+ * Meta contexts: what a server can tell of the blocks of an export, by NBD_CMD_BLOCK_STATUS.
+ *
+ * @since 0.1.0
+ */
+export * as FakeContext from "./FakeContext.ts"
+
+/**
  * What the fake server exports: a disk in memory, or one of functions, and what is said of it.
  *
  * @since 0.1.0
@@ -37,13 +44,6 @@ export * as FakeServer from "./FakeServer.ts"
  * @since 0.1.0
  */
 export * as MemoryPipe from "./MemoryPipe.ts"
-
-/**
- * Meta contexts: what a server can tell of the blocks of an export, by NBD_CMD_BLOCK_STATUS.
- *
- * @since 0.1.0
- */
-export * as MetaContext from "./MetaContext.ts"
 
 /**
  * What the fake server remembers of its clients, for tests to look at and to wait for.

@@ -3,13 +3,13 @@ import { decodeBlockStatus, encodeStatusFilter } from "@effect-nbd/core/wire/Blo
 import { CommandFlags } from "@effect-nbd/core/wire/Flags"
 import { chunkType } from "@effect-nbd/core/wire/Reply"
 import { isWireError } from "@effect-nbd/core/wire/WireError"
-import { Disk, type FakeExport, FakeServer, MetaContext, Steering } from "@effect-nbd/testing"
+import { Disk, FakeContext, type FakeExport, FakeServer, Steering } from "@effect-nbd/testing"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { connect, filled, pattern, type RawChunk, type RawClient, transmittingExtended } from "./fixtures/RawClient.ts"
 
 const page = 65_536
-const { HOLE, ZERO } = MetaContext.allocationFlags
+const { HOLE, ZERO } = FakeContext.allocationFlags
 const both = HOLE | ZERO
 
 type Width = "compact" | "extended"
@@ -62,8 +62,8 @@ const serving = (
 const custom = (
   name: string,
   status: ReadonlyArray<Status>,
-  more: Partial<MetaContext.MetaContext> = {}
-): MetaContext.MetaContext => ({
+  more: Partial<FakeContext.FakeContext> = {}
+): FakeContext.FakeContext => ({
   name,
   status: () => Effect.succeed(status.map(([length, flags]) => ({ length, flags }))),
   ...more
@@ -204,7 +204,7 @@ describe.each(["compact", "extended"] as const)("%s headers", (width) => {
 
   it.scoped("S-080: a context that fails, dies or says nothing fails its request alone", () =>
     Effect.gen(function*() {
-      const failing: ReadonlyArray<readonly [string, MetaContext.MetaContext["status"], number]> = [
+      const failing: ReadonlyArray<readonly [string, FakeContext.FakeContext["status"], number]> = [
         ["x-a:fails", () => new Disk.DiskError({ errno: "ENOMEM", reason: "too hot" }), 12],
         ["x-a:dies", () => Effect.die("bug"), 5],
         ["x-a:empty", () => Effect.succeed([]), 5],

@@ -1,22 +1,54 @@
 /**
  * The conformance suite over the fake server in memory: every protocol, reply style and way of delivery.
  */
-import { Conformance, FakeServer, MemoryPipe } from "@effect-nbd/testing"
+import { Conformance, type Disk, FakeServer, MemoryPipe } from "@effect-nbd/testing"
 import { describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 
 const disk = { name: "disk", size: 1_048_576 * 2 }
 const named = { exportName: "disk", unknownExport: "nothing" } as const
 
+/** An array behind functions that take their time. */
+const ofArray = (): Disk.Disk => {
+  const bytes = new Uint8Array(disk.size)
+  const later = <A>(act: () => A): Effect.Effect<A> => Effect.zipRight(Effect.yieldNow(), Effect.sync(act))
+  const zero = (offset: bigint, length: bigint): Effect.Effect<void> =>
+    later(() => void bytes.fill(0, Number(offset), Number(offset + length)))
+  return {
+    read: (offset, length) => later(() => bytes.slice(Number(offset), Number(offset) + length)),
+    write: (offset, written) => later(() => bytes.set(written, Number(offset))),
+    flush: Effect.void,
+    trim: zero,
+    writeZeroes: zero,
+    extents: (offset, length) =>
+      later(() => {
+        const found: Array<Disk.Extent> = []
+        for (let at = offset; at < offset + length;) {
+          const end = (at / 65_536n + 1n) * 65_536n
+          const zero = bytes.subarray(Number(at), Number(end)).every((byte) => byte === 0)
+          found.push({ length: end - at, allocated: !zero, zero })
+          at = end
+        }
+        return found
+      })
+  }
+}
+
 const servers: ReadonlyArray<readonly [string, FakeServer.FakeServerConfig, Conformance.Target]> = [
-  ["structured replies", { exports: [{ name: "first", size: 512 }, disk] }, named],
-  ["simple replies", { exports: [disk], structuredReplies: false }, named],
+  ["extended headers", { exports: [{ name: "first", size: 512 }, disk] }, named],
+  ["extended headers, and nothing else", { exports: [disk], structuredReplies: false }, named],
+  ["structured replies", { exports: [disk], extendedHeaders: false }, named],
+  ["no meta contexts", { exports: [disk], metaContexts: false }, named],
+  ["an export without meta contexts", { exports: [{ ...disk, allocation: false }] }, named],
+  ["a disk of functions", { exports: [{ ...disk, disk: ofArray() }] }, named],
+  ["simple replies", { exports: [disk], structuredReplies: false, extendedHeaders: false }, named],
   ["bytes one at a time", { exports: [disk], delivery: MemoryPipe.bytes }, named],
   ["bytes that run together", { exports: [disk], delivery: MemoryPipe.coalesced }, named],
   ["bytes split at random", { exports: [disk], delivery: MemoryPipe.random(20_260) }, named],
   ["bytes split at random, simple replies", {
     exports: [disk],
     structuredReplies: false,
+    extendedHeaders: false,
     delivery: MemoryPipe.random(7)
   }, named],
   ["reads in many chunks, last one first", {
@@ -25,7 +57,15 @@ const servers: ReadonlyArray<readonly [string, FakeServer.FakeServerConfig, Conf
     chunkOrder: "Descending",
     endWithNone: true
   }, named],
-  ["simple acknowledgements", { exports: [disk], acknowledgements: "Simple" }, named],
+  ["structured replies in many chunks, last one first", {
+    exports: [disk],
+    extendedHeaders: false,
+    chunkSize: 1000,
+    chunkOrder: "Descending",
+    endWithNone: true
+  }, named],
+  ["simple acknowledgements", { exports: [disk], extendedHeaders: false, acknowledgements: "Simple" }, named],
+  ["one extent at a time", { exports: [disk], maxDescriptors: 1 }, named],
   [
     "block size constraints",
     {

@@ -1,3 +1,4 @@
+import type { ReplyStyle } from "@effect-nbd/core/Export"
 import { TransmissionFlags } from "@effect-nbd/core/wire/Flags"
 import { FakeExport } from "@effect-nbd/testing"
 import { maxRuns, Pages } from "@effect-nbd/testing/disk/Pages"
@@ -120,7 +121,7 @@ it("holes in content are remembered up to a bound: beyond it trimming does nothi
 describe("transmission flags", () => {
   const flags = (
     config: Partial<FakeExport.FakeExportConfig>,
-    replyStyle: FakeExport.ReplyStyle = "Structured",
+    replyStyle: ReplyStyle = "Structured",
     hasContexts = true
   ): number => FakeExport.make({ name: "disk", size: 1, ...config }).flags(replyStyle, hasContexts)
 

@@ -4,17 +4,17 @@ import { encodeMetaContextRequest } from "@effect-nbd/core/wire/MetaContext"
 import { optionCode } from "@effect-nbd/core/wire/NbdOption"
 import { type OptionReply, replyType } from "@effect-nbd/core/wire/OptionReply"
 import { chunkType } from "@effect-nbd/core/wire/Reply"
-import { FakeServer, type MetaContext } from "@effect-nbd/testing"
+import { type FakeContext, FakeServer } from "@effect-nbd/testing"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { connect, filled, type RawClient } from "./fixtures/RawClient.ts"
 
-const heat: MetaContext.MetaContext = {
+const heat: FakeContext.FakeContext = {
   name: "x-test:heat",
   status: (_, length) => Effect.succeed([{ length, flags: 7n }])
 }
-const wide: MetaContext.MetaContext = { ...heat, name: "x-test:wide", wide: true }
+const wide: FakeContext.FakeContext = { ...heat, name: "x-test:wide", wide: true }
 
 const disk = {
   name: "disk",

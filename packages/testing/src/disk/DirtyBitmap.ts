@@ -5,7 +5,7 @@
  */
 import type { StatusDescriptor } from "@effect-nbd/core/wire/BlockStatus"
 import * as Effect from "effect/Effect"
-import { dirtyFlag, type MetaContext } from "../MetaContext.ts"
+import { dirtyFlag, type FakeContext } from "../FakeContext.ts"
 import { Runs } from "./Runs.ts"
 
 /**
@@ -33,7 +33,7 @@ const maxRuns = 1_048_576
  * @since 0.1.0
  * @category models
  */
-export class DirtyBitmap implements MetaContext {
+export class DirtyBitmap implements FakeContext {
   readonly name: string
   private readonly granularity: bigint
   private bits = new Runs(false)

@@ -3,11 +3,12 @@
  *
  * @since 0.1.0
  */
+import type { ReplyStyle } from "@effect-nbd/core/Export"
 import { optionName } from "@effect-nbd/core/wire/NbdOption"
 import { encodeOptionReply, type OptionReply, replyType } from "@effect-nbd/core/wire/OptionReply"
 import { WireError } from "@effect-nbd/core/wire/WireError"
 import * as Effect from "effect/Effect"
-import type { FakeExport, ReplyStyle } from "../FakeExport.ts"
+import type { FakeExport } from "../FakeExport.ts"
 import { note, type SessionContext } from "../session/SessionContext.ts"
 import type { SelectedContext } from "../session/Terms.ts"
 import type { ErrorReplyName, HandshakeRules } from "./Rules.ts"

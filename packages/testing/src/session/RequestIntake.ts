@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import type { ReplyStyle } from "@effect-nbd/core/Export"
 import type { StreamEnded } from "@effect-nbd/core/framing/FrameReader"
 import { viewOf } from "@effect-nbd/core/wire/Bytes"
 import {
@@ -14,7 +15,6 @@ import {
 } from "@effect-nbd/core/wire/RequestHeader"
 import { isWireError, WireError } from "@effect-nbd/core/wire/WireError"
 import * as Effect from "effect/Effect"
-import type { ReplyStyle } from "../FakeExport.ts"
 import { hasPayload, maxPayload, type Request } from "./Request.ts"
 import { type ClientMisbehavedError, misbehaved, type SessionContext, takeRest, takeStart } from "./SessionContext.ts"
 

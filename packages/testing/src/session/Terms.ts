@@ -3,9 +3,10 @@
  *
  * @since 0.1.0
  */
+import type { ReplyStyle } from "@effect-nbd/core/Export"
 import type { TransmissionFlags } from "@effect-nbd/core/wire/Flags"
-import type { FakeExport, ReplyStyle } from "../FakeExport.ts"
-import type { MetaContext } from "../MetaContext.ts"
+import type { FakeContext } from "../FakeContext.ts"
+import type { FakeExport } from "../FakeExport.ts"
 
 /**
  * A meta context that a client has selected, under the id that it was given for it.
@@ -15,7 +16,7 @@ import type { MetaContext } from "../MetaContext.ts"
  */
 export interface SelectedContext {
   readonly id: number
-  readonly context: MetaContext
+  readonly context: FakeContext
 }
 
 /**
