@@ -76,7 +76,7 @@ export const listen = (
  * @category encoding
  */
 export const uriOf = (address: Address, exportName: string): Effect.Effect<string, NbdUri.UriUnwritableError> =>
-  NbdUri.format({ transport: address, exportName, tls: NbdUri.noTls })
+  NbdUri.format(NbdUri.of(address, exportName))
 
 const open = (server: net.Server, address: Address): Effect.Effect<void, ListenError> =>
   Effect.async((resume) => {

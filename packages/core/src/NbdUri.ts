@@ -19,6 +19,7 @@ export {
   maxUriLength,
   type NbdUri,
   noTls,
+  of,
   schemeOf,
   type SshTarget,
   type UriCredentials,

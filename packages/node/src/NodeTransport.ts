@@ -64,7 +64,7 @@ export const fromUri = (uri: string, options: Options = {}): Effect.Effect<Targe
     const { exportName, tls } = parsed
     if (tls.required) return yield* unsupported(uri, parsed, "TLS is not supported yet")
     const transport = yield* transportOf(uri, parsed, options)
-    return { transport: { ...transport, exportName }, exportName }
+    return { transport: { ...transport, exportName, uri: parsed }, exportName }
   })
 
 /**

@@ -7,7 +7,7 @@
  *
  * @since 0.1.0
  */
-import type { SshTarget } from "@effect-nbd/core/NbdUri"
+import { type NbdUri, of, type SshTarget } from "@effect-nbd/core/NbdUri"
 import { Transport } from "@effect-nbd/core/Transport"
 import * as SshArguments from "@effect-nbd/core/uri/SshArguments"
 import { portRefusal } from "@effect-nbd/core/uri/UriModel"
@@ -68,7 +68,7 @@ export const make = (options: Options): Effect.Effect<Transport["Type"], SshArgu
     const transport = CommandTransport.make(Command.make("ssh", ...argumentsOf(options)), {
       killGrace: options.killGrace
     })
-    return Effect.succeed({ ...transport, target: targetOf(options) })
+    return Effect.succeed({ ...transport, target: targetOf(options), uri: uriOf(options) })
   })
 
 /**
@@ -109,3 +109,6 @@ const argumentsOf = ({ compress, host, port, target = nbd, user }: Options): Rea
 
 const targetOf = ({ host, target = nbd }: Options): string =>
   `ssh ${host} ${target._tag === "Port" ? `tcp localhost:${target.port}` : `unix ${target.path}`}`
+
+const uriOf = ({ compress = false, host, port, target = nbd, user }: Options): NbdUri =>
+  of({ _tag: "Ssh", host, user, port, target, compress })

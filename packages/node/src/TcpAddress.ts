@@ -49,7 +49,20 @@ export const resolveHost = (host: string, lookup: Lookup): Effect.Effect<Readonl
 }
 
 /**
- * The port of a number, of decimal digits, or of a service name: `nbd` (10809), or one that /etc/services has for TCP.
+ * The port of a number, of decimal digits, or of the service name `nbd` (10809): what can be told without asking the
+ * system. It may be out of range.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const knownPort = (port: number | string): number | undefined => {
+  if (typeof port === "number") return port
+  if (/^[0-9]+$/.test(port)) return Number(port)
+  return port === "nbd" ? 10_809 : undefined
+}
+
+/**
+ * The same, or that of a name which /etc/services has for TCP.
  *
  * @since 0.1.0
  * @category constructors
@@ -59,10 +72,10 @@ export const resolvePort = (port: number | string): Effect.Effect<number, Servic
     Number.isInteger(value) && value >= 1 && value <= 65_535
       ? Effect.succeed(value)
       : Effect.suspend(() => Effect.fail(new ServiceNotFoundError({ service: String(port) })))
-  if (typeof port === "number") return inRange(port)
-  if (/^[0-9]+$/.test(port)) return inRange(Number(port))
-  if (port === "nbd") return Effect.succeed(10_809)
-  return Effect.flatMap(servicesFile, (text) => inRange(portOfService(text, port) ?? 0))
+  const known = knownPort(port)
+  return known === undefined
+    ? Effect.flatMap(servicesFile, (text) => inRange(portOfService(text, String(port)) ?? 0))
+    : inRange(known)
 }
 
 /** Absent on small systems, which then know `nbd` alone. */

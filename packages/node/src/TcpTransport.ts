@@ -5,6 +5,7 @@
  *
  * @since 0.1.0
  */
+import * as NbdUri from "@effect-nbd/core/NbdUri"
 import type { Connection } from "@effect-nbd/core/Transport"
 import { Transport } from "@effect-nbd/core/Transport"
 import type { Attempt } from "@effect-nbd/core/TransportError"
@@ -42,12 +43,16 @@ export interface Options {
  * It fails with `ServiceNotFoundError`, `HostNotFoundError`, `ConnectionRefusedError` when every address refused,
  * `ConnectTimeoutError` when the time was up, otherwise `UnreachableError`; no socket is left open.
  *
+ * It has a URI, unless the port is a service name other than `nbd`, which no URI has.
+ *
  * @since 0.1.0
  * @category constructors
  */
 export const make = (options: Options): Transport["Type"] => {
   const port = options.port ?? 10_809
-  const target = `tcp ${SocketConnection.hostAndPort(options.host.replace(/^\[(.*)\]$/, "$1"), port)}`
+  const host = options.host.replace(/^\[(.*)\]$/, "$1")
+  const target = `tcp ${SocketConnection.hostAndPort(host, port)}`
+  const knownPort = TcpAddress.knownPort(port)
   const timeout = Duration.decode(options.connectTimeout ?? "30 seconds")
   const lookup = options.lookup ?? TcpAddress.systemLookup
   const open = Effect.gen(function*() {
@@ -58,6 +63,7 @@ export const make = (options: Options): Transport["Type"] => {
   })
   return {
     target,
+    uri: knownPort === undefined ? undefined : NbdUri.of({ _tag: "Tcp", host, port: knownPort }),
     open: open.pipe(
       Effect.timeoutFail({
         duration: timeout,

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import * as NbdUri from "@effect-nbd/core/NbdUri"
 import type { Connection } from "@effect-nbd/core/Transport"
 import { Transport } from "@effect-nbd/core/Transport"
 import type { Attempt } from "@effect-nbd/core/TransportError"
@@ -34,7 +35,7 @@ export interface Options {
  */
 export const make = (options: Options): Transport["Type"] => {
   const target = `unix ${options.path}`
-  return { target, open: open(options.path, target) }
+  return { target, uri: NbdUri.of({ _tag: "Unix", path: options.path }), open: open(options.path, target) }
 }
 
 /**

@@ -1,5 +1,12 @@
+import * as NbdUri from "@effect-nbd/core/NbdUri"
 import { Transport } from "@effect-nbd/core/Transport"
+import * as CommandTransport from "@effect-nbd/node/CommandTransport"
 import * as NodeTransport from "@effect-nbd/node/NodeTransport"
+import * as SocketActivationTransport from "@effect-nbd/node/SocketActivationTransport"
+import * as SshTransport from "@effect-nbd/node/SshTransport"
+import * as TcpTransport from "@effect-nbd/node/TcpTransport"
+import * as UnixTransport from "@effect-nbd/node/UnixTransport"
+import * as Command from "@effect/platform/Command"
 import { describe, expect, it } from "@effect/vitest"
 import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
@@ -50,6 +57,33 @@ describe("fromUri", () => {
         _tag: "NbdUriNotPermittedError",
         part: "nbd"
       })
+    }))
+})
+
+describe("uri", () => {
+  it.effect("is there of transports that can be named", () =>
+    Effect.gen(function*() {
+      const uriOf = ({ uri }: Transport["Type"]) => uri === undefined ? Effect.succeed(undefined) : NbdUri.format(uri)
+      const uris = [
+        [TcpTransport.make({ host: "server" }), "nbd://server:10809/"],
+        [TcpTransport.make({ host: "[::1]", port: "nbd" }), "nbd://[::1]:10809/"],
+        [TcpTransport.make({ host: "server", port: "010810" }), "nbd://server:10810/"],
+        [TcpTransport.make({ host: "server", port: "http" }), undefined],
+        [UnixTransport.make({ path: "/run/a b&c" }), "nbd+unix:///?socket=/run/a%20b%26c"],
+        [
+          yield* SshTransport.make({ host: "server", compress: true }),
+          "nbd+ssh://server/?nbd-port=10809&compress=true"
+        ],
+        [CommandTransport.make(Command.make("nbdkit")), undefined],
+        [SocketActivationTransport.make(Command.make("nbdkit")), undefined],
+        [
+          (yield* NodeTransport.fromUri("NBD://al@server/a%20b?x-a=b")).transport,
+          "nbd://al@server:10809/a%20b"
+        ]
+      ] as const
+      for (const [transport, uri] of uris) expect(yield* uriOf(transport)).toBe(uri)
+      const outOfRange = TcpTransport.make({ host: "server", port: 0 })
+      expect(yield* Effect.flip(uriOf(outOfRange))).toMatchObject({ _tag: "NbdUriUnwritableError", part: "port" })
     }))
 })
 

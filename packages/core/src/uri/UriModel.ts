@@ -95,6 +95,14 @@ export const noTls: UriTls = {
 }
 
 /**
+ * A URI that says where the server is, and nothing else unless an export is named.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const of = (transport: UriTransport, exportName = ""): NbdUri => ({ transport, exportName, tls: noTls })
+
+/**
  * The NBD port of a URI that names none (C-236).
  *
  * @since 0.1.0

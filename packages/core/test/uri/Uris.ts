@@ -9,17 +9,11 @@ export const parse = (text: string): NbdUri.NbdUri => Effect.runSync(NbdUri.pars
 export const refusal = (text: string) => Effect.runSync(Effect.flip(NbdUri.parse(text)))
 export const format = (uri: NbdUri.NbdUri): string => Effect.runSync(NbdUri.format(uri))
 
-export const plain = (transport: NbdUri.UriTransport, exportName = ""): NbdUri.NbdUri => ({
-  transport,
-  exportName,
-  tls: NbdUri.noTls
-})
-
-export const tcp = (host: string, port: number, exportName = "") => plain({ _tag: "Tcp", host, port }, exportName)
-export const unix = (path: string, exportName = "") => plain({ _tag: "Unix", path }, exportName)
-export const vsock = (cid: number, port: number, exportName = "") => plain({ _tag: "Vsock", cid, port }, exportName)
+export const tcp = (host: string, port: number, exportName = "") => NbdUri.of({ _tag: "Tcp", host, port }, exportName)
+export const unix = (path: string, exportName = "") => NbdUri.of({ _tag: "Unix", path }, exportName)
+export const vsock = (cid: number, port: number, exportName = "") => NbdUri.of({ _tag: "Vsock", cid, port }, exportName)
 export const ssh = (host: string, changes: Partial<Extract<NbdUri.UriTransport, { readonly _tag: "Ssh" }>> = {}) =>
-  plain({
+  NbdUri.of({
     _tag: "Ssh",
     host,
     user: undefined,
