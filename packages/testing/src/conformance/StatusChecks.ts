@@ -107,7 +107,7 @@ export const statusChecks = (target: Target): ReadonlyArray<Check> => {
         yield* expectBytes("read", bytes, yield* connected.read(0n, 4 * block))
         yield* expectBytes("what was written", bytes.subarray(block, 2 * block), written)
         let at = 0n
-        for (const piece of [...pieces].sort((a, b) => Number(a.offset - b.offset))) {
+        for (const piece of pieces.toSorted((a, b) => Number(a.offset - b.offset))) {
           yield* expectEqual("where a piece begins", piece.offset, at)
           at += BigInt(piece.length)
           if (piece._tag === "Hole") {
