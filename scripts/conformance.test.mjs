@@ -78,6 +78,7 @@ test("the page has a table for each section, with each rule's tests, its reason,
   )
   const page = renderConformance(sections, [
     { file: "packages/core/test/a.test.ts", title: "a › does it_ all | (C-001)", rules: ["C-001"] },
+    { file: "packages/core/test/a.test.ts", title: "a › NBD_OPT_GO (C-001)", rules: ["C-001"] },
     { file: "packages/core/test/a.test.ts", title: "H-001 b (%s, C-001 to C-002)", rules: ["H-001", "C-001"] }
   ])
   assert.ok(page.includes("3 rules: 1 with tests, 1 that no test can prove, with the reason, 1 without a test yet.\n"))
@@ -85,7 +86,7 @@ test("the page has a table for each section, with each rule's tests, its reason,
 
 | rule | level | section | in words | tests |
 | --- | --- | --- | --- | --- |
-| C-001 | MUST | Conv | does one thing | [a.test.ts](../packages/core/test/a.test.ts): a › does it\\_ all \\|; b (%s) |
+| C-001 | MUST | Conv | does one thing | [a.test.ts](../packages/core/test/a.test.ts): a › does it\\_ all \\|; › NBD_OPT_GO; b (%s) |
 | C-002 | MAY | Size | another | no test: it never happens |
 | C-003 |  |  | x | **no test yet** |
 `))

@@ -63,7 +63,7 @@ const findUnknown = (root, numbers) => {
 }
 
 /** An underscore inside a word is no emphasis. */
-const escaped = (text) => text.replaceAll(/[\\|`*<>[\]]|\b_\B|\B_/g, "\\$&")
+const escaped = (text) => text.replaceAll(/[\\|`*<>[\]]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])/g, "\\$&")
 
 const isCitation = (part) => /^(?:[CHS]-\d{3}|to|and| )+$/.test(part)
 
@@ -83,10 +83,21 @@ const bare = (title) =>
 
 const row = (cells) => `| ${cells.join(" | ")} |`
 
+/** Titles in a row, what surrounds them said once for those that stand together. */
+const inRow = (titles) => {
+  let around = ""
+  return titles.map((title) => {
+    const at = title.lastIndexOf(" › ") + 1
+    const own = at > 0 && title.slice(0, at) === around ? title.slice(at) : title
+    around = title.slice(0, at)
+    return own
+  }).join("; ")
+}
+
 const testsOf = (citations) => {
   const files = new Map()
   for (const { file, title } of citations) files.set(file, new Set([...files.get(file) ?? [], bare(title)]))
-  return [...files].map(([file, titles]) => `[${basename(file)}](../${file}): ${[...titles].join("; ")}`).join("<br>")
+  return [...files].map(([file, titles]) => `[${basename(file)}](../${file}): ${inRow([...titles])}`).join("<br>")
 }
 
 const columns = ["rule", "level", "section", "in words", "tests"]
