@@ -191,10 +191,24 @@ const describe = (
       export: known,
       description: listedAs === "" ? Option.getOrElse(known.description, () => "") : listedAs,
       uri: yield* uriOf(target, known.name),
-      contexts: undefined,
+      contexts: yield* contextsOf(handle, known.name),
       // Last, since the export has to be entered for it.
       content: options.content ? yield* contentOf(handle, known) : undefined
     } satisfies Described
+  })
+
+/** A server may know none, and not even the question. Nobody can be asked once the export has been entered. */
+const contextsOf = (handle: Handle.Handle, exportName: string) =>
+  Effect.gen(function*() {
+    if (!(yield* handle.isNegotiating)) return undefined
+    return yield* handle.listMetaContexts({ exportName, queries: [] }).pipe(
+      Effect.catchTags({
+        NbdOptionRefusedError: () => Effect.succeed(undefined),
+        NbdOptionForbiddenError: () => Effect.succeed(undefined),
+        NbdOptionUnavailableError: () => Effect.succeed(undefined),
+        NbdExportUnknownError: () => Effect.succeed(undefined)
+      })
+    )
   })
 
 /** An export that cannot be read, or a computer without file(1), is no reason to tell nothing. */

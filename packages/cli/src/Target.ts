@@ -7,8 +7,11 @@ import * as NbdUri from "@effect-nbd/core/NbdUri"
 import type { Transport } from "@effect-nbd/core/Transport"
 import type * as UriPolicy from "@effect-nbd/core/UriPolicy"
 import * as NodeTransport from "@effect-nbd/node/NodeTransport"
+import * as SocketActivationTransport from "@effect-nbd/node/SocketActivationTransport"
+import * as Command from "@effect/platform/Command"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Brackets from "./Brackets.ts"
 
 /**
  * @since 0.1.0
@@ -44,6 +47,23 @@ export const ofUri = (
     const { exportName, transport } = yield* NodeTransport.fromUri(uri, { connectTimeout: timeout, policy })
     return { transport, exportName, uri: yield* NbdUri.parse(uri), handshakeTimeout: timeout }
   })
+
+/**
+ * The target of a word on the command line: a URI, or a bracket with a program in it, which is run as the server while
+ * anybody is connected.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const ofWord = (
+  word: string,
+  timeout: Duration.DurationInput
+): Effect.Effect<Target, NodeTransport.UriFailure> => {
+  const program = Brackets.parse(word)
+  if (program === undefined) return ofUri(word, timeout)
+  const transport = SocketActivationTransport.make(Command.make(...program))
+  return Effect.succeed({ transport, exportName: "", uri: undefined, handshakeTimeout: timeout })
+}
 
 /**
  * The URI of an export there; `undefined` where there is none that another program could use, or a name that no URI can

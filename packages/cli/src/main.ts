@@ -21,8 +21,9 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { readFileSync } from "node:fs"
 import { stripVTControlCharacters } from "node:util"
+import * as Brackets from "./Brackets.ts"
 import { copy } from "./commands/copy.ts"
-import { info } from "./commands/info.ts"
+import { info, withDefaultMap } from "./commands/info.ts"
 import { serve } from "./commands/serve.ts"
 import { type Fault, isReaderGone, ofCause, oneLine, toJson, UsageError } from "./Failure.ts"
 import * as Help from "./Help.ts"
@@ -70,7 +71,7 @@ const words = (argv: ReadonlyArray<string>): ReadonlyArray<string> =>
     return name === undefined || value === undefined ? [word] : [name, value]
   })
 
-const program = quietly(Effect.suspend(() => run(words(process.argv)))).pipe(
+const program = quietly(Effect.suspend(() => run(words(withDefaultMap(Brackets.join(process.argv)))))).pipe(
   Effect.mapError((error): Fault => ValidationError.isValidationError(error) ? usage(error) : error),
   Effect.tapErrorCause((cause) => Cause.isInterruptedOnly(cause) ? Effect.void : tell(ofCause(cause))),
   Effect.provide(Layer.mergeAll(NodeFileSystem.layer, NodePath.layer, NodeTerminal.layer))

@@ -8,8 +8,8 @@ import { execFileSync } from "node:child_process"
 import { truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { same, sameAnswer, sameJson, sameText } from "./support/nbdinfo.ts"
-import { cli, itWith } from "./support/programs.ts"
-import { folder, nbdkit, qemuNbd } from "./support/servers.ts"
+import { cli, itWith, startCli } from "./support/programs.ts"
+import { folder, nbdkit, nbdServer, qemuNbd } from "./support/servers.ts"
 
 const withImage = (size: number): Effect.Effect<string, never, Scope.Scope> =>
   Effect.map(folder, (directory) => {
@@ -78,12 +78,45 @@ describe("info prints what nbdinfo prints, of", () => {
     () => Effect.flatMap(nbdkitFiles("one", "two"), (uri) => sameJson("--list", "--content", uri))
   )
 
+  itWith("nbd-server", "nbdinfo", "file")("nbd-server, which has no meta contexts", () =>
+    Effect.gen(function*() {
+      const uri = yield* nbdServer(yield* withImage(1_048_576))
+      expect(yield* same(uri)).not.toContain("contexts")
+      yield* same("--list", uri)
+    }))
+
+  itWith("nbdinfo", "file")("effect-nbd serve, with everything that it knows", () =>
+    Effect.gen(function*() {
+      const options = ["--export=a", "--size=1M", "--description=of a", "--bitmap=b", "--allocation-depth"]
+      const server = yield* startCli("serve", "--port=0", ...options)
+      const uri = yield* server.firstLine
+      expect(yield* same(uri)).toContain("qemu:dirty-bitmap:b")
+    }))
+
   itWith("qemu-nbd", "nbdinfo", "file")("a server that has one client at a time", () =>
     Effect.gen(function*() {
       const uri = yield* qemuNbd(yield* withImage(65_536), "disk", "-e", "1")
       const { code, stdout } = yield* cli("info", "--list", "--content", uri)
       expect(stdout).toContain("\tcontent: data\n")
       expect(code).toBe(0)
+    }))
+})
+
+describe("a program in brackets", () => {
+  itWith("nbdkit", "nbdinfo", "file")("is run, and has no URI", () =>
+    Effect.gen(function*() {
+      expect(yield* same("--", "[", "nbdkit", "memory", "size=1M", "]")).not.toContain("uri")
+      const { code, stderr } = yield* cli("info", "--uri", "[", "nbdkit", "memory", "1M", "]")
+      expect({ code, stderr }).toEqual({ code: 1, stderr: "effect-nbd: [ nbdkit memory 1M ] has no URI\n" })
+    }))
+
+  itWith("nbdkit")("tells why it failed", () =>
+    Effect.gen(function*() {
+      const { code, stderr, stdout } = yield* cli("info", "[", "nbdkit", "--nonsense", "memory", "1M", "]")
+      expect(stderr).toMatch(
+        /^effect-nbd: nbdkit ended with exit code 1: [^\n]*unrecognized option '--nonsense'[^\n]*\n$/
+      )
+      expect({ code, stdout }).toEqual({ code: 1, stdout: "" })
     }))
 })
 

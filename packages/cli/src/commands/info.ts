@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Handle from "@effect-nbd/core/Handle"
+import * as MetaContext from "@effect-nbd/core/MetaContext"
 import { Transport } from "@effect-nbd/core/Transport"
 import * as Args from "@effect/cli/Args"
 import * as Command from "@effect/cli/Command"
@@ -12,6 +13,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Ability from "../Ability.ts"
+import * as Brackets from "../Brackets.ts"
 import { UsageError } from "../Failure.ts"
 import * as Info from "../Info.ts"
 import * as InfoMode from "../InfoMode.ts"
@@ -19,13 +21,28 @@ import * as InfoReport from "../InfoReport.ts"
 import * as Json from "../Json.ts"
 import { exitWith, hasColours, print } from "../Output.ts"
 import * as Paint from "../Paint.ts"
+import * as Size from "../Size.ts"
 import * as Target from "../Target.ts"
+import { printMap } from "./map.ts"
 import { invalid, parseDuration, positional, switchOf } from "./values.ts"
 
 const wordOf = (name: string, aliases: ReadonlyArray<string>, description: string) =>
   aliases.reduce((option, alias) => Options.withAlias(option, alias), Options.text(name)).pipe(
     Options.withPseudoName("WORD"),
     Options.withDescription(description),
+    Options.optional
+  )
+
+const sizeOf = (name: string, description: string) =>
+  Options.text(name).pipe(
+    Options.withPseudoName("SIZE"),
+    Options.withDescription(description),
+    Options.mapEffect((text) => {
+      const size = Size.parse(text)
+      return size === undefined
+        ? Effect.fail(invalid(`--${name} ${text}: not a size, such as 64M`))
+        : Effect.succeed(size)
+    }),
     Options.optional
   )
 
@@ -51,7 +68,9 @@ export const info = Command.make(
   "info",
   {
     uri: positional("URI").pipe(
-      Args.withDescription("nbd://HOST[:PORT][/EXPORT] or nbd+unix:///[EXPORT]?socket=PATH")
+      Args.withDescription(
+        "nbd://HOST[:PORT][/EXPORT], nbd+unix:///[EXPORT]?socket=PATH, or [ PROGRAM ARGUMENTS ], a server to be run, as nbdkit and qemu-nbd are"
+      )
     ),
     json: Options.boolean("json").pipe(
       Options.withDescription("Print JSON with the fields of nbdinfo --json; errors too are JSON then")
@@ -64,6 +83,21 @@ export const info = Command.make(
     uriOnly: Options.boolean("uri").pipe(
       Options.withDescription("Print only the URI of the export, with everything in it that has a default")
     ),
+    map: Options.text("map").pipe(
+      Options.withPseudoName("CONTEXT"),
+      Options.withDescription(
+        "Print the extents of the export: where they begin, how long they are, their type and what it means. --map alone is --map=base:allocation; with several contexts extents end where any of them changes"
+      ),
+      Options.repeated
+    ),
+    totals: Options.boolean("totals").pipe(
+      Options.withAlias("total"),
+      Options.withDescription(
+        "With --map: print how many bytes there are of each type, and how much of the whole that is"
+      )
+    ),
+    offset: sizeOf("offset", "With --map: where to begin, such as 1M"),
+    length: sizeOf("length", "With --map: how many bytes to tell about, such as 64M; by default all that follow"),
     can: wordOf(
       "can",
       ["is", "has"],
@@ -86,14 +120,14 @@ export const info = Command.make(
   ({ colours, content, json, timeout, uri, ...given }) =>
     Effect.gen(function*() {
       const mode = yield* InfoMode.make(given)
-      const target = yield* Target.ofUri(uri, timeout)
+      const target = yield* Target.ofWord(uri, timeout)
+      const isColoured = Option.getOrElse(colours, hasColours)
       switch (mode._tag) {
         case "Export":
         case "List": {
           const isList = mode._tag === "List"
           const options = { content: Option.getOrElse(content, () => !isList) }
           const found = yield* isList ? Info.ofServer(target, options) : Info.ofExport(target, options)
-          const isColoured = Option.getOrElse(colours, hasColours)
           yield* json
             ? print(`${Json.format(InfoReport.toJsonObject(found))}\n`)
             : print(InfoReport.toText(found, isColoured ? Paint.colours : Paint.plain), { colours: isColoured })
@@ -101,6 +135,8 @@ export const info = Command.make(
           if (found.exports.some(({ _tag }) => _tag === "Refused")) yield* exitWith(1)
           return
         }
+        case "Map":
+          return yield* printMap(target, mode, { json, isColoured })
         case "Size": {
           const { known } = yield* entered(target)
           return yield* print(`${known.size}\n`)
@@ -108,7 +144,7 @@ export const info = Command.make(
         case "Uri": {
           const { known } = yield* entered(target)
           const whole = yield* Target.uriOf(target, known.name)
-          if (whole === undefined) return yield* new UsageError({ reason: `${uri} has no URI` })
+          if (whole === undefined) return yield* new UsageError({ reason: `${Brackets.show(uri)} has no URI` })
           return yield* print(`${json ? JSON.stringify(whole) : whole}\n`)
         }
         case "Question": {
@@ -118,6 +154,19 @@ export const info = Command.make(
       }
     })
 ).pipe(Command.withDescription("Tell what a server says of an export"))
+
+/**
+ * An option that may go without its value is one that @effect/cli does not know: `--map` alone gets its default.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const withDefaultMap = (argv: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const operands = argv.indexOf("--")
+  return argv.map((word, index) =>
+    word === "--map" && (operands === -1 || index < operands) ? `--map=${MetaContext.baseAllocation}` : word
+  )
+}
 
 const entered = ({ exportName, handshakeTimeout, transport }: Target.Target) =>
   Effect.scoped(Effect.gen(function*() {

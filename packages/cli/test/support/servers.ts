@@ -2,7 +2,8 @@
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
-import { mkdtempSync, rmSync } from "node:fs"
+import { spawnSync } from "node:child_process"
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import * as http from "node:http"
 import * as net from "node:net"
 import { tmpdir } from "node:os"
@@ -79,4 +80,52 @@ export const qemuNbd = (
     yield* start("qemu-nbd", "-t", "-e", "8", "-f", "raw", "-k", socket, "-x", exportName, ...args, image)
     yield* accepting({ path: socket })
     return uriOn(socket, exportName)
+  })
+
+const isAlive = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0)
+    return !readFileSync(`/proc/${pid}/stat`, "utf8").includes(") Z ")
+  } catch {
+    return false
+  }
+}
+
+/**
+ * nbd-server with an export called `disk`; answers with its URI. In debug mode it takes one connection alone, so it runs
+ * as a daemon, and is ended by the id in its pid file.
+ */
+export const nbdServer = (image: string): Effect.Effect<string, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const directory = yield* folder
+    const port = yield* freePort
+    const config = join(directory, "config")
+    const pidFile = join(directory, "pid")
+    const lines = [
+      "[generic]",
+      "listenaddr = 127.0.0.1",
+      `port = ${port}`,
+      "allowlist = true",
+      "[disk]",
+      `exportname = ${image}`,
+      "flush = true",
+      "fua = true",
+      "trim = true",
+      "rotational = true"
+    ]
+    writeFileSync(config, `${lines.join("\n")}\n`)
+    yield* Effect.acquireRelease(
+      Effect.sync(() => spawnSync("nbd-server", ["-C", config, "-p", pidFile], { stdio: "ignore" })),
+      () =>
+        Effect.gen(function*() {
+          const pid = Number(readFileSync(pidFile, "utf8"))
+          process.kill(pid, "SIGTERM")
+          yield* Effect.repeat(Effect.sync(() => isAlive(pid)), {
+            while: (alive) => alive,
+            schedule: Schedule.spaced("10 millis")
+          })
+        })
+    )
+    yield* accepting({ host: "127.0.0.1", port })
+    return `nbd://127.0.0.1:${port}/disk`
   })
