@@ -120,11 +120,12 @@ const checkGranted = (
 ): Effect.Effect<never, ProtocolError> | undefined => {
   const ids = new Set<number>()
   const seen = new Set<string>()
-  const asked = new Set([...names, ...names.map(namespaceOf).filter((namespace) => namespace !== "base:")])
+  const asked = new Set(names)
+  const namespaces = new Set(names.map(namespaceOf).filter((namespace) => namespace !== "base:"))
   for (const { id, name } of granted) {
     if (ids.has(id)) return breach("each id once", `${id} again`)
     if (seen.has(name)) return breach("each context once", `${JSON.stringify(name)} again`)
-    if (!asked.has(name) && !asked.has(namespaceOf(name))) {
+    if (!asked.has(name) && !namespaces.has(namespaceOf(name))) {
       return breach("contexts that were asked for", JSON.stringify(name))
     }
     ids.add(id)
