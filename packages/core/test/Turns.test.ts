@@ -4,7 +4,7 @@
 import { Turns } from "@effect-nbd/core/handle/Turns"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
+import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import type { Scheduler, Task } from "effect/Scheduler"
 import { drive } from "./fixtures/Drive.ts"
