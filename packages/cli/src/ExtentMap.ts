@@ -89,7 +89,7 @@ export const totals = <E, R>(
       }),
       Effect.map(() =>
         sums.flatMap(({ context, sizes }) =>
-          [...sizes].map(([flags, size]) => ({ context, flags, size })).sort((a, b) => a.flags < b.flags ? -1 : 1)
+          [...sizes].map(([flags, size]) => ({ context, flags, size })).toSorted((a, b) => a.flags < b.flags ? -1 : 1)
         )
       )
     )
