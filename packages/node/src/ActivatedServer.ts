@@ -11,6 +11,7 @@
  */
 import type { ProgramNotFoundError } from "@effect-nbd/core/TransportError"
 import type { StandardCommand } from "@effect/platform/Command"
+import type { UnknownException } from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -143,14 +144,8 @@ const listen = (file: string): Effect.Effect<Listener, unknown, Scope.Scope> =>
     ({ server }) => Effect.sync(() => server.close())
   )
 
-const moved = (server: net.Server, file: string): Effect.Effect<void, unknown> =>
-  Effect.try({
-    try: () => fs.renameSync(`${file}0`, file),
-    catch: (error) => {
-      server.close()
-      return error
-    }
-  })
+const moved = (server: net.Server, file: string): Effect.Effect<void, UnknownException> =>
+  Effect.tapError(Effect.try(() => fs.renameSync(`${file}0`, file)), () => Effect.sync(() => server.close()))
 
 /** Node has no other name for it, and cannot give a listening socket itself to a child. */
 const descriptorOf = (server: net.Server): number => {

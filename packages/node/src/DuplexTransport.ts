@@ -8,6 +8,7 @@
 import type { Connection } from "@effect-nbd/core/Transport"
 import { Transport } from "@effect-nbd/core/Transport"
 import { StreamNotOpenedError } from "@effect-nbd/core/TransportError"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
@@ -33,6 +34,18 @@ export interface Options {
 }
 
 /**
+ * The stream has its one connection already, or has had it.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class StreamTakenError extends Data.TaggedError("NbdStreamTakenError")<{ readonly target: string }> {
+  override get message(): string {
+    return `${this.target} is for one connection at a time`
+  }
+}
+
+/**
  * Runs `acquire` for each `open`, in the scope of that connection. The stream carries bytes (no encoding set, not in
  * object mode), nobody else reads from it or writes to it, and it belongs to the connection: closing the scope sends
  * what was written for at most 500 ms, and destroys the stream.
@@ -55,7 +68,8 @@ export const make = <E>(
 })
 
 /**
- * For a stream that is there already, and so for one connection: to `open` again fails with `StreamNotOpenedError`.
+ * For a stream that is there already, and so for one connection: to `open` again fails with
+ * `StreamNotOpenedError`, whose cause is `StreamTakenError`.
  *
  * @since 0.1.0
  * @category constructors
@@ -64,7 +78,7 @@ export const fromDuplex = (duplex: Duplex, options: Options): Transport["Type"] 
   let taken = false
   return make(
     Effect.suspend(() => {
-      if (taken) return Effect.fail(new Error("the stream has had its one connection"))
+      if (taken) return Effect.fail(new StreamTakenError({ target: options.target }))
       taken = true
       return Effect.succeed(duplex)
     }),

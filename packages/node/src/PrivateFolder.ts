@@ -4,6 +4,7 @@
  * @since 0.1.0
  * @internal
  */
+import type { UnknownException } from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as fs from "node:fs"
@@ -33,14 +34,11 @@ export const maxNameBytes = 8
  * @since 0.1.0
  * @category constructors
  */
-export const privateFolder: Effect.Effect<string, unknown, Scope.Scope> = Effect.acquireRelease(
-  Effect.try({
-    try: () => {
-      const inTemporary = path.join(os.tmpdir(), "nbd-")
-      const longest = Buffer.byteLength(inTemporary) + "XXXXXX/".length + maxNameBytes
-      return fs.mkdtempSync(longest <= maxSocketPathBytes ? inTemporary : "/tmp/nbd-")
-    },
-    catch: (error) => error
+export const privateFolder: Effect.Effect<string, UnknownException, Scope.Scope> = Effect.acquireRelease(
+  Effect.try(() => {
+    const inTemporary = path.join(os.tmpdir(), "nbd-")
+    const longest = Buffer.byteLength(inTemporary) + "XXXXXX/".length + maxNameBytes
+    return fs.mkdtempSync(longest <= maxSocketPathBytes ? inTemporary : "/tmp/nbd-")
   }),
   (folder) => Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true }))
 )

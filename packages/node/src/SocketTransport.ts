@@ -58,19 +58,22 @@ export const layer = <E, R = never>(
 
 /**
  * The `Socket` in the context, such as `NodeSocket.layerWebSocket` provides. While one connection is open, another
- * `open` fails with `StreamNotOpenedError`.
+ * `open` fails with `StreamNotOpenedError`, whose cause is `StreamTakenError`.
  *
  * @since 0.1.0
  * @category layers
  */
 export const layerSocket = (options: Options): Layer.Layer<Transport, never, Socket.Socket> =>
-  Layer.effect(Transport, Effect.map(Socket.Socket, (socket) => make(oneAtATime(socket), options)))
+  Layer.effect(Transport, Effect.map(Socket.Socket, (socket) => make(oneAtATime(socket, options.target), options)))
 
-const oneAtATime = (socket: Socket.Socket): Effect.Effect<Socket.Socket, Error, Scope.Scope> => {
+const oneAtATime = (
+  socket: Socket.Socket,
+  target: string
+): Effect.Effect<Socket.Socket, DuplexTransport.StreamTakenError, Scope.Scope> => {
   let taken = false
   return Effect.acquireRelease(
     Effect.suspend(() => {
-      if (taken) return Effect.fail(new Error("the socket has a connection already"))
+      if (taken) return Effect.fail(new DuplexTransport.StreamTakenError({ target }))
       taken = true
       return Effect.succeed(socket)
     }),

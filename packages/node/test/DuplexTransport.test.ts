@@ -60,7 +60,10 @@ describe("DuplexTransport", () => {
       const { port } = yield* listen((socket) => socket.pipe(socket))
       const transport = DuplexTransport.fromDuplex(yield* connected(port), { target })
       yield* Effect.scoped(transport.open)
-      expect(yield* Effect.flip(transport.open)).toMatchObject({ _tag: "NbdStreamNotOpenedError" })
+      expect(yield* Effect.flip(transport.open)).toMatchObject({
+        _tag: "NbdStreamNotOpenedError",
+        cause: { _tag: "NbdStreamTakenError" }
+      })
     }))
 
   it.scopedLive("tells of a stream that has ended already", () =>
@@ -83,7 +86,7 @@ describe("DuplexTransport", () => {
       const refusing = yield* upgrading(() => {}, 403)
       expect(yield* Effect.flip(DuplexTransport.make(upgraded(refusing), { target }).open)).toMatchObject({
         _tag: "NbdStreamNotOpenedError",
-        cause: new Error("no upgrade: 403")
+        cause: { status: 403 }
       })
     }))
 })

@@ -140,7 +140,7 @@ describe("SocketTransport", () => {
       for (const word of ["hello", "again"]) {
         yield* Effect.scoped(Effect.gen(function*() {
           const connection = yield* open
-          expect(yield* Effect.flip(open)).toMatchObject({ _tag: "NbdStreamNotOpenedError" })
+          expect(yield* Effect.flip(open)).toMatchObject({ cause: { _tag: "NbdStreamTakenError" } })
           const recorder = record(connection)
           connection.write([Buffer.from(word)])
           yield* recorder.bytes(5)

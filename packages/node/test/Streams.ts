@@ -8,6 +8,7 @@ import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import * as NodeSocketServer from "@effect/platform-node/NodeSocketServer"
 import * as Socket from "@effect/platform/Socket"
 import type * as SocketServer from "@effect/platform/SocketServer"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
@@ -50,12 +51,14 @@ export const overNodeSocket = Layer.unwrapScoped(Effect.gen(function*() {
   return SocketTransport.layer(NodeSocket.makeNet({ host: "127.0.0.1", port }), { target: "a socket of the platform" })
 }))
 
+export class NotUpgraded extends Data.TaggedError("NotUpgraded")<{ readonly status: number | undefined }> {}
+
 /** The stream that an HTTP server has switched to, with what came of it right behind the answer. */
-export const upgraded = (port: number): Effect.Effect<Duplex, Error> =>
+export const upgraded = (port: number): Effect.Effect<Duplex, NotUpgraded> =>
   Effect.async((resume) => {
     const request = http.request({ host: "127.0.0.1", port, headers: { Connection: "Upgrade", Upgrade: "nbd" } })
-    request.on("error", (error) => resume(Effect.fail(error)))
-    request.on("response", ({ statusCode }) => resume(Effect.fail(new Error(`no upgrade: ${statusCode}`))))
+    request.on("error", () => resume(new NotUpgraded({ status: undefined })))
+    request.on("response", ({ statusCode }) => resume(new NotUpgraded({ status: statusCode })))
     request.on("upgrade", (_response, socket, head) => {
       if (head.byteLength > 0) socket.unshift(head)
       resume(Effect.succeed(socket))
