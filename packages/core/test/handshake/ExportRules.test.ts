@@ -2,7 +2,7 @@
  * What the specification asks of a client about exports, from the outside: which may be entered, how, and what its block
  * sizes bind to.
  */
-import { Handle } from "@effect-nbd/core"
+import { Handle, Transport } from "@effect-nbd/core"
 import { go } from "@effect-nbd/core/handshake/InfoAndGo"
 import { decodeInfoRequest } from "@effect-nbd/core/wire/NbdOption"
 import { FakeServer } from "@effect-nbd/testing"
@@ -102,4 +102,31 @@ describe("an export", () => {
     }).pipe(
       Effect.provide(FakeServer.layer({ exports: [disk], extendedHeaders: false, refuse: { GO: "ERR_UNSUP" } }))
     ))
+})
+
+describe("a server that is another one on the next connection", () => {
+  it.scoped("is believed anew: nothing of what was told before is left (H-150)", () =>
+    Effect.gen(function*() {
+      const servers = yield* Effect.all([
+        FakeServer.make({ exports: [{ ...disk, blockSize: { minimum: 512, preferred: 4096, maximum: 65_536 } }] }),
+        FakeServer.make({ exports: [{ ...disk, size: 3 }], structuredReplies: false, extendedHeaders: false }),
+        FakeServer.make({ exports: [{ ...disk, name: "other" }] })
+      ])
+      const waiting = servers.values()
+      const transport = Transport.Transport.of({
+        target: "one of three",
+        open: Effect.suspend(() => waiting.next().value?.open ?? Effect.dieMessage("no server left"))
+      })
+      yield* Effect.gen(function*() {
+        const connect = Handle.connect({ exportName: "disk" })
+        const first = yield* connect
+        expect([first.export.size, first.export.minimumBlockSize]).toStrictEqual([1_048_576n, 512])
+        const second = yield* connect
+        expect([second.export.size, second.export.minimumBlockSize]).toStrictEqual([3n, 1])
+        expect([first.agreed.replyStyle, second.agreed.replyStyle]).toStrictEqual(["Extended", "Simple"])
+        expect(yield* second.read(1n, 1)).toStrictEqual(new Uint8Array(1))
+        expect(yield* Effect.flip(second.read(0n, 4))).toMatchObject({ _tag: "NbdOutOfBoundsError" })
+        expect(yield* Effect.flip(connect)).toMatchObject({ _tag: "NbdExportUnknownError" })
+      }).pipe(Effect.provideService(Transport.Transport, transport))
+    }))
 })
