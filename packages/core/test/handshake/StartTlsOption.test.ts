@@ -12,7 +12,17 @@ import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/TestClock"
 import { drive } from "../fixtures/Drive.ts"
 import { EncryptingConnection } from "../fixtures/EncryptingConnection.ts"
-import { concat, infoRequest, newstyleGreeting, opt, option, optionReply, rep, zeros } from "../fixtures/HandWritten.ts"
+import {
+  concat,
+  infoRequest,
+  newstyleGreeting,
+  opt,
+  option,
+  optionReply,
+  rep,
+  u32,
+  zeros
+} from "../fixtures/HandWritten.ts"
 import { ManualConnection } from "../fixtures/ManualConnection.ts"
 import { go, greeting, over, plainGo } from "./Encrypting.ts"
 import { ack, plain } from "./Haggled.ts"
@@ -79,7 +89,26 @@ describe("TLS from within opt mode", () => {
     expect(outcome.secret).toStrictEqual(option(opt.ABORT))
   })
 
-  it("is there for who is told that nothing goes without it (C-075, C-076)", () => {
+  it("H-071 whose server goes on with what was agreed on before breaks the protocol (C-078, C-158)", () => {
+    const chunk = concat(u32(0x668e33ef, 1), zeros(12))
+    const outcome = negotiating(
+      new EncryptingConnection(),
+      {
+        config: { ...optMode, requestStructuredReplies: true, requestExtendedHeaders: false },
+        script: [{ client: option(opt.STRUCTURED_REPLY) }, { server: ack(opt.STRUCTURED_REPLY) }, ...asked],
+        encrypted: [...go, { server: chunk }]
+      },
+      (handle) =>
+        Effect.gen(function*() {
+          yield* handle.startTls()
+          yield* handle.go()
+          return yield* handle.awaitState("Dead")
+        }).pipe(Effect.orDie)
+    )
+    expect(outcome.result).toMatchObject({ reason: { _tag: "NbdProtocolError", received: "0x668e33ef" } })
+  })
+
+  it("is there for who is told that nothing goes without it (C-065, C-075, C-076)", () => {
     const list: ReadonlyArray<Line> = [{ client: option(opt.LIST) }]
     const outcome = negotiating(
       new EncryptingConnection(),

@@ -104,7 +104,7 @@ describe("lengths of effect", () => {
 })
 
 describe("block status", () => {
-  it("is asked of all granted contexts, or of those named", () => {
+  it("is asked of all granted contexts, or of those named, without a payload under compact headers (C-231)", () => {
     expect(Prepare.blockStatus(structured, strict, 1n, 2, undefined)).toStrictEqual({
       name: "blockStatus",
       flags: 0,

@@ -3,7 +3,8 @@
  */
 import { TransportLostError } from "@effect-nbd/core/TransportError"
 import { concat } from "@effect-nbd/core/wire/Bytes"
-import { encodeSimpleReply } from "@effect-nbd/core/wire/Reply"
+import { ReplyFlags } from "@effect-nbd/core/wire/Flags"
+import { encodeChunk, encodeSimpleReply } from "@effect-nbd/core/wire/Reply"
 import { commandCode } from "@effect-nbd/core/wire/RequestHeader"
 import { describe, expect, it } from "@effect/vitest"
 import { transmission } from "./ByHand.ts"
@@ -122,6 +123,25 @@ describe("abandoning a command", () => {
     expect(next.destination).toStrictEqual(Uint8Array.of(1, 2))
     expect(outcomes).toStrictEqual([undefined, "ok"])
     expect(ends).toHaveLength(0)
+  })
+
+  it("of whose reply a part has come keeps its cookie, and nobody is told of the rest (H-108, H-130)", () => {
+    const { connection, engine, ends, outcomes, submit } = transmission({ replyStyle: "Structured" })
+    const unfinished = submit(readOf(8))
+    const failing = submit(readOf(8))
+    submit({ name: "flush" })
+    const more = ReplyFlags(0)
+    const data = new Uint8Array(4)
+    connection.arrive(concat(encodeChunk(1n, more, { _tag: "OffsetData", offset: 0n, data })))
+    connection.arrive(concat(encodeChunk(2n, more, { _tag: "ErrorChunk", error: 5, message: "" })))
+    expect(outcomes).toStrictEqual([undefined, undefined, undefined])
+    engine.abandon(unfinished)
+    engine.abandon(failing)
+    connection.arrive(reply(3))
+    expect([engine.requestsInFlight, ...outcomes]).toStrictEqual([2, undefined, undefined, "ok"])
+    engine.close()
+    expect(outcomes).toStrictEqual([undefined, undefined, "ok"])
+    expect(ends).toStrictEqual([{ _tag: "Ended" }])
   })
 
   it("never sends one that still waits for its turn", async () => {
