@@ -69,6 +69,14 @@ export * as SshTransport from "./SshTransport.ts"
 export * as TcpTransport from "./TcpTransport.ts"
 
 /**
+ * Credentials for TLS from files: certificates one by one or from a directory in libnbd's layout, and pre-shared keys
+ * from a file of psktool's.
+ *
+ * @since 0.1.0
+ */
+export * as TlsCredentials from "./TlsCredentials.ts"
+
+/**
  * NBD over a Unix stream socket.
  *
  * @since 0.1.0
