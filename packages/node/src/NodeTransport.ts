@@ -4,6 +4,8 @@
  * @since 0.1.0
  */
 import * as NbdUri from "@effect-nbd/core/NbdUri"
+import type { Psk, X509 } from "@effect-nbd/core/Tls"
+import type { TlsCredentialsError } from "@effect-nbd/core/TlsError"
 import { Transport } from "@effect-nbd/core/Transport"
 import * as UriPolicy from "@effect-nbd/core/UriPolicy"
 import type * as Config from "effect/Config"
@@ -14,6 +16,7 @@ import * as Layer from "effect/Layer"
 import * as SshTransport from "./SshTransport.ts"
 import * as TcpTransport from "./TcpTransport.ts"
 import * as UnixTransport from "./UnixTransport.ts"
+import * as UriTls from "./UriTls.ts"
 
 /**
  * @since 0.1.0
@@ -24,10 +27,15 @@ export interface Options {
   readonly connectTimeout?: Duration.DurationInput | undefined
   /** What the URI may ask for. Default: `UriPolicy.defaultPolicy`, and so it is for each field that is left out. */
   readonly policy?: Partial<UriPolicy.UriPolicy> | undefined
+  /**
+   * For a URI that requires TLS and names no files of credentials. Default: those in libnbd's default directory, as
+   * `TlsCredentials.fromDefaultDirectory` has it.
+   */
+  readonly credentials?: X509 | Psk | undefined
 }
 
 /**
- * The two halves of a URI: where the server is, and which export is wanted of it.
+ * The two halves of a URI: where the server is, with the TLS that it is to be reached by, and which export is wanted.
  *
  * @since 0.1.0
  * @category models
@@ -48,9 +56,11 @@ export type UriFailure =
   | NbdUri.UriUnsupportedError
   | UriPolicy.UriNotPermittedError
   | SshTransport.SshArgumentError
+  | TlsCredentialsError
 
 /**
- * Reads a URI, for example `nbd://server/disk` or `nbd+unix:///disk?socket=/run/nbd.sock`. Nothing is opened.
+ * Reads a URI, for example `nbd://server/disk` or `nbd+unix:///disk?socket=/run/nbd.sock`, and with one that requires
+ * TLS the credentials. No connection is opened.
  *
  * Fails with `UriNotPermittedError` for what the policy does not permit, and with `UriUnsupportedError` for vsock, which
  * Node.js has no sockets for.
@@ -61,10 +71,10 @@ export type UriFailure =
 export const fromUri = (uri: string, options: Options = {}): Effect.Effect<Target, UriFailure> =>
   Effect.gen(function*() {
     const parsed = yield* UriPolicy.check(yield* NbdUri.parse(uri), options.policy)
-    const { exportName, tls } = parsed
-    if (tls.required) return yield* unsupported(uri, parsed, "TLS is not supported yet")
+    const { exportName } = parsed
+    const tls = yield* UriTls.settingsOf(parsed, options.credentials)
     const transport = yield* transportOf(uri, parsed, options)
-    return { transport: { ...transport, exportName, uri: parsed }, exportName }
+    return { transport: { ...transport, exportName, tls, uri: parsed }, exportName }
   })
 
 /**
