@@ -109,7 +109,7 @@ const withRoom = (change: () => ErrnoName | undefined): Effect.Effect<void, Disk
     return errno === undefined ? Effect.void : new DiskError({ errno, reason: noRoom })
   })
 
-const noRoom = "no space left: the capacity of the export is used up"
+const noRoom = "the capacity of the export is used up"
 
 function* extentsOf(stretches: Iterable<Stretch>): Generator<Extent> {
   let last: Extent | undefined

@@ -94,7 +94,10 @@ export interface FakeExportConfig {
    * by default. Areas with content count as allocated.
    */
   readonly content?: Content
-  /** Most bytes that may be allocated by writing; beyond it writes fail with ENOSPC. 4 GiB by default. */
+  /**
+   * Most bytes that may be allocated by writing, beside those that `content` gives; beyond it writes fail with ENOSPC,
+   * and those over the content of a function with ENOMEM. 4 GiB by default.
+   */
   readonly capacity?: number
   /** Functions in place of a disk in memory, whose `content` and `capacity` it does not have. */
   readonly disk?: Disk
@@ -213,7 +216,7 @@ export class FakeExport {
     )
   }
 
-  /** Copies the bytes in, or does nothing and fails with ENOSPC where they would exceed the capacity. */
+  /** Copies the bytes in, or does nothing and fails where they would exceed the capacity. */
   write(offset: bigint, bytes: Uint8Array): Effect.Effect<void, DiskError> {
     return this.changing(offset, BigInt(bytes.byteLength), () => this.disk.write?.(offset, bytes))
   }

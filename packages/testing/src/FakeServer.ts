@@ -125,7 +125,10 @@ export interface FakeServerService {
   readonly release: Effect.Effect<void>
   /** Lets the held requests that match go, in order of arrival, and says how many they were. Holding goes on. */
   readonly releaseWhere: (matches: (request: RecordedRequest) => boolean) => Effect.Effect<number>
-  /** Ends every session in order: what is pending fails with ESHUTDOWN, then the connection ends. */
+  /**
+   * Ends every session in order: what is pending fails with ESHUTDOWN, then the connection ends. A client that is still
+   * haggling is refused with NBD_REP_ERR_SHUTDOWN, and has 5 seconds to leave.
+   */
   readonly disconnectAll: Effect.Effect<void>
   /** Breaks every connection, in the middle of a reply if one is under way. */
   readonly killAll: Effect.Effect<void>

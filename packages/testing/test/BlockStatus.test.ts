@@ -72,7 +72,7 @@ const custom = (
 describe.each(["compact", "extended"] as const)("%s headers", (width) => {
   const p = BigInt(page)
 
-  it.scoped("S-081: base:allocation tells data, holes, and zeroes that are kept", () =>
+  it.scoped("S-066 S-081 S-096: base:allocation tells data, holes, and zeroes that are kept", () =>
     Effect.gen(function*() {
       const server = yield* serving({ content: pattern(page + 5) })
       const { client, ids } = yield* selected(server, width, "base:allocation")

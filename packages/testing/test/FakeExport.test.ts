@@ -110,6 +110,19 @@ it("writes beyond the capacity do nothing; dropping pages gives room again", () 
   expect([...disk.read(2n * page, 2)]).toEqual([1, 0])
 })
 
+it("S-091: over content no write fails with ENOSPC; that of a function fails with ENOMEM", () => {
+  const page = BigInt(pageSize)
+  const disk = new Pages(10n * page, (_, length) => filled(length, 7), pageSize)
+  expect(disk.write(0n, filled(pageSize, 1))).toBeUndefined()
+  expect(disk.write(page, filled(1, 1))).toBe("ENOMEM")
+  // A part of a page takes the page.
+  expect(disk.zero(2n * page + 1n, 1n, false)).toBe("ENOMEM")
+  expect(disk.zero(page + 1n, page, false)).toBe("ENOMEM")
+  expect(disk.zero(2n * page, page, false)).toBeUndefined()
+  expect(disk.write(2n * page, filled(1, 1))).toBe("ENOSPC")
+  expect([...disk.read(page, 2)]).toEqual([7, 7])
+})
+
 it("holes in content are remembered up to a bound: beyond it trimming does nothing", () => {
   const disk = new Pages(2n ** 60n, () => new Uint8Array(0), Infinity)
   const at = (index: number): bigint => BigInt(2 * index + 1) * BigInt(pageSize)

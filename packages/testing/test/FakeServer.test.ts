@@ -2,6 +2,7 @@ import { FrameReader } from "@effect-nbd/core/framing/FrameReader"
 import { Transport } from "@effect-nbd/core/Transport"
 import { encodeText } from "@effect-nbd/core/wire/Bytes"
 import { encodeOption, optionCode } from "@effect-nbd/core/wire/NbdOption"
+import { replyType } from "@effect-nbd/core/wire/OptionReply"
 import { FakeExport, FakeServer, MemoryPipe, Steering } from "@effect-nbd/testing"
 import { describe, expect, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
@@ -188,13 +189,35 @@ describe("ends", () => {
       expect(yield* client.simple()).toMatchObject({ error: 108, cookie: 1n })
       expect(yield* client.simple()).toMatchObject({ error: 108, cookie: 2n })
       expect(yield* client.end()).toEqual({ _tag: "Finished", unread: 0 })
-      expect(yield* haggling.end()).toEqual({ _tag: "Finished", unread: 0 })
       client.reader.connection.close()
-      // The other client stays: it is given five seconds.
+      // The other client stays: it is given five seconds, and again to end its side.
       yield* server.awaitSessions(1)
+      yield* TestClock.adjust("5 seconds")
+      expect(yield* haggling.end()).toEqual({ _tag: "Finished", unread: 0 })
       yield* TestClock.adjust("5 seconds")
       yield* server.awaitSessions(0)
       expect((yield* server.ends).map(({ ending }) => ending._tag)).toEqual(["ShutDown", "ShutDown"])
+    }))
+
+  it.scoped("S-020: while shutting down every option but ABORT is ERR_SHUTDOWN", () =>
+    Effect.gen(function*() {
+      const server = yield* FakeServer.make(config)
+      const client = yield* connect(server)
+      yield* client.greet()
+      const other = yield* connect(server)
+      yield* other.greet()
+      yield* server.disconnectAll
+      yield* TestClock.adjust("1 second")
+      const shutDown = [{ _tag: "ErrorReply", type: replyType.ERR_SHUTDOWN, message: expect.any(String) }]
+      for (const option of ["LIST", "GO", "STRUCTURED_REPLY", "STARTTLS", 99] as const) {
+        expect(yield* client.option(option)).toEqual(shutDown)
+      }
+      expect(yield* client.option("ABORT")).toEqual([{ _tag: "Ack" }])
+      yield* other.send(encodeOption(optionCode.EXPORT_NAME, encodeText("disk")))
+      expect(yield* other.end()).toEqual({ _tag: "Finished", unread: 0 })
+      client.reader.connection.close()
+      yield* server.awaitSessions(0)
+      expect((yield* server.ends).map(({ ending }) => ending._tag).toSorted()).toEqual(["Aborted", "ExportRefused"])
     }))
 
   it.scoped("killAll breaks a connection in the middle of a reply", () =>

@@ -1,4 +1,4 @@
-import { encodeText } from "@effect-nbd/core/wire/Bytes"
+import { encodeText, viewOf } from "@effect-nbd/core/wire/Bytes"
 import { TransmissionFlags } from "@effect-nbd/core/wire/Flags"
 import { decodeOldstyleRest, size as greetingSize } from "@effect-nbd/core/wire/Greeting"
 import { type Info, infoType } from "@effect-nbd/core/wire/Info"
@@ -213,6 +213,53 @@ describe("options", () => {
         expect(infos(yield* client.info("INFO", "disk"))).toMatchObject([{ flags: 0x0ded }])
       })))
 
+  it.scoped("S-003: what a client is called back in an error is cut, and stays UTF-8", () =>
+    greeted({}, (client) =>
+      Effect.gen(function*() {
+        for (const name of ["€".repeat(1365), "\u0001".repeat(4096), "𝄞".repeat(1024)]) {
+          const [reply] = yield* client.info("INFO", name)
+          const message = reply?._tag === "ErrorReply" ? reply.message : ""
+          expect(message).toContain("no export is called")
+          expect(message).not.toContain("\ufffd")
+          expect(encodeText(message).byteLength).toBeLessThan(1000)
+        }
+      })))
+
+  it.scoped("S-015: every reply repeats the code of its option, of those nobody knows too", () =>
+    greeted({}, (client) =>
+      Effect.gen(function*() {
+        for (const option of [...Object.values(optionCode), 99].filter((code) => code > 2 && code !== optionCode.GO)) {
+          yield* client.send(encodeOption(option, new Uint8Array(0)))
+          let type = 0
+          while (type !== replyType.ACK && type < 0x8000_0000) {
+            const view = viewOf(yield* client.take(20))
+            expect([view.getBigUint64(0), view.getUint32(8)]).toEqual([0x0003_e889_0455_65a9n, option])
+            type = view.getUint32(12)
+            yield* client.take(view.getUint32(16))
+          }
+        }
+      })))
+
+  it.scoped("S-029: without structured replies nothing is offered that needs them", () =>
+    greeted({}, (client) =>
+      Effect.gen(function*() {
+        const needy = TransmissionFlags.SEND_DF | TransmissionFlags.BLOCK_STATUS_PAYLOAD
+        const [info] = infos(yield* client.info("INFO", "disk"))
+        expect(info?._tag === "ExportInfo" ? info.flags & needy : -1).toBe(0)
+        expect((yield* client.exportName("disk")).flags & needy).toBe(0)
+      })))
+
+  it.scoped("S-042: a client that did not answer FIXED_NEWSTYLE gets no TLS", () =>
+    Effect.gen(function*() {
+      const settings = { credentials: { _tag: "Psk", keyOf: () => undefined } } as const
+      const server = yield* FakeServer.make({ ...config, tls: { mode: "Allow", settings } })
+      const client = yield* connect(server)
+      yield* client.greet(0)
+      yield* client.send(encodeOption(optionCode.STARTTLS, new Uint8Array(0)))
+      expect(yield* client.end()).toEqual({ _tag: "Finished", unread: 0 })
+      expect(yield* server.violations).toMatchObject([{ received: "NBD_OPT_STARTTLS", fatal: true }])
+    }))
+
   it.scoped("S-016: STRUCTURED_REPLY is ERR_UNSUP where it is switched off", () =>
     greeted({ structuredReplies: false }, (client) =>
       Effect.gen(function*() {
@@ -240,7 +287,7 @@ describe("options", () => {
 describe("NBD_OPT_INFO and NBD_OPT_GO", () => {
   const all = Object.values(infoType)
 
-  it.scoped("S-031 S-034 S-035 S-037: what was asked for, once each, the same for INFO and GO; S-036: no padding", () =>
+  it.scoped("S-031 S-034 S-035 S-037 S-052: what was asked for, once each, the same for INFO and GO; S-036: no padding", () =>
     greeted({}, (client) =>
       Effect.gen(function*() {
         const expected: ReadonlyArray<Info> = [

@@ -108,7 +108,7 @@ describe("NO_HOLE and FAST_ZERO (S-087 S-088)", () => {
 })
 
 describe("structured replies to READ", () => {
-  it.scoped("S-069 S-075: data as data, holes as holes, DONE on the last chunk only (S-072)", () =>
+  it.scoped("S-069 S-075: data as data, holes as holes, DONE on the last chunk only, and no other flag (S-072, S-073)", () =>
     session({}, (client) =>
       Effect.gen(function*() {
         yield* write(client, page, filled(10, 1))
@@ -293,6 +293,56 @@ describe("errors (S-070 S-080 S-084 S-085)", () => {
         expect(yield* server.violations).toMatchObject([{ rule: "NBD_CMD_WRITE, S-057", fatal: true }])
       })))
 
+  it.scoped("S-013: whatever would change a read-only export is EPERM, also by clients that were not told", () =>
+    session(
+      { exports: [{ ...disk, readOnly: true, content: filled(page, 5) }] },
+      (client, server) =>
+        Effect.gen(function*() {
+          for (const command of ["WRITE", "TRIM", "WRITE_ZEROES"] as const) {
+            yield* client.request(command, command === "WRITE" ? { payload: filled(512, 1) } : { length: 512 })
+            expect(yield* told(client)).toEqual(["error 1."])
+          }
+          expect(yield* server.exportBytes("disk", 0n, page)).toEqual(filled(page, 5))
+        })
+    ))
+
+  it.scoped("S-032 S-054: a client that did not ask for the block sizes gets clean errors, and nothing is damaged", () =>
+    session({ exports: [{ ...blocks, content: filled(page, 5) }] }, (client, server) =>
+      Effect.gen(function*() {
+        const before = yield* server.exportBytes("disk", 0n, page)
+        yield* client.request("WRITE", { offset: 1, payload: filled(512, 1) })
+        expect(yield* told(client)).toEqual(["error 22."])
+        yield* client.request("WRITE_ZEROES", { offset: 0, length: 511 })
+        expect(yield* told(client)).toEqual(["error 22."])
+        expect(yield* server.exportBytes("disk", 0n, page)).toEqual(before)
+      })))
+
+  it.scoped("S-094: a hundred requests that are refused do not end the session", () =>
+    session({}, (client, server) =>
+      Effect.gen(function*() {
+        for (let index = 0; index < 100; index++) {
+          // All but WRITE, whose payload would follow, and DISC.
+          const code = [0, 3, 4, 5, 6, 7, 8, 99][index % 8] ?? 0
+          yield* client.request(code, { offset: 2n ** 64n - 1n, length: 0xffff_ffff })
+          expect(yield* client.chunks()).toMatchObject([{ type: chunkType.ERROR }])
+        }
+        expect(yield* server.sessions).toBe(1)
+      })))
+
+  it.scoped("S-091: what base:allocation calls allocated can be written when there is no room left", () =>
+    session(
+      { exports: [{ ...disk, content: filled(2 * page, 5), capacity: 2 * page }] },
+      (client) =>
+        Effect.gen(function*() {
+          yield* client.request("WRITE_ZEROES", { offset: 2 * page, length: page, flags: CommandFlags.NO_HOLE })
+          expect(yield* told(client)).toEqual(["none."])
+          yield* write(client, 3 * page, filled(page, 1))
+          yield* client.request("WRITE", { offset: 4 * page, payload: filled(1, 1) })
+          expect(yield* told(client)).toEqual(["error 28."])
+          for (let index = 0; index < 4; index++) yield* write(client, index * page, filled(page, 2))
+        })
+    ))
+
   it.scoped("a disk without room says ENOSPC", () =>
     session({ exports: [{ ...disk, capacity: page }] }, (client) =>
       Effect.gen(function*() {
@@ -327,7 +377,7 @@ describe("steered errors", () => {
       })
     ))
 
-  it.scoped("S-076 S-080: with an offset in a READ, what lies before it is sent first", () =>
+  it.scoped("S-076 S-077 S-080: with an offset in a READ, what lies before it is sent first", () =>
     failing(Steering.fail("EIO", { offset: 700n }))((client) =>
       Effect.gen(function*() {
         yield* client.request("READ", { offset: 512, length: 512 })

@@ -107,6 +107,16 @@ describe("required (FORCEDTLS)", () => {
         expect((yield* client.info("GO", "open")).at(-1)).toEqual(ack)
       })))
 
+  it.scoped("S-041: the mode stays what it is, whatever went before", () =>
+    greeted("Require", (client) =>
+      Effect.gen(function*() {
+        const required = error(replyType.ERR_TLS_REQD)
+        expect(yield* client.info("GO", "open")).toEqual(required)
+        expect(yield* client.option("STARTTLS", filled(1, 1))).toEqual(error(replyType.ERR_INVALID))
+        expect(yield* client.info("GO", "open")).toEqual(required)
+        expect(yield* client.info("GO", "nothing")).toEqual(required)
+      })))
+
   it.scoped("S-044: ABORT is answered before TLS", () =>
     greeted("Require", (client) =>
       Effect.gen(function*() {

@@ -81,10 +81,13 @@ export class Pages {
   private readonly content: Content | undefined
   /** Pages from 0 that have content. */
   private readonly contentPages: number
+  /** Pages from 0 that count as allocated from the start, and so not towards the capacity: those of given bytes. */
+  private readonly freePages: number
   private readonly capacity: number
   private readonly states = new Runs<Kept>("Untouched")
   /** The bytes of the pages whose state is `Data`. */
   private readonly bytes = new Map<number, Uint8Array>()
+  /** Those that count towards the capacity. */
   private allocatedPages = 0
 
   /** `size` and `capacity`, the most that may be allocated by writing, are in bytes. */
@@ -96,6 +99,7 @@ export class Pages {
       : typeof content === "function"
       ? Infinity
       : Math.ceil(content.byteLength / pageSize)
+    this.freePages = content instanceof Uint8Array ? this.contentPages : 0
     this.capacity = capacity
   }
 
@@ -111,10 +115,14 @@ export class Pages {
     return bytes
   }
 
-  /** Copies the bytes in, or does nothing and says `ENOSPC` where they would exceed the capacity. */
+  /**
+   * Copies the bytes in, or does nothing where they would exceed the capacity. Then it says `ENOSPC`, or `ENOMEM` where
+   * all of it lies over the content of a function, which counts as allocated already (S-091).
+   */
   write(offset: bigint, bytes: Uint8Array): ErrnoName | undefined {
     const end = offset + BigInt(bytes.byteLength)
-    if (!this.hasRoom(pageOf(offset), pageAfter(end))) return "ENOSPC"
+    const shortage = this.shortage(pageOf(offset), pageAfter(end))
+    if (shortage !== undefined) return shortage
     for (const piece of pieces(offset, bytes.byteLength)) {
       const part = bytes.subarray(piece.at, piece.at + piece.count)
       if (piece.count === pageSize) this.setData(piece.page, part.slice())
@@ -125,12 +133,15 @@ export class Pages {
 
   /**
    * Makes the bytes read as zero. Whole pages are dropped, or with `allocate` (NO_HOLE) kept as allocated. It does
-   * nothing and says `ENOSPC` where that would exceed the capacity or `maxRuns`.
+   * nothing where that would exceed the capacity, as `write`, or `maxRuns`.
    */
   zero(offset: bigint, length: bigint, allocate: boolean): ErrnoName | undefined {
     if (length === 0n) return undefined
     const end = offset + length
-    if (allocate && !this.hasRoom(pageOf(offset), pageAfter(end))) return "ENOSPC"
+    const shortage = allocate
+      ? this.shortage(pageOf(offset), pageAfter(end))
+      : this.partShortage(offset) ?? this.partShortage(end)
+    if (shortage !== undefined) return shortage
     if (this.states.count > maxRuns - 4) return "ENOSPC"
     // Pages that lie in the range as a whole. The last page of the disk may be short.
     const first = pageAfter(offset)
@@ -168,16 +179,33 @@ export class Pages {
     }
   }
 
-  private hasRoom(from: number, to: number): boolean {
-    return (this.allocatedPages + to - from - this.allocatedBetween(from, to)) * pageSize <= this.capacity
+  /** What is wrong with keeping all of these pages, if the capacity does not allow it. */
+  private shortage(from: number, to: number): ErrnoName | undefined {
+    const needed = this.charged(from, to) - this.allocatedBetween(from, to)
+    if ((this.allocatedPages + needed) * pageSize <= this.capacity) return undefined
+    for (const { state } of this.runs(from, to)) {
+      if (state === "Absent" || state === "Hole") return "ENOSPC"
+    }
+    return "ENOMEM"
+  }
+
+  /** The same for the page in whose middle a range begins or ends: it is kept, unless it reads as zero anyway. */
+  private partShortage(at: bigint): ErrnoName | undefined {
+    const page = pageOf(at)
+    return at % grain === 0n || at === this.size || this.readsZero(page) ? undefined : this.shortage(page, page + 1)
   }
 
   private allocatedBetween(from: number, to: number): number {
     let allocated = 0
     for (const run of this.states.between(from, to)) {
-      if (isAllocated(run.value)) allocated += run.to - run.from
+      if (isAllocated(run.value)) allocated += this.charged(run.from, run.to)
     }
     return allocated
+  }
+
+  /** How many of the pages count towards the capacity when they are allocated. */
+  private charged(from: number, to: number): number {
+    return Math.max(0, to - Math.max(from, this.freePages))
   }
 
   /** A part of one page. */
@@ -223,20 +251,18 @@ export class Pages {
   }
 
   private setData(index: number, page: Uint8Array): void {
-    if (!isAllocated(this.states.at(index))) this.allocatedPages++
+    if (!isAllocated(this.states.at(index))) this.allocatedPages += this.charged(index, index + 1)
     this.states.set(index, index + 1, "Data")
     this.bytes.set(index, page)
   }
 
   /** Pages without bytes: `Zero` with `allocate`, otherwise dropped. */
   private setEmpty(from: number, to: number, allocate: boolean): void {
-    let allocated = 0
+    this.allocatedPages += (allocate ? this.charged(from, to) : 0) - this.allocatedBetween(from, to)
     for (const run of this.states.between(from, to)) {
-      if (isAllocated(run.value)) allocated += run.to - run.from
       if (run.value !== "Data") continue
       for (let page = run.from; page < run.to; page++) this.bytes.delete(page)
     }
-    this.allocatedPages += (allocate ? to - from : 0) - allocated
     if (allocate) return this.states.set(from, to, "Zero")
     // A hole has to be remembered only where it hides content.
     const edge = Math.min(Math.max(from, this.contentPages), to)

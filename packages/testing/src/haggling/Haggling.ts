@@ -81,7 +81,7 @@ export class Haggling {
   }
 
   unknownExport(option: number, name: string): Effect.Effect<undefined> {
-    return this.error(option, "ERR_UNKNOWN", `no export is called ${JSON.stringify(name)}`)
+    return this.error(option, "ERR_UNKNOWN", `no export is called ${quoted(name)}`)
   }
 
   /** The client broke a rule, which is noted. */
@@ -96,3 +96,12 @@ export class Haggling {
     return this.invalid(option, new WireError("no data", `${data.byteLength} bytes`, `${optionName(option)}, C-038`))
   }
 }
+
+/**
+ * A client's text inside one of ours. It is cut, since quoting can make it longer than a string may be (S-003).
+ *
+ * @since 0.1.0
+ * @category formatting
+ */
+export const quoted = (text: string): string =>
+  text.length <= 100 ? JSON.stringify(text) : `${JSON.stringify(text.slice(0, 100))}…`

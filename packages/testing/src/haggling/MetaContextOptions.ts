@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import type { FakeContext } from "../FakeContext.ts"
 import type { FakeExport } from "../FakeExport.ts"
 import type { SelectedContext } from "../session/Terms.ts"
-import type { Haggling } from "./Haggling.ts"
+import { type Haggling, quoted } from "./Haggling.ts"
 
 /**
  * Most queries that one request may have, and so most contexts that can be selected; beyond it, NBD_REP_ERR_TOO_BIG.
@@ -94,7 +94,7 @@ const checked = (
   const odd = queries.find((query) => !isQuery(query))
   return odd === undefined
     ? { exportName, queries, available: availableOf(found, replyStyle === "Extended") }
-    : haggling.invalid(option, new WireError("a namespace and a colon", JSON.stringify(odd), "C-110"))
+    : haggling.invalid(option, new WireError("a namespace and a colon", quoted(odd), "C-110"))
 }
 
 /** Contexts whose flags need 64 bits are not there without extended headers (C-231). */

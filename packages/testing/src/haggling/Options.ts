@@ -114,9 +114,12 @@ const answerOther = (
 const isOptionName = (name: string): name is OptionName => Object.hasOwn(optionCode, name)
 
 const refusalOf = (
-  { progress, rules }: Haggling,
+  { context, progress, rules }: Haggling,
   option: number
 ): { readonly reply: ErrorReplyName; readonly message: string } | undefined => {
+  if (context.isShuttingDown && option !== optionCode.ABORT) {
+    return { reply: "ERR_SHUTDOWN", message: "the server is shutting down" }
+  }
   const isFree = option === optionCode.STARTTLS || option === optionCode.ABORT
   // FORCEDTLS (S-044).
   if (rules.tls?.mode === "Require" && !progress.encrypted && !isFree) {

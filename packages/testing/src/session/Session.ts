@@ -42,7 +42,7 @@ export interface SessionControl {
   readonly kill: Deferred.Deferred<void>
 }
 
-/** How long a client may take to end its side after the server has ended its own. */
+/** How long a client may take to leave after it was told to, or after the server has ended its own side. */
 const lingering = "5 seconds"
 
 const killed: Ending = { _tag: "Killed" }
@@ -110,14 +110,21 @@ const end = ({ context, shared, state }: Opened, ending: Ending): void => {
 const isOrderly = ({ _tag }: Ending): boolean => _tag === "Disconnected" || _tag === "Aborted" || _tag === "ShutDown"
 
 const serve = (shared: Shared, context: SessionContext, control: SessionControl): Effect.Effect<Ending> =>
-  Effect.raceFirst(
-    ServerHandshake.run(context, shared.handshake),
-    Effect.as(Deferred.await(control.shutDown), shutDown)
-  ).pipe(
+  Effect.raceFirst(ServerHandshake.run(context, shared.handshake), shuttingDown(context, control)).pipe(
     Effect.flatMap((settled) =>
       settled._tag === "Agreed" ? transmit(shared, context, control, settled) : Effect.succeed(settled)
     ),
     Effect.catchAll((error) => Effect.succeed(endingOf(error)))
+  )
+
+/** Clients that are still haggling are told so, and given time to leave. */
+const shuttingDown = (context: SessionContext, control: SessionControl): Effect.Effect<Ending> =>
+  Deferred.await(control.shutDown).pipe(
+    Effect.tap(() => {
+      context.isShuttingDown = true
+    }),
+    Effect.zipRight(Effect.sleep(lingering)),
+    Effect.as(shutDown)
   )
 
 const transmit = (

@@ -21,6 +21,8 @@ export class SessionContext {
   /** Numbered from 1. */
   readonly session: number
   readonly recorder: Recorder
+  /** The server is shutting down: no option is answered well any more (S-020). */
+  isShuttingDown = false
   private current: FrameReader
 
   constructor(session: number, recorder: Recorder, connection: Connection) {
