@@ -9,6 +9,7 @@ import { dirname, join } from "node:path"
 import { barrel } from "./generate/barrel.mjs"
 import { conformance } from "./generate/conformance.mjs"
 import { handleStates } from "./generate/handleStates.mjs"
+import { libnbdParity } from "./generate/libnbdParity.mjs"
 import { performancePage } from "./generate/performance.mjs"
 import { isMain, report, repositoryRoot, shown } from "./lib/sources.mjs"
 
@@ -48,9 +49,13 @@ export const generate = async (root, { check }) => {
     violations.push(...settle(root, check, join(root, "docs/conformance.md"), rules.text))
   }
   if (!buildCore(root)) return [...violations, "packages/core does not build"]
-  const { text, violations: found } = await handleStates(join(root, "packages/core/dist/HandleState.js"))
-  violations.push(...found)
-  if (found.length === 0) violations.push(...settle(root, check, join(root, "docs/handle-states.md"), text))
+  const handleState = join(root, "packages/core/dist/HandleState.js")
+  const pages = { "handle-states.md": handleStates(handleState), "libnbd-parity.md": libnbdParity(root, handleState) }
+  for (const [page, rendering] of Object.entries(pages)) {
+    const { text, violations: found } = await rendering
+    violations.push(...found)
+    if (found.length === 0) violations.push(...settle(root, check, join(root, "docs", page), text))
+  }
   return [...violations, ...settlePerformance(root, check)]
 }
 

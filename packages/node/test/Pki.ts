@@ -52,8 +52,13 @@ export class PkiMaker {
     this.#template(name, [`cn = "${name}"`, "ca", "cert_signing_key", "crl_signing_key", "expiration_days = 10"])
     run(
       "certtool",
-      ...["--generate-self-signed", "--load-privkey", this.path(name, "ca-key.pem")],
-      ...["--template", this.path(name, "template"), "--outfile", this.path(name, "ca-cert.pem")]
+      "--generate-self-signed",
+      "--load-privkey",
+      this.path(name, "ca-key.pem"),
+      "--template",
+      this.path(name, "template"),
+      "--outfile",
+      this.path(name, "ca-cert.pem")
     )
   }
 
@@ -77,15 +82,17 @@ export class PkiMaker {
     ])
     run(
       "certtool",
-      ...[
-        "--generate-certificate",
-        "--load-privkey",
-        key,
-        "--load-ca-certificate",
-        this.path(authority, "ca-cert.pem")
-      ],
-      ...["--load-ca-privkey", this.path(authority, "ca-key.pem"), "--template", this.path(name, "template")],
-      ...["--outfile", this.path(name, `${role}-cert.pem`)]
+      "--generate-certificate",
+      "--load-privkey",
+      key,
+      "--load-ca-certificate",
+      this.path(authority, "ca-cert.pem"),
+      "--load-ca-privkey",
+      this.path(authority, "ca-key.pem"),
+      "--template",
+      this.path(name, "template"),
+      "--outfile",
+      this.path(name, `${role}-cert.pem`)
     )
   }
 
@@ -94,10 +101,16 @@ export class PkiMaker {
     this.#template(authority, [`crl_next_update = ${days}`, "crl_number = 1"])
     run(
       "certtool",
-      ...["--generate-crl", "--load-ca-privkey", this.path(authority, "ca-key.pem")],
-      ...["--load-ca-certificate", this.path(authority, "ca-cert.pem"), "--template", this.path(authority, "template")],
+      "--generate-crl",
+      "--load-ca-privkey",
+      this.path(authority, "ca-key.pem"),
+      "--load-ca-certificate",
+      this.path(authority, "ca-cert.pem"),
+      "--template",
+      this.path(authority, "template"),
       ...(certificate === undefined ? [] : ["--load-certificate", certificate]),
-      ...["--outfile", list]
+      "--outfile",
+      list
     )
   }
 
