@@ -7,18 +7,12 @@
  *
  * @since 0.1.0
  */
-import type { Connection } from "@effect-nbd/core/Transport"
 import { Transport } from "@effect-nbd/core/Transport"
-import type { ProgramNotFoundError } from "@effect-nbd/core/TransportError"
 import type { Command, StandardCommand } from "@effect/platform/Command"
 import type * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type * as Scope from "effect/Scope"
-import * as ChildProgram from "./ChildProgram.ts"
-import { notFound, oneProgram, programOf } from "./CommandDescription.ts"
-import { inOwnScope } from "./OwnScope.ts"
-import * as SocketPair from "./SocketPair.ts"
+import * as CommandConnection from "./CommandConnection.ts"
+import { oneProgram, programOf } from "./CommandDescription.ts"
 
 /**
  * @since 0.1.0
@@ -48,7 +42,10 @@ export interface Options {
  */
 export const make = (command: Command, options?: Options): Transport["Type"] => {
   const standard = runnable(command)
-  return { target: `command ${standard.command}`, open: open(standard, options?.killGrace ?? "2 seconds") }
+  return {
+    target: `command ${standard.command}`,
+    open: CommandConnection.open(() => programOf(standard, options?.killGrace ?? "2 seconds"))
+  }
 }
 
 /**
@@ -59,48 +56,6 @@ export const make = (command: Command, options?: Options): Transport["Type"] => 
  */
 export const layer = (command: Command, options?: Options): Layer.Layer<Transport> =>
   Layer.sync(Transport, () => make(command, options))
-
-const open = (
-  command: StandardCommand,
-  killGrace: Duration.DurationInput
-): Effect.Effect<Connection, ProgramNotFoundError, Scope.Scope> =>
-  Effect.suspend(() => {
-    const program = programOf(command, killGrace)
-    return inOwnScope(Effect.mapError(run(program), (cause) => notFound(program, cause)))
-  })
-
-/** From the end of its stdin until it is sent SIGTERM, in milliseconds. */
-const exitGraceMillis = 200
-
-/** One run of the program. */
-const run = (program: ChildProgram.Program): Effect.Effect<Connection, unknown, Scope.Scope> => {
-  // The connection is there before the program, and asks it for the reason when it ends.
-  let started: ChildProgram.ChildProgram | undefined
-  const pair = SocketPair.make({
-    peer: `command ${program.command}`,
-    onClose: () => started?.terminate(),
-    explain: (end, report) => started === undefined ? report(end) : started.explain(end, report)
-  })
-  const start = ({ ours, theirs }: SocketPair.SocketPair) =>
-    Effect.try(() => {
-      started = ChildProgram.start(program, {
-        stdin: theirs,
-        stdout: theirs,
-        handedOver: () => theirs.destroy(),
-        farewell: ours.connection.endWrites,
-        farewellMillis: exitGraceMillis,
-        onExit: () => ours.writesLost(Object.assign(new Error(`${program.command} ended`), { code: "EPIPE" })),
-        onRelease: ours.abandon
-      })
-      return started
-    })
-  return Effect.gen(function*() {
-    const both = yield* pair
-    const child = yield* Effect.acquireRelease(start(both), ({ release }) => release)
-    const error = yield* child.started
-    return error === undefined ? both.ours.connection : yield* Effect.fail(error)
-  })
-}
 
 const runnable = (command: Command): StandardCommand => {
   const standard = oneProgram(command)

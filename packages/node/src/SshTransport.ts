@@ -11,12 +11,12 @@ import { type NbdUri, of, type SshTarget } from "@effect-nbd/core/NbdUri"
 import { Transport } from "@effect-nbd/core/Transport"
 import * as SshArguments from "@effect-nbd/core/uri/SshArguments"
 import { portRefusal } from "@effect-nbd/core/uri/UriModel"
-import * as Command from "@effect/platform/Command"
 import * as Data from "effect/Data"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as CommandTransport from "./CommandTransport.ts"
+import type { Program } from "./ChildProgram.ts"
+import * as CommandConnection from "./CommandConnection.ts"
 
 /**
  * Hosts, users and paths consist of few characters; see `SshArguments` in core.
@@ -65,10 +65,11 @@ export const make = (options: Options): Effect.Effect<Transport["Type"], SshArgu
   Effect.suspend(() => {
     const refused = refusalOf(options)
     if (refused !== undefined) return Effect.fail(refused)
-    const transport = CommandTransport.make(Command.make("ssh", ...argumentsOf(options)), {
-      killGrace: options.killGrace
+    return Effect.succeed({
+      target: targetOf(options),
+      uri: uriOf(options),
+      open: CommandConnection.open(() => ssh(options))
     })
-    return Effect.succeed({ ...transport, target: targetOf(options), uri: uriOf(options) })
   })
 
 /**
@@ -95,6 +96,17 @@ const refusalOf = ({ host, port, target = nbd, user }: Options): SshArgumentErro
   }
   return undefined
 }
+
+const ssh = (options: Options): Program => ({
+  command: "ssh",
+  args: argumentsOf(options),
+  env: process.env,
+  cwd: undefined,
+  uid: undefined,
+  gid: undefined,
+  stderr: "keep",
+  killGraceMillis: Duration.toMillis(options.killGrace ?? "2 seconds")
+})
 
 /** As libnbd has it, but that ssh is not told what it would do anyway. */
 const argumentsOf = ({ compress, host, port, target = nbd, user }: Options): ReadonlyArray<string> => [
