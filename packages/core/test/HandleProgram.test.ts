@@ -23,8 +23,13 @@ type Step =
       | "inFlight"
       | "agreed"
       | "exportInfo"
+      | "structuredReplies"
+      | "extendedHeaders"
+      | "settings"
+      | "uri"
   }
-  | { readonly op: "go" | "info"; readonly name: string }
+  | { readonly op: "go" | "info" | "listMetaContexts" | "setMetaContexts" | "configure"; readonly name: string }
+  | { readonly op: "option"; readonly code: number }
   | { readonly op: "read" | "trim" | "writeZeroes"; readonly offset: number; readonly length: number }
   | { readonly op: "write"; readonly offset: number; readonly length: number; readonly byte: number }
   | { readonly op: "hangUp" }
@@ -46,6 +51,32 @@ const step: FastCheck.Arbitrary<Step> = FastCheck.oneof(
         "agreed" as const,
         "exportInfo" as const
       )
+    })
+  },
+  {
+    weight: 3,
+    arbitrary: FastCheck.record({
+      op: FastCheck.constantFrom(
+        "structuredReplies" as const,
+        "extendedHeaders" as const,
+        "settings" as const,
+        "uri" as const
+      )
+    })
+  },
+  {
+    weight: 3,
+    arbitrary: FastCheck.record({
+      op: FastCheck.constantFrom("listMetaContexts" as const, "setMetaContexts" as const, "configure" as const),
+      name: FastCheck.constantFrom("disk", "disk", "unknown", "\0")
+    })
+  },
+  // Unknown ones, and one that no reply belongs to.
+  {
+    weight: 1,
+    arbitrary: FastCheck.record({
+      op: FastCheck.constant("option" as const),
+      code: FastCheck.constantFrom(4, 0xffff_ffff, 1)
     })
   },
   { weight: 1, arbitrary: FastCheck.record({ op: FastCheck.constantFrom("abort" as const, "shutdown" as const) }) },
@@ -96,6 +127,14 @@ const perform = (handle: Handle.Handle, model: Model, each: Exclude<Step, { read
     case "go":
     case "info":
       return handle[each.op](each.name)
+    case "listMetaContexts":
+      return handle.listMetaContexts({ exportName: each.name, queries: [] })
+    case "setMetaContexts":
+      return handle.setMetaContexts({ exportName: each.name, contexts: ["base:allocation"] })
+    case "configure":
+      return handle.configure({ exportName: each.name })
+    case "option":
+      return handle.option(each.code)
     case "read":
       return Effect.map(handle.read(BigInt(each.offset), each.length), (bytes) => model.check(each.offset, bytes))
     case "write":
@@ -166,6 +205,7 @@ it("no program of operations does what the state table forbids", async () => {
   for (const tag of ["Created", "Negotiating", "Connected", "ShutDown", "Dead"]) expect(visited).toContain(tag)
   for (
     const op of ["connect", "startConnect", "go", "info", "list", "abort", "read", "write", "trim", "flush", "shutdown"]
+      .concat(["listMetaContexts", "setMetaContexts", "structuredReplies", "extendedHeaders", "option", "configure"])
   ) {
     expect(visited).toContain(`${op} Right`)
     expect(visited).toContain(`${op} Left`)
