@@ -156,6 +156,22 @@ export const qcow2Nbd = (size: string, ...args: ReadonlyArray<string>) =>
     return UnixTransport.layer({ path: socket })
   }))
 
+/** A qcow2 image of 1 MiB with 64 KiB written at 64 KiB, and then, while the bitmap b0 is on, 512 bytes at 128 KiB. */
+export const bitmapNbd = serving(Effect.gen(function*() {
+  const path = yield* folder
+  const file = join(path, "disk.qcow2")
+  const socket = join(path, "socket")
+  yield* Effect.sync(() => {
+    spawnSync("qemu-img", ["create", "-q", "-f", "qcow2", file, "1M"])
+    spawnSync("qemu-io", ["-f", "qcow2", "-c", "write -q 64k 64k", file])
+    spawnSync("qemu-img", ["bitmap", "--add", "-f", "qcow2", file, "b0"])
+    spawnSync("qemu-io", ["-f", "qcow2", "-c", "write -q 128k 512", file])
+  })
+  const args = ["-t", "-e", "8", "-f", "qcow2", "-k", socket, "-x", "disk", "-B", "b0", "-A", file]
+  yield* listening("qemu-nbd", args, { path: socket })
+  return UnixTransport.layer({ path: socket })
+}))
+
 const nbdServerConfig = (file: string, port: number) =>
   [
     "[generic]",
