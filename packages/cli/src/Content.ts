@@ -25,7 +25,7 @@ export const lengthToRead = ({ minimumBlockSize, size }: Export): number => {
 }
 
 /**
- * The first line that file(1) says of these bytes; `undefined` where it says nothing or cannot be run.
+ * The first line that file(1) says of these bytes; `undefined` where it says nothing within ten seconds or cannot be run.
  *
  * A file, and not a pipe, since file(1) says more of a file: the size of what was packed, for one.
  *
@@ -44,7 +44,7 @@ export const describe = (bytes: Uint8Array): Effect.Effect<string | undefined> =
 
 const firstLineOf = (path: string): Effect.Effect<string | undefined> =>
   Effect.async((resume) => {
-    const child = execFile("file", ["-b", "--", path], (error, stdout) => {
+    const child = execFile("file", ["-b", "--", path], { timeout: 10_000, killSignal: "SIGKILL" }, (error, stdout) => {
       const [line = ""] = stdout.split("\n")
       resume(Effect.succeed(error !== null || line === "" ? undefined : line))
     })

@@ -86,10 +86,19 @@ export const exitWith = (code: 1 | 2): Effect.Effect<void> =>
  */
 export const complain = (text: string): Effect.Effect<void> =>
   Effect.async((resume) => {
-    quieten(process.stderr)
-    const printed = isColoured(process.stderr) ? text : stripVTControlCharacters(text)
-    process.stderr.write(printed, () => resume(Effect.void))
+    note(isColoured(process.stderr) ? text : stripVTControlCharacters(text), () => resume(Effect.void))
   })
+
+/**
+ * The same without waiting, for a log.
+ *
+ * @since 0.1.0
+ * @category printing
+ */
+export const note = (text: string, written?: () => void): void => {
+  quieten(process.stderr)
+  process.stderr.write(text, written)
+}
 
 const isColoured = (stream: NodeJS.WriteStream): boolean => stream.isTTY && process.env["NO_COLOR"] === undefined
 

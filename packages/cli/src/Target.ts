@@ -45,8 +45,17 @@ export const ofUri = (
 ): Effect.Effect<Target, NodeTransport.UriFailure> =>
   Effect.gen(function*() {
     const { exportName, transport } = yield* NodeTransport.fromUri(uri, { connectTimeout: timeout, policy })
-    return { transport, exportName, uri: yield* NbdUri.parse(uri), handshakeTimeout: timeout }
+    const parsed = yield* NbdUri.parse(uri)
+    return { transport: withoutName(parsed, transport), exportName, uri: parsed, handshakeTimeout: timeout }
   })
+
+/** A Unix socket has no name that a certificate could be for: then who issued it is all that is checked, as by libnbd. */
+const withoutName = (uri: NbdUri.NbdUri, transport: Transport["Type"]): Transport["Type"] => {
+  const { tls } = transport
+  return uri.transport._tag === "Unix" && tls?.hostname === undefined && tls?.verification === "ChainAndName"
+    ? { ...transport, tls: { ...tls, verification: "ChainOnly" } }
+    : transport
+}
 
 /**
  * The target of a word on the command line: a URI, or a bracket with a program in it, which is run as the server while

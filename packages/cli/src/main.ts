@@ -18,6 +18,7 @@ import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import { readFileSync } from "node:fs"
 import { stripVTControlCharacters } from "node:util"
@@ -28,7 +29,7 @@ import { serve } from "./commands/serve.ts"
 import { type Fault, isReaderGone, ofCause, oneLine, toJson, UsageError } from "./Failure.ts"
 import * as Help from "./Help.ts"
 import * as Json from "./Json.ts"
-import { complain, print } from "./Output.ts"
+import { complain, note, print } from "./Output.ts"
 
 const version = (): string => {
   const manifest: unknown = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"))
@@ -57,13 +58,6 @@ const quietly = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R
 const usage = (error: ValidationError.ValidationError): UsageError =>
   new UsageError({ reason: `${oneLine(stripVTControlCharacters(HelpDoc.toAnsiText(error.error)))} (see --help)` })
 
-const tell = (fault: Fault): Effect.Effect<void> =>
-  isReaderGone(fault)
-    ? Effect.void
-    : process.argv.includes("--json")
-    ? Effect.ignore(print(`${Json.format({ error: toJson(fault) })}\n`))
-    : complain(`effect-nbd: ${fault._tag === "Defect" ? fault.message : oneLine(fault.message)}\n`)
-
 /** `--name=value` as two words: for options that may be repeated @effect/cli knows no other form. */
 const words = (argv: ReadonlyArray<string>): ReadonlyArray<string> =>
   argv.flatMap((word) => {
@@ -71,10 +65,25 @@ const words = (argv: ReadonlyArray<string>): ReadonlyArray<string> =>
     return name === undefined || value === undefined ? [word] : [name, value]
   })
 
-const program = quietly(Effect.suspend(() => run(words(withDefaultMap(Brackets.join(process.argv)))))).pipe(
+const argv = words(withDefaultMap(Brackets.join(process.argv)))
+
+const tell = (fault: Fault): Effect.Effect<void> =>
+  isReaderGone(fault)
+    ? Effect.void
+    : argv.includes("--json")
+    ? Effect.ignore(print(`${Json.format({ error: toJson(fault) })}\n`))
+    : complain(`effect-nbd: ${fault._tag === "Defect" ? fault.message : oneLine(fault.message)}\n`)
+
+/** `--log-level debug` shows how a server is connected to: beside the output, not in it. */
+const logger = Logger.replace(
+  Logger.defaultLogger,
+  Logger.map(Logger.logfmtLogger, (line) => note(`${line}\n`))
+)
+
+const program = quietly(Effect.suspend(() => run(argv))).pipe(
   Effect.mapError((error): Fault => ValidationError.isValidationError(error) ? usage(error) : error),
   Effect.tapErrorCause((cause) => Cause.isInterruptedOnly(cause) ? Effect.void : tell(ofCause(cause))),
-  Effect.provide(Layer.mergeAll(NodeFileSystem.layer, NodePath.layer, NodeTerminal.layer))
+  Effect.provide(Layer.mergeAll(NodeFileSystem.layer, NodePath.layer, NodeTerminal.layer, logger))
 )
 
 const exitCodeOf = (exit: Exit.Exit<unknown, unknown>): number => {
@@ -86,5 +95,6 @@ const exitCodeOf = (exit: Exit.Exit<unknown, unknown>): number => {
 
 NodeRuntime.runMain(program, {
   disableErrorReporting: true,
+  disablePrettyLogger: true,
   teardown: (exit, onExit) => onExit(exitCodeOf(exit))
 })

@@ -110,6 +110,23 @@ describe("a program in brackets", () => {
       expect({ code, stderr }).toEqual({ code: 1, stderr: "effect-nbd: [ nbdkit memory 1M ] has no URI\n" })
     }))
 
+  itWith("nbdkit")("is connected to as --log-level debug tells, beside the output", () =>
+    Effect.gen(function*() {
+      const { stderr, stdout } = yield* cli(
+        "info",
+        "--log-level",
+        "debug",
+        "--size",
+        "[",
+        "nbdkit",
+        "memory",
+        "1M",
+        "]"
+      )
+      expect(stdout).toBe("1048576\n")
+      expect(stderr).toMatch(/ level=DEBUG .*message=accepted nbd\.option=NBD_OPT_GO nbd\.target="activated nbdkit"\n/)
+    }))
+
   itWith("nbdkit")("tells why it failed", () =>
     Effect.gen(function*() {
       const { code, stderr, stdout } = yield* cli("info", "[", "nbdkit", "--nonsense", "memory", "1M", "]")
