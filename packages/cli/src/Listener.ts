@@ -70,13 +70,17 @@ export const listen = (
   })
 
 /**
- * The URI of an export that is served there.
+ * The URI of an export that is served there, with or without TLS.
  *
  * @since 0.1.0
  * @category encoding
  */
-export const uriOf = (address: Address, exportName: string): Effect.Effect<string, NbdUri.UriUnwritableError> =>
-  NbdUri.format(NbdUri.of(address, exportName))
+export const uriOf = (
+  address: Address,
+  exportName: string,
+  isEncrypted = false
+): Effect.Effect<string, NbdUri.UriUnwritableError> =>
+  NbdUri.format({ ...NbdUri.of(address, exportName), tls: { ...NbdUri.noTls, required: isEncrypted } })
 
 const open = (server: net.Server, address: Address): Effect.Effect<void, ListenError> =>
   Effect.async((resume) => {

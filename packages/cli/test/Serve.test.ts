@@ -5,26 +5,12 @@ import * as Command from "@effect/platform/Command"
 import { describe, expect, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
 import { randomBytes } from "node:crypto"
 import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { bin, cli, itWith, type Running, startCli, succeed } from "./support/programs.ts"
+import { bin, cli, itWith, startCli, succeed } from "./support/programs.ts"
 import { accepting, folder, freePort } from "./support/servers.ts"
-
-interface Served {
-  readonly uri: string
-  readonly port: string
-  readonly server: Running
-}
-
-/** A running server, and the URI that it prints. */
-const serving = (...args: ReadonlyArray<string>): Effect.Effect<Served, never, Scope.Scope> =>
-  Effect.gen(function*() {
-    const server = yield* startCli("serve", ...args)
-    const uri = yield* server.firstLine
-    return { uri, port: /:(\d+)\//.exec(uri)?.[1] ?? "", server }
-  })
+import { serving } from "./support/serving.ts"
 
 describe("real clients", () => {
   itWith("nbdinfo")("nbdinfo sees the same as info", () =>

@@ -13,7 +13,8 @@ import * as Option from "effect/Option"
 import { UsageError } from "../Failure.ts"
 import * as Listener from "../Listener.ts"
 import { print } from "../Output.ts"
-import { how, what, where } from "./serveOptions.ts"
+import * as ServerTls from "../ServerTls.ts"
+import { how, security, what, where } from "./serveOptions.ts"
 
 /**
  * Serves exports in memory until it is told to end, or over standard input and output until its client leaves.
@@ -23,12 +24,13 @@ import { how, what, where } from "./serveOptions.ts"
  */
 export const serve = Command.make(
   "serve",
-  { where, what, how },
-  ({ how, what, where }) =>
+  { where, what, how, security },
+  ({ how, security, what, where }) =>
     Effect.scoped(Effect.gen(function*() {
       const place = yield* placeOf(where)
       const names = yield* different("export", what.exports.length === 0 ? [""] : what.exports)
       const bitmaps = yield* different("bitmap", what.bitmaps)
+      const tls = yield* ServerTls.rulesOf(security)
       const server = yield* FakeServer.make({
         exports: names.map((name) => ({
           name,
@@ -43,6 +45,7 @@ export const serve = Command.make(
         structuredReplies: !how.noStructuredReplies,
         extendedHeaders: !how.noExtendedHeaders && !how.noStructuredReplies,
         metaContexts: !how.noMetaContexts,
+        ...(tls === undefined ? {} : { tls }),
         // Nobody looks at its record.
         history: 1
       })
@@ -50,7 +53,7 @@ export const serve = Command.make(
         const answer = Steering.delay(how.delay.value)
         yield* server.onRequest(() => answer)
       }
-      yield* whereverServed(place, names, server.serve)
+      yield* whereverServed(place, names, tls?.mode === "Require", server.serve)
     }))
 ).pipe(Command.withDescription("Serve exports in memory, to try clients on"))
 
@@ -92,6 +95,7 @@ const placeOf = (
 const whereverServed = (
   place: Place,
   names: ReadonlyArray<string>,
+  isEncrypted: boolean,
   session: (connection: Connection) => Effect.Effect<void>
 ) =>
   Effect.gen(function*() {
@@ -106,7 +110,7 @@ const whereverServed = (
       return yield* Effect.ensuring(session(connection), Effect.sync(() => connection.close()))
     }
     const address = yield* Listener.listen(place, session)
-    const uris = yield* Effect.forEach(names, (name) => Listener.uriOf(address, name))
+    const uris = yield* Effect.forEach(names, (name) => Listener.uriOf(address, name, isEncrypted))
     yield* print(`${uris.join("\n")}\n`)
     yield* Effect.never
   })

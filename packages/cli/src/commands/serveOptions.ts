@@ -118,3 +118,29 @@ export const how = {
     Options.withDescription("Answer each request after this time, such as 20ms or 1s")
   )
 }
+
+/**
+ * TLS.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export const security = {
+  tls: Options.choice("tls", ["off", "allow", "require"]).pipe(
+    Options.optional,
+    Options.withDescription("Whether clients may or must begin TLS; require by default where there are credentials")
+  ),
+  tlsCertificates: Options.text("tls-certificates").pipe(
+    Options.optional,
+    Options.withDescription(
+      "Directory with server-cert.pem, server-key.pem and ca-cert.pem, as nbdkit and qemu have it"
+    )
+  ),
+  tlsPsk: Options.text("tls-psk").pipe(
+    Options.optional,
+    Options.withDescription("File of pre-shared keys, a line user:key for each, as psktool writes them")
+  ),
+  tlsVerifyPeer: Options.boolean("tls-verify-peer").pipe(
+    Options.withDescription("Let in only clients with a certificate of the authority in ca-cert.pem")
+  )
+}

@@ -14,7 +14,8 @@ import { fileURLToPath } from "node:url"
 // nbd-client lies in /usr/sbin, which the PATH of most users leaves out.
 const folders = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin", "/sbin"]
 
-const isInstalled = (program: string): boolean => folders.some((folder) => existsSync(join(folder, program)))
+/** Whether a program is to be found. */
+export const isInstalled = (program: string): boolean => folders.some((folder) => existsSync(join(folder, program)))
 
 const environment = { ...process.env, PATH: folders.join(delimiter) }
 
