@@ -28,7 +28,7 @@ export interface Options {
   /** What the URI may ask for. Default: `UriPolicy.defaultPolicy`, and so it is for each field that is left out. */
   readonly policy?: Partial<UriPolicy.UriPolicy> | undefined
   /**
-   * For a URI that requires TLS and names no files of credentials. Default: those in libnbd's default directory, as
+   * For a URI that asks for TLS and names no files of credentials. Default: those in libnbd's default directory, as
    * `TlsCredentials.fromDefaultDirectory` has it.
    */
   readonly credentials?: X509 | Psk | undefined
@@ -59,8 +59,9 @@ export type UriFailure =
   | TlsCredentialsError
 
 /**
- * Reads a URI, for example `nbd://server/disk` or `nbd+unix:///disk?socket=/run/nbd.sock`, and with one that requires
- * TLS the credentials. No connection is opened.
+ * Reads a URI, for example `nbd://server/disk` or `nbd+unix:///disk?socket=/run/nbd.sock`, and with one that asks for
+ * TLS the credentials. `nbds` requires TLS; `nbd` with parameters for it, other than the user, takes it where the server
+ * agrees. No connection is opened.
  *
  * Fails with `UriNotPermittedError` for what the policy does not permit, and with `UriUnsupportedError` for vsock, which
  * Node.js has no sockets for.

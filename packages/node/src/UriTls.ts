@@ -11,7 +11,9 @@ import * as Effect from "effect/Effect"
 import * as TlsCredentials from "./TlsCredentials.ts"
 
 /**
- * The settings of a URI that requires TLS. It has been checked against a policy before: files that it names are read.
+ * The settings of a URI that asks for TLS: `nbds` requires it, and `nbd` with a parameter for it takes it where the
+ * server agrees, since the parameter means nothing without. `undefined` leaves it to the handle. It has been checked
+ * against a policy before: files that it names are read.
  *
  * `given` are the credentials where the URI names no files of them; without those, it is libnbd's default directory.
  *
@@ -23,11 +25,13 @@ export const settingsOf = (
   given: X509 | Psk | undefined
 ): Effect.Effect<TlsSettings | undefined, TlsCredentialsError> => {
   const { tls, transport } = uri
-  if (!tls.required) return Effect.succeed(undefined)
+  if (!tls.required && tls.credentials === undefined && tls.hostname === undefined && tls.verifyPeer) {
+    return Effect.succeed(undefined)
+  }
   // What is reached through ssh is meant by the name that ssh was given.
   const hostname = tls.hostname ?? (transport._tag === "Ssh" ? transport.host : undefined)
   return Effect.map(credentialsOf(uri, given), (credentials) => ({
-    mode: "Require",
+    mode: tls.required ? "Require" : "Allow",
     credentials,
     hostname,
     verification: tls.verifyPeer ? "ChainAndName" : "AcceptAnyCertificate"

@@ -33,9 +33,37 @@ describe("fromUri", () => {
       expect((yield* NodeTransport.fromUri("nbd://[::1]/x")).transport.target).toBe("tcp [::1]:10809")
     }))
 
+  it.effect("says which TLS a URI asks for", () =>
+    Effect.gen(function*() {
+      const tlsOf = (uri: string, options?: NodeTransport.Options) =>
+        Effect.map(NodeTransport.fromUri(uri, options), ({ transport }) => transport.tls)
+      const credentials = { _tag: "X509" } as const
+      const options = { credentials, policy: { unverifiedPeer: true, transports: ["Tcp", "Ssh"] } } as const
+      expect(yield* tlsOf("nbd://al@server/", options)).toBeUndefined()
+      expect(yield* tlsOf("nbds://server/", options)).toStrictEqual({
+        mode: "Require",
+        credentials,
+        hostname: undefined,
+        verification: "ChainAndName"
+      })
+      expect(yield* tlsOf("nbds+ssh://server/", options)).toMatchObject({ mode: "Require", hostname: "server" })
+      expect(yield* tlsOf("nbds+ssh://server/?tls-hostname=nbd.example", options)).toMatchObject({
+        hostname: "nbd.example"
+      })
+      for (const query of ["tls-hostname=a", "tls-type=x509", "tls-verify-peer=no"]) {
+        expect(yield* tlsOf(`nbd://server/?${query}`, options)).toMatchObject({ mode: "Allow", credentials })
+      }
+      expect(yield* tlsOf("nbd://server/?tls-verify-peer=no", options)).toMatchObject({
+        verification: "AcceptAnyCertificate"
+      })
+    }))
+
   it.effect("refuses what it cannot do", () =>
     Effect.gen(function*() {
-      expect(yield* refusal("nbds://server/")).toMatchObject({ _tag: "NbdUriUnsupportedError", scheme: "nbds" })
+      expect(yield* refusal("nbds://server/?tls-type=anon")).toMatchObject({
+        _tag: "NbdUriUnsupportedError",
+        scheme: "nbds"
+      })
       const vsock = yield* refusal("nbd+vsock://al:secret@2/")
       expect(vsock).toMatchObject({
         _tag: "NbdUriUnsupportedError",
