@@ -7,15 +7,14 @@
  * @internal
  */
 import { TlsHandshakeError } from "@effect-nbd/core/TlsError"
-import type { Connection, ConnectionEnd, TlsUpgrade } from "@effect-nbd/core/Transport"
+import type { Connection, TlsUpgrade } from "@effect-nbd/core/Transport"
 import { TransportLostError } from "@effect-nbd/core/TransportError"
 import * as Effect from "effect/Effect"
 import { Duplex, type Readable, type Writable } from "node:stream"
 import type { TLSSocket } from "node:tls"
-import * as EventConnection from "./EventConnection.ts"
 import type * as StreamConnection from "./StreamConnection.ts"
 import * as TlsClient from "./TlsClient.ts"
-import * as TlsFault from "./TlsFault.ts"
+import * as TlsConnection from "./TlsConnection.ts"
 import * as TlsServer from "./TlsServer.ts"
 
 /**
@@ -50,34 +49,17 @@ export const encryptable = (plain: StreamConnection.Attached, options: Options):
         )
       }
       return Effect.map(shake(asDuplex(readable, writable)), (socket) => {
-        current = attach(socket, role)
+        current = TlsConnection.attach(socket, role, { peer, explain, onClose: () => plain.connection.close() })
         return current.connection
       })
     })
-
-  const attach = (socket: TLSSocket, role: "Client" | "Server"): StreamConnection.Attached => {
-    let hasSpoken = false
-    const attached = EventConnection.attach({
-      readable: socket,
-      writable: socket,
-      peer,
-      onClose: () => plain.connection.close(),
-      explain: (end, report) => {
-        const told = hasSpoken || role === "Server" ? end : unaccepted(peer, end)
-        if (explain === undefined) report(told)
-        else explain(told, report)
-      }
-    })
-    socket.once("data", () => {
-      hasSpoken = true
-    })
-    return attached
-  }
 
   return {
     ...plain,
     connection: {
       ...plain.connection,
+      // Whoever made the connection knows it by this object alone, and has it end under TLS too.
+      endWrites: () => current.connection.endWrites(),
       prepareTls: (settings) =>
         Effect.map(
           TlsClient.prepare(settings, { peer, hostname }),
@@ -94,18 +76,3 @@ export const encryptable = (plain: StreamConnection.Attached, options: Options):
 /** TLS wants one stream: where there are two, they are joined. */
 const asDuplex = (readable: Readable, writable: Writable): Duplex =>
   readable instanceof Duplex && Object.is(readable, writable) ? readable : Duplex.from({ readable, writable })
-
-/**
- * An end before the first byte. Under TLS 1.3, and with servers that look at certificates late, the client's handshake
- * is over before the server has judged its credentials: this is how it says no.
- */
-const unaccepted = (peer: string, end: ConnectionEnd): ConnectionEnd => {
-  if (end._tag === "Finished") {
-    const code = "ERR_STREAM_PREMATURE_CLOSE"
-    return { _tag: "Broken", error: new TlsHandshakeError({ peer, code, by: "Server" }) }
-  }
-  const { error } = end
-  return error._tag === "NbdTransportLostError" && (TlsFault.isByPeer(error.code) || error.code.startsWith("ERR_SSL_"))
-    ? { _tag: "Broken", error: TlsFault.handshakeError(peer, "Client", error.cause ?? error) }
-    : end
-}

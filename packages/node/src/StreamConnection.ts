@@ -39,6 +39,8 @@ export interface Options {
   readonly writable: Writable
   /** The peer in words, for errors. */
   readonly peer: string
+  /** From how many bytes on that wait to leave `write` asks for patience. Default, and least: the stream's own. */
+  readonly highWaterMark?: number | undefined
   /** Called once, when `close` of the connection is called first. */
   readonly onClose?: (() => void) | undefined
   /**
@@ -62,7 +64,7 @@ export interface Attached {
   readonly writable: () => Writable
   /**
    * Lets go of the streams, for somebody else to take over: nobody is told anything any more. Why they are no good to
-   * anybody, if so: they have ended, or bytes have come that the receiver has not been told of.
+   * anybody, if so: they have ended, or bytes were taken from them that the receiver has not been told of.
    */
   readonly surrender: () => "Ended" | "Undelivered" | undefined
 }
@@ -76,7 +78,7 @@ export interface Attached {
  */
 export const attach = (options: Options, delivery: Delivery.Delivery, stopData: () => void): Attached => {
   const { onClose, peer, readable, writable } = options
-  const writer = StreamWriter.make(writable, delivery.drained)
+  const writer = StreamWriter.make(writable, delivery.drained, options.highWaterMark)
   const explain = options.explain ?? ((end, report) => report(end))
   let ended = false
   let closed = false
@@ -179,7 +181,7 @@ export const attach = (options: Options, delivery: Delivery.Delivery, stopData: 
     writable: () => writable,
     surrender: () => {
       const isOver = ended || closed || readable.destroyed || readable.readableEnded || writable.destroyed
-      const isEmpty = delivery.isEmpty() && readable.readableLength === 0
+      const isEmpty = delivery.isEmpty()
       delivery.close()
       detach()
       if (isOver) return "Ended"

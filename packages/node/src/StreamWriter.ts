@@ -19,12 +19,17 @@ export interface StreamWriter {
 }
 
 /**
- * `onDrain` is called once for each run of writes that were answered `false`, never for others.
+ * `onDrain` is called once for each run of writes that were answered `false`, never for others. `highWaterMark` may be
+ * above the stream's own, never below.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const make = (writable: Writable, onDrain: () => void): StreamWriter => {
+export const make = (
+  writable: Writable,
+  onDrain: () => void,
+  highWaterMark = writable.writableHighWaterMark
+): StreamWriter => {
   let owed = false
   const drain = (): void => {
     if (!owed) return
@@ -46,7 +51,7 @@ export const make = (writable: Writable, onDrain: () => void): StreamWriter => {
       }
       // What the kernel took at once is already subtracted, so this is more exact than the answer of `write` itself,
       // which counts while corked. The stream has exceeded its mark too, so its 'drain' will come.
-      if (writable.writableLength < writable.writableHighWaterMark) return true
+      if (writable.writableLength < highWaterMark) return true
       owed = true
       return false
     },

@@ -51,7 +51,13 @@ const alert =
   /_ALERT_|^ERR_SSL_TLSV1_(UNRECOGNIZED_NAME|UNSUPPORTED_EXTENSION|CERTIFICATE_UNOBTAINABLE|BAD_CERTIFICATE_(STATUS_RESPONSE|HASH_VALUE))$/
 
 /** The peer went away, in order or not. */
-const gone = new Set(["ECONNRESET", "EPIPE", "ERR_STREAM_PREMATURE_CLOSE", "ERR_SSL_UNEXPECTED_EOF_WHILE_READING"])
+const gone = new Set([
+  "ECONNRESET",
+  "EPIPE",
+  "ABORT_ERR",
+  "ERR_STREAM_PREMATURE_CLOSE",
+  "ERR_SSL_UNEXPECTED_EOF_WHILE_READING"
+])
 
 /**
  * Whether it was the peer that ended the handshake.
@@ -75,7 +81,7 @@ export const handshakeError = (peer: string, role: "Client" | "Server", error: u
 
 /** Among them a key that is not the same: every message that is protected by it is wrong then. */
 const aboutKeys =
-  /_ALERT_(DECRYPT_ERROR|BAD_RECORD_MAC|DECRYPTION_FAILED|UNKNOWN_PSK_IDENTITY|ILLEGAL_PARAMETER|ACCESS_DENIED)$/
+  /_ALERT_(DECRYPT_ERROR|BAD_RECORD_MAC|DECRYPTION_FAILED|UNKNOWN_PSK_IDENTITY|ILLEGAL_PARAMETER|ACCESS_DENIED|HANDSHAKE_FAILURE)$/
 
 /**
  * The same between two sides with pre-shared keys, where the key is nearly all that either can dislike.
