@@ -26,7 +26,7 @@ import * as Brackets from "./Brackets.ts"
 import { copy } from "./commands/copy.ts"
 import { info, withDefaultMap } from "./commands/info.ts"
 import { serve } from "./commands/serve.ts"
-import { type Fault, isReaderGone, ofCause, oneLine, toJson, UsageError } from "./Failure.ts"
+import { type Fault, isReaderGone, ofCause, oneLine, OutputError, toJson, UsageError } from "./Failure.ts"
 import * as Help from "./Help.ts"
 import * as Json from "./Json.ts"
 import { complain, note, print } from "./Output.ts"
@@ -70,7 +70,7 @@ const argv = words(withDefaultMap(Brackets.join(process.argv)))
 const tell = (fault: Fault): Effect.Effect<void> =>
   isReaderGone(fault)
     ? Effect.void
-    : argv.includes("--json")
+    : argv.includes("--json") && !(fault instanceof OutputError)
     ? Effect.ignore(print(`${Json.format({ error: toJson(fault) })}\n`))
     : complain(`effect-nbd: ${fault._tag === "Defect" ? fault.message : oneLine(fault.message)}\n`)
 

@@ -116,8 +116,11 @@ it.scopedLive("output that cannot be written", () =>
       ""
     )
     const toFullDevice = ["-c", "exec \"$@\" >/dev/full", "sh"]
-    const { code, stderr } = yield* run("sh", ...toFullDevice, process.execPath, bin, "info", uri)
-    expect({ code, stderr }).toEqual({ code: 1, stderr: "effect-nbd: cannot write to standard output (ENOSPC)\n" })
+    // Not even the error could be printed there.
+    for (const words of [["info"], ["info", "--json"]]) {
+      const { code, stderr } = yield* run("sh", ...toFullDevice, process.execPath, bin, ...words, uri)
+      expect({ code, stderr }).toEqual({ code: 1, stderr: "effect-nbd: cannot write to standard output (ENOSPC)\n" })
+    }
   }))
 
 it.scopedLive("a reader that has gone is told nothing", () =>

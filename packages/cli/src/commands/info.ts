@@ -69,7 +69,7 @@ export const info = Command.make(
   {
     uri: positional("URI").pipe(
       Args.withDescription(
-        "nbd://HOST[:PORT][/EXPORT], nbd+unix:///[EXPORT]?socket=PATH, or [ PROGRAM ARGUMENTS ], a server to be run, as nbdkit and qemu-nbd are"
+        "nbd://HOST[:PORT][/EXPORT], nbd+unix:///[EXPORT]?socket=PATH, nbds and nbds+unix for TLS, or [ PROGRAM ARGUMENTS ], a server to be run, as nbdkit and qemu-nbd are"
       )
     ),
     json: Options.boolean("json").pipe(
