@@ -3,7 +3,10 @@
  * and loading 500 modules. What it is made of is named beside it, with the licences.
  */
 import { build } from "esbuild"
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
+import { execFileSync } from "node:child_process"
+import { randomBytes } from "node:crypto"
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
 import { dirname, join, resolve, sep } from "node:path"
 import { isMain, repositoryRoot } from "./lib/sources.mjs"
 
@@ -24,16 +27,22 @@ const notice = (folder) => {
   return `${name} ${version} (${license})\n\n${readFileSync(join(folder, file), "utf8").trim()}\n`
 }
 
-/** Bundles `dist/main.js` of a package, which is there already, into one file beside it. */
-export const bundle = async (folder) => {
+/** Bundles `dist/main.js` of a package, which is there already, into one script beside it. */
+const bundle = async (folder) => {
   const { metafile } = await build({
     absWorkingDir: folder,
     entryPoints: [join(folder, "dist", "main.js")],
-    outfile: join(folder, "dist", "effect-nbd.js"),
+    outfile: join(folder, "dist", "effect-nbd.cjs"),
     bundle: true,
     platform: "node",
     target: "node20.19",
-    format: "esm",
+    format: "cjs",
+    // A function of what it needs, so that it can be run by whoever has its compiled code.
+    banner: {
+      js: `(function (require, filename) { const moduleUrl = require("node:url").pathToFileURL(filename).href;`
+    },
+    footer: { js: "})" },
+    define: { "import.meta.url": "moduleUrl" },
     // Names are kept, for what is told of a defect.
     minifySyntax: true,
     minifyWhitespace: true,
@@ -48,4 +57,24 @@ export const bundle = async (folder) => {
   writeFileSync(join(folder, "dist", "effect-nbd.licences.txt"), foreign.map(notice).join(`\n${"-".repeat(72)}\n\n`))
 }
 
-if (isMain(import.meta)) await bundle(join(repositoryRoot, "packages", "cli"))
+/** Has the bundle's code compiled and kept, as far as a copy needs it. */
+const compile = (folder) => {
+  const workplace = mkdtempSync(join(tmpdir(), "effect-nbd-"))
+  try {
+    const file = join(workplace, "file")
+    writeFileSync(file, randomBytes(65_536))
+    const compiler = join(repositoryRoot, "scripts", "lib", "compile.mjs")
+    const program = join(folder, "bin", "program.js")
+    execFileSync(process.execPath, [compiler, program, "copy", file, "null:"], { stdio: "inherit" })
+  } finally {
+    rmSync(workplace, { recursive: true })
+  }
+}
+
+if (isMain(import.meta)) {
+  const folder = join(repositoryRoot, "packages", "cli")
+  // V8 knows code that belongs to another bundle by its length alone.
+  rmSync(join(folder, "dist", "effect-nbd.compiled"), { force: true })
+  await bundle(folder)
+  compile(folder)
+}

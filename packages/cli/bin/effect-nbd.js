@@ -1,2 +1,5 @@
 #!/usr/bin/env node
-import "../dist/effect-nbd.js"
+"use strict"
+const { load, run } = require("./program.js")
+
+run(load())

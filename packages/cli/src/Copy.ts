@@ -1,64 +1,23 @@
 /**
  * Copies all bytes of a source to a sink, many requests at a time.
  *
- * Memory is taken once: a fixed pool of buffers, one for each request in flight. A buffer is read into, written from and
- * used again, so how much is copied does not matter. Order is not kept, nothing is retried, and nothing is printed.
+ * Memory is taken once: a buffer for each request in flight. A buffer is read into, written from and used again, so how
+ * much is copied does not matter. What is known to be zeroes is not read, and zeroes that are found in what was read are
+ * not written but made. Order is not kept, nothing is retried, and nothing is printed.
  *
  * @since 0.1.0
  */
+import * as Chunk from "effect/Chunk"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { Sink, Source } from "./CopyEnds.ts"
+import * as CopyPlan from "./CopyPlan.ts"
 import type { Fault } from "./Failure.ts"
-
-/**
- * Sizes in bytes that requests to one end are held to. All but `maximum` are powers of two.
- *
- * @since 0.1.0
- * @category models
- */
-export interface BlockSize {
-  /** Offsets and lengths are multiples of it. */
-  readonly minimum: number
-  /** Multiples of it are fast. */
-  readonly preferred: number
-  /** Longest request. */
-  readonly maximum: number
-}
-
-/**
- * Where bytes come from.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Source {
-  /** In words, for errors. */
-  readonly name: string
-  readonly size: bigint
-  readonly blockSize: BlockSize
-  /** Fills all of `destination`. */
-  readonly readInto: (offset: bigint, destination: Uint8Array) => Effect.Effect<void, Fault>
-}
-
-/**
- * Where bytes go.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Sink {
-  /** In words, for errors. */
-  readonly name: string
-  /** The most that fits; `undefined` where there is no limit. */
-  readonly capacity: bigint | undefined
-  readonly blockSize: BlockSize
-  /** Called once, after all checks and before the first write, with the size of the source. */
-  readonly prepare: (size: bigint) => Effect.Effect<void, Fault>
-  /** Writes all of `bytes`, which are written over afterwards. */
-  readonly write: (offset: bigint, bytes: Uint8Array) => Effect.Effect<void, Fault>
-  /** Makes durable what was written. */
-  readonly flush: Effect.Effect<void, Fault>
-}
+import { type Piece, Pieces } from "./Pieces.ts"
+import * as ZeroRuns from "./ZeroRuns.ts"
 
 /**
  * @since 0.1.0
@@ -66,82 +25,50 @@ export interface Sink {
  */
 export interface Options {
   /** Requests in flight, and so buffers. Default: 16. */
-  readonly requests?: number
+  readonly requests?: number | undefined
   /**
    * Bytes a request. Default: 256 KiB. Adjusted to the block sizes of both ends: a multiple of what they prefer, and not
    * more than they take.
    */
-  readonly requestSize?: number
+  readonly requestSize?: number | undefined
+  /** Bytes of all buffers together, at least one buffer. Default: 16 MiB. */
+  readonly queueSize?: number | undefined
+  /**
+   * Blocks of so many zero bytes are looked for in what was read; 0 to not look. At least what the sink prefers. Default:
+   * 4096.
+   */
+  readonly sparse?: number | undefined
+  /** Ask the source what is known to be zeroes. Default: `true`. */
+  readonly extents?: boolean | undefined
+  /** The sink reads as zeroes everywhere, so they need not be made. Default: `false`. */
+  readonly destinationIsZero?: boolean | undefined
   /** Make it durable at the end. Default: `false`. */
-  readonly flush?: boolean
-  /** Called after each request with the number of bytes that were written. */
-  readonly onCopied?: (bytes: number) => void
+  readonly flush?: boolean | undefined
+  /** Called after each piece with the number of its bytes. */
+  readonly onCopied?: ((bytes: number) => void) | undefined
 }
 
 /**
+ * What `Options` are by default.
+ *
  * @since 0.1.0
  * @category constants
  */
-export const defaultRequests = 16
-
-/**
- * @since 0.1.0
- * @category constants
- */
-export const defaultRequestSize = 262_144
-
-/**
- * The source does not fit. Nothing was written.
- *
- * @since 0.1.0
- * @category errors
- */
-export class DestinationTooSmallError extends Data.TaggedError("DestinationTooSmallError")<{
-  readonly source: string
-  readonly sourceSize: bigint
-  readonly destination: string
-  readonly destinationSize: bigint
-}> {
-  override get message(): string {
-    return `${this.source} has ${this.sourceSize} bytes and does not fit in ${this.destination}, which has ${this.destinationSize}`
-  }
+export const defaults = {
+  requests: 16,
+  requestSize: 262_144,
+  queueSize: 16_777_216,
+  sparse: 4096
 }
 
-/**
- * The end of the source cannot be copied: one of the two ends only takes requests that are multiples of its minimum
- * block size, and the source's size is none. Nothing was written.
- *
- * @since 0.1.0
- * @category errors
- */
-export class SizeUnalignedError extends Data.TaggedError("SizeUnalignedError")<{
-  readonly source: string
-  readonly sourceSize: bigint
-  /** The end whose minimum it is. */
-  readonly limitedBy: string
-  readonly minimumBlockSize: number
-}> {
-  override get message(): string {
-    return `the size of ${this.source}, ${this.sourceSize} bytes, is not a multiple of ${this.minimumBlockSize} bytes, the minimum block size of ${this.limitedBy}`
-  }
-}
+/** Bytes of zeroes that one call of a sink makes: so that progress can be seen, and an interruption is not late. */
+const zeroSize = 1_073_741_824
 
 /**
- * No request is long enough for one end and short enough for the other. Nothing was written.
- *
- * @since 0.1.0
- * @category errors
+ * Shortest run of zeroes that is not read: about as many bytes as are read in the time that a request of its own costs
+ * (20 µs). Only where zeroes are looked for in what was read; otherwise all that is known counts.
  */
-export class BlockSizesApartError extends Data.TaggedError("BlockSizesApartError")<{
-  readonly source: string
-  readonly destination: string
-  readonly minimum: number
-  readonly maximum: number
-}> {
-  override get message(): string {
-    return `between ${this.source} and ${this.destination} requests would have to have at least ${this.minimum} and at most ${this.maximum} bytes`
-  }
-}
+const worthwhile = 65_536
 
 /**
  * A request failed, and the copy with it: the destination holds some of the source.
@@ -150,7 +77,7 @@ export class BlockSizesApartError extends Data.TaggedError("BlockSizesApartError
  * @category errors
  */
 export class CopyError extends Data.TaggedError("CopyError")<{
-  readonly operation: "prepare" | "read" | "write" | "flush"
+  readonly operation: "prepare" | "look for data" | "read" | "write" | "zero" | "finish" | "flush"
   /** The end at which it failed. */
   readonly of: string
   /** Where, of a read or write. */
@@ -164,61 +91,6 @@ export class CopyError extends Data.TaggedError("CopyError")<{
 }
 
 /**
- * Why nothing was copied.
- *
- * @since 0.1.0
- * @category errors
- */
-export type Misfit = DestinationTooSmallError | SizeUnalignedError | BlockSizesApartError
-
-/**
- * How long requests are between these two, or why nothing can be copied.
- *
- * @since 0.1.0
- * @category constructors
- */
-export const planRequestSize = (
-  source: Source,
-  sink: Sink,
-  wanted = defaultRequestSize
-): Effect.Effect<number, Misfit> =>
-  Effect.suspend((): Effect.Effect<number, Misfit> => {
-    const [from, to] = [source.blockSize, sink.blockSize]
-    if (sink.capacity !== undefined && source.size > sink.capacity) {
-      return Effect.fail(
-        new DestinationTooSmallError({
-          source: source.name,
-          sourceSize: source.size,
-          destination: sink.name,
-          destinationSize: sink.capacity
-        })
-      )
-    }
-    const strictest = from.minimum > to.minimum ? source : sink
-    const minimum = strictest.blockSize.minimum
-    if (source.size % BigInt(minimum) !== 0n) {
-      return Effect.fail(
-        new SizeUnalignedError({
-          source: source.name,
-          sourceSize: source.size,
-          limitedBy: strictest.name,
-          minimumBlockSize: minimum
-        })
-      )
-    }
-    const maximum = Math.min(from.maximum, to.maximum)
-    const preferred = Math.max(from.preferred, to.preferred, minimum)
-    // What both prefer, unless that is more than one of them takes.
-    const grain = preferred <= maximum ? preferred : minimum
-    const size = Math.min(multipleBelow(Math.max(wanted, grain), grain), multipleBelow(maximum, grain))
-    return size > 0
-      ? Effect.succeed(size)
-      : Effect.fail(new BlockSizesApartError({ source: source.name, destination: sink.name, minimum, maximum }))
-  })
-
-const multipleBelow = (limit: number, grain: number): number => limit - limit % grain
-
-/**
  * Copies everything. The first request that fails ends the copy; requests in flight at that time are given up.
  *
  * @since 0.1.0
@@ -228,49 +100,123 @@ export const copy = (
   source: Source,
   sink: Sink,
   options: Options = {}
-): Effect.Effect<void, Misfit | CopyError> =>
-  Effect.gen(function*() {
-    const requestSize = yield* planRequestSize(source, sink, options.requestSize)
+): Effect.Effect<void, CopyPlan.Misfit | CopyError> =>
+  Effect.scoped(Effect.gen(function*() {
+    const plan = yield* CopyPlan.make(source, sink, options.requestSize ?? defaults.requestSize)
     yield* Effect.mapError(sink.prepare(source.size), failed("prepare", sink))
-    yield* transfer(source, sink, requestSize, options)
+    const size = yield* transfer(source, sink, plan, options)
+    yield* Effect.mapError(sink.finish(size), failed("finish", sink))
     if (options.flush === true) yield* Effect.mapError(sink.flush, failed("flush", sink))
-  })
+  }))
 
 const failed = (operation: CopyError["operation"], { name }: Source | Sink, offset?: bigint) => (cause: Fault) =>
   new CopyError({ operation, of: name, offset, cause })
 
+/** Answers with the number of bytes that the source turned out to have. */
 const transfer = (
   source: Source,
   sink: Sink,
-  requestSize: number,
-  { onCopied = () => {}, requests = defaultRequests }: Options
-): Effect.Effect<void, CopyError> =>
-  Effect.suspend(() => {
-    let next = 0n
-    let first: CopyError | undefined
-    const copyNext = (buffer: Uint8Array): Effect.Effect<void, CopyError> => {
-      const offset = next
-      const left = source.size - offset
-      const bytes = left < BigInt(requestSize) ? buffer.subarray(0, Number(left)) : buffer
-      next += BigInt(bytes.byteLength)
-      return source.readInto(offset, bytes).pipe(
-        Effect.mapError(failed("read", source, offset)),
-        Effect.zipRight(Effect.mapError(sink.write(offset, bytes), failed("write", sink, offset))),
-        Effect.map(() => onCopied(bytes.byteLength)),
+  { grain, requestSize }: CopyPlan.Plan,
+  options: Options
+): Effect.Effect<bigint, CopyPlan.Misfit | CopyError, Scope.Scope> =>
+  Effect.gen(function*() {
+    const { onCopied = () => {}, queueSize = defaults.queueSize, sparse = defaults.sparse } = options
+    const block = sink.zero === undefined || sparse === 0 ? undefined : Math.max(sparse, sink.blockSize.preferred)
+    const pieces = new Pieces(source.size, {
+      grain,
+      requestSize,
+      zeroSize,
+      worthwhile: block === undefined ? grain : Math.max(worthwhile, grain)
+    })
+    const learn = yield* learning(source, pieces, options)
+    const store = storing(sink, block, options)
+    let size = source.size ?? 0n
+
+    /** Up to where a source of unknown size goes, as it shows. */
+    const extend = (offset: bigint, count: number, wanted: number): Effect.Effect<void, CopyPlan.Misfit> => {
+      if (count < wanted) pieces.stop()
+      const end = offset + BigInt(count)
+      if (count === 0 || end <= size) return Effect.void
+      size = end
+      const misfit = CopyPlan.misfitOf(source, sink, size)
+      return misfit === undefined ? Effect.void : Effect.fail(misfit)
+    }
+
+    const copyData = ({ length, offset }: Piece, buffer: Buffer) => {
+      const bytes = length === buffer.byteLength ? buffer : buffer.subarray(0, length)
+      const read = Effect.mapError(source.readInto(offset, bytes), failed("read", source, offset))
+      return source.size === undefined
+        ? Effect.flatMap(
+          Effect.tap(read, (count) => extend(offset, count, length)),
+          (count) => count === 0 ? Effect.void : store.data(offset, bytes.subarray(0, count))
+        )
+        : Effect.flatMap(read, () => store.data(offset, bytes))
+    }
+
+    let first: CopyPlan.Misfit | CopyError | undefined
+    /** Owns a buffer, and takes the next piece whenever it is done with one. */
+    const worker = Effect.suspend(() => {
+      let buffer: Buffer | undefined
+      return Effect.whileLoop({
+        while: () => !pieces.isOver,
+        body: () => {
+          const piece = pieces.next()
+          if (piece === undefined) return learn
+          const copied = piece.zero
+            ? store.zeroes(piece.offset, piece.length)
+            : copyData(piece, buffer ??= Buffer.alloc(requestSize))
+          return Effect.map(copied, () => onCopied(piece.length))
+        },
+        step: () => {}
+      }).pipe(
         // Several may fail before the others are interrupted: the earliest is the one to tell.
         Effect.mapError((error) => first ??= error)
       )
+    })
+    const buffers = Math.max(1, Math.min(options.requests ?? defaults.requests, Math.floor(queueSize / requestSize)))
+    const requests = source.size === undefined ? buffers : Math.min(buffers, Math.ceil(Number(size) / requestSize))
+    yield* Effect.forEach(Array.from({ length: requests }), () => worker, { concurrency: "unbounded", discard: true })
+    return size
+  })
+
+/** How pieces are stored: zeroes of which `block` bytes or more are together are made rather than written. */
+const storing = (sink: Sink, block: number | undefined, { destinationIsZero = false }: Options) => {
+  const zero = destinationIsZero ? undefined : sink.zero
+  const zeroes = (offset: bigint, length: number): Effect.Effect<void, CopyError> =>
+    zero === undefined ? Effect.void : Effect.mapError(zero(offset, BigInt(length)), failed("zero", sink, offset))
+  const write = (offset: bigint, bytes: Buffer): Effect.Effect<void, CopyError> =>
+    Effect.mapError(sink.write(offset, bytes), failed("write", sink, offset))
+  const data = (offset: bigint, bytes: Buffer): Effect.Effect<void, CopyError> => {
+    const runs = block === undefined ? undefined : ZeroRuns.find(bytes, block)
+    if (runs === undefined) return write(offset, bytes)
+    return Effect.forEach(runs, ({ end, start, zero }) => {
+      const from = offset + BigInt(start)
+      return zero ? zeroes(from, end - start) : write(from, bytes.subarray(start, end))
+    }, { concurrency: "unbounded", discard: true })
+  }
+  return { data, zeroes }
+}
+
+/** Gives the pieces what the source knows next. A source that cannot tell any more is read from there on. */
+const learning = (
+  source: Source,
+  pieces: Pieces,
+  { extents = true }: Options
+): Effect.Effect<Effect.Effect<void, CopyError>, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    if (!extents || source.extents === undefined) {
+      pieces.close()
+      return Effect.void
     }
-    // Each worker owns a buffer and takes the next piece whenever it is done with one.
-    const worker = (): Effect.Effect<void, CopyError> => {
-      const buffer = new Uint8Array(requestSize)
-      return Effect.whileLoop({
-        while: () => next < source.size,
-        body: () => copyNext(buffer),
-        step: () => {}
+    const pull = yield* Stream.toPull(source.extents)
+    const oneAtATime = yield* Effect.makeSemaphore(1)
+    const learn = Effect.matchEffect(pull, {
+      onSuccess: (known) => Effect.sync(() => pieces.add(Chunk.toReadonlyArray(known))),
+      onFailure: Option.match({
+        onNone: () => Effect.sync(() => pieces.close()),
+        onSome: (cause) => Effect.fail(failed("look for data", source)(cause))
       })
-    }
-    const pieces = (source.size + BigInt(requestSize) - 1n) / BigInt(requestSize)
-    const workers = pieces < BigInt(requests) ? Number(pieces) : requests
-    return Effect.forEach(Array.from({ length: workers }), worker, { concurrency: "unbounded", discard: true })
+    })
+    // Others may have waited for the same.
+    return oneAtATime.withPermits(1)(Effect.suspend(() => pieces.isStarved ? learn : Effect.void))
   })

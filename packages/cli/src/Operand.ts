@@ -4,13 +4,15 @@
  * @since 0.1.0
  */
 import * as Handle from "@effect-nbd/core/Handle"
+import type { HandleConfig } from "@effect-nbd/core/HandleConfig"
+import * as MetaContext from "@effect-nbd/core/MetaContext"
 import { Transport } from "@effect-nbd/core/Transport"
-import * as NodeTransport from "@effect-nbd/node/NodeTransport"
 import * as Effect from "effect/Effect"
-import type { BlockSize, Sink } from "./Copy.ts"
+import type { BlockSize, Sink } from "./CopyEnds.ts"
 import { UsageError } from "./Failure.ts"
 import * as FileEnd from "./FileEnd.ts"
 import * as NbdEnd from "./NbdEnd.ts"
+import * as Target from "./Target.ts"
 
 /**
  * @since 0.1.0
@@ -34,10 +36,21 @@ export const parse = (text: string): Operand =>
     ? { _tag: "Uri", uri: text }
     : { _tag: "File", path: text }
 
-const connect = (uri: string) =>
+const timeout = "30 seconds"
+
+/** As many connections as wanted, where the server lets them be used as one; otherwise one. */
+const connect = (uri: string, wanted: number, config: HandleConfig = {}) =>
   Effect.gen(function*() {
-    const { exportName, transport } = yield* NodeTransport.fromUri(uri)
-    return yield* Effect.provideService(Handle.connect({ exportName }), Transport, transport)
+    const { exportName, handshakeTimeout, transport } = yield* Target.ofUri(uri, timeout)
+    const connection = Effect.provideService(
+      Handle.connect({ exportName, handshakeTimeout, ...config }),
+      Transport,
+      transport
+    )
+    const first = yield* connection
+    if (!first.export.canMultiConn) return [first] as const
+    const others = yield* Effect.replicateEffect(connection, wanted - 1, { concurrency: "unbounded" })
+    return [first, ...others] as const
   })
 
 /**
@@ -46,13 +59,18 @@ const connect = (uri: string) =>
  * @since 0.1.0
  * @category constructors
  */
-export const openSource = (operand: Operand) => {
+export const openSource = (
+  operand: Operand,
+  options: { readonly connections: number; readonly extents: boolean }
+) => {
   switch (operand._tag) {
     case "Uri":
-      return Effect.map(
-        connect(operand.uri),
-        (handle) => ({ source: NbdEnd.source(handle, operand.uri), file: undefined })
-      )
+      return Effect.gen(function*() {
+        const connections = yield* connect(operand.uri, options.connections, {
+          metaContexts: options.extents ? [{ name: MetaContext.baseAllocation, optional: true }] : []
+        })
+        return { source: yield* NbdEnd.source(connections, operand.uri), file: undefined }
+      })
     case "File":
       return Effect.map(FileEnd.source(operand.path), (source) => ({ source, file: source }))
     case "Null":
@@ -68,13 +86,16 @@ export const openSource = (operand: Operand) => {
  */
 export const openSink = (
   operand: Operand,
-  options: { readonly flush: boolean; readonly from: FileEnd.FileSource | undefined }
+  options: NbdEnd.SinkOptions & { readonly connections: number; readonly from: FileEnd.FileSource | undefined }
 ) => {
   switch (operand._tag) {
     case "Uri":
-      return Effect.flatMap(connect(operand.uri), (handle) => NbdEnd.sink(handle, operand.uri, options))
+      return Effect.flatMap(
+        connect(operand.uri, options.connections),
+        (connections) => NbdEnd.sink(connections, operand.uri, options)
+      )
     case "File":
-      return FileEnd.sink(operand.path, options.from)
+      return FileEnd.sink(operand.path, options)
     case "Null":
       return Effect.succeed(nowhere)
   }
@@ -88,5 +109,7 @@ const nowhere: Sink = {
   blockSize: anything,
   prepare: () => Effect.void,
   write: () => Effect.void,
+  zero: undefined,
+  finish: () => Effect.void,
   flush: Effect.void
 }

@@ -131,11 +131,11 @@ const copyToFile = (written: Uint8Array) =>
   Effect.gen(function*() {
     const handle = yield* Handle.connect()
     const file = join(yield* folder, "copy")
-    const sink = yield* FileEnd.sink(file, undefined)
-    const source = NbdEnd.source(handle, handle.peer)
+    const sink = yield* FileEnd.sink(file, { from: undefined, allocated: false })
+    const source = yield* NbdEnd.source([handle], handle.peer)
     yield* ProgressBar.withBar(
       canvas,
-      source.size,
+      handle.export.size,
       (onCopied) => Copy.copy(source, sink, { onCopied })
     )
     const copied = yield* Effect.promise(() => readFile(file))

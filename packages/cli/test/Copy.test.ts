@@ -5,7 +5,7 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { randomBytes } from "node:crypto"
-import { readFileSync, writeFileSync } from "node:fs"
+import { readFileSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { cli, itWith, startCli, succeed } from "./support/programs.ts"
 import { folder, nbdkit, qemuNbd } from "./support/servers.ts"
@@ -88,6 +88,97 @@ describe("copy", () => {
       expect(readFileSync(other).byteLength).toBe(0)
     }))
 
+  /** Data and holes in turn, with a tail that is no whole block. */
+  const spotted = (size: number): Buffer => {
+    const bytes = randomBytes(size)
+    for (let at = 0; at < size; at += 400_000) bytes.fill(0, at, at + 150_000)
+    // Where no server knows it.
+    return bytes.fill(0, 200_000, 230_000).fill(0, size - 5000)
+  }
+
+  const allocated = (file: string): number => statSync(file).blocks * 512
+
+  for (
+    const filters of [[], ["--no-sr"], ["--filter=noextents"], ["--filter=nozero"], [
+      "--filter=multi-conn",
+      "multi-conn-mode=disable"
+    ]]
+  ) {
+    itWith("nbdkit")(`holes stay holes, through nbdkit ${filters.join(" ")}`, () =>
+      Effect.gen(function*() {
+        const { other, random } = yield* files(0)
+        const bytes = spotted(size)
+        writeFileSync(other, bytes)
+        yield* succeed("cp", "--sparse=always", other, random)
+        const [options, parameters] = [
+          filters.filter((word) => word.startsWith("-")),
+          filters.filter((word) => !word.startsWith("-"))
+        ]
+        const from = yield* nbdkit(...options, "file", random, ...parameters)
+        const to = yield* nbdkit(...options, "memory", String(size), ...parameters)
+        yield* copies(from, to)
+        yield* copies(to, other)
+        expect(readFileSync(other).equals(bytes)).toBe(true)
+        expect(allocated(other)).toBeLessThan(size * 0.75)
+      }))
+  }
+
+  itWith("nbdkit", "qemu-nbd")(
+    "what was there before is gone where the source has zeroes",
+    () =>
+      Effect.gen(function*() {
+        const { other, random } = yield* files(0)
+        const bytes = spotted(4 * 1024 * 1024)
+        writeFileSync(other, bytes)
+        yield* succeed("cp", "--sparse=always", other, random)
+        const from = yield* nbdkit("file", random)
+        for (
+          const options of [[], ["--allocated"], ["--sparse=0"], ["--sparse=64K"], ["--no-extents"], ["--synchronous"]]
+        ) {
+          writeFileSync(other, Buffer.alloc(bytes.byteLength, 1))
+          yield* copies(...options, from, yield* qemuNbd(other, "disk"))
+          expect(readFileSync(other).equals(bytes)).toBe(true)
+          writeFileSync(other, Buffer.alloc(bytes.byteLength + 1, 1))
+          yield* copies(...options, from, other)
+          expect(readFileSync(other).equals(bytes)).toBe(true)
+          if (options[0] === "--allocated") expect(allocated(other)).toBeGreaterThanOrEqual(bytes.byteLength)
+          else expect(allocated(other)).toBeLessThan(bytes.byteLength * 0.75)
+        }
+      })
+  )
+
+  itWith("nbdkit")("asks for zeroes as it was told to", () =>
+    Effect.gen(function*() {
+      const { other, random } = yield* files(0)
+      const content = Buffer.concat([Buffer.alloc(1_048_576), randomBytes(1_048_576), Buffer.alloc(1_048_576)])
+      writeFileSync(random, content)
+      const requests = (...options: ReadonlyArray<string>) =>
+        Effect.scoped(Effect.gen(function*() {
+          const log = `${other}.log`
+          writeFileSync(log, "")
+          const from = yield* nbdkit("file", random)
+          const to = yield* nbdkit("--filter=log", "memory", String(content.byteLength), `logfile=${log}`)
+          yield* copies("--connections=1", "--request-size=1M", ...options, from, to)
+          const found = readFileSync(log, "utf8").matchAll(
+            / (Write|Zero|Flush) id=\d+(?: offset=(\S+) count=(\S+))?(?: trim=(\d))?/g
+          )
+          return [...found].map(([, name, offset, count, trim]) =>
+            [name, offset, count, trim].filter((word) => word !== undefined).map((word) =>
+              /^[A-Z]/.test(word) ? word : Number(word)
+            ).join(" ")
+          )
+        }))
+      const data = "Write 1048576 1048576"
+      expect((yield* requests("--flush")).toSorted())
+        .toEqual(["Flush", data, "Zero 0 1048576 1", "Zero 2097152 1048576 1"])
+      expect((yield* requests("--flush")).at(-1)).toBe("Flush")
+      expect((yield* requests("--allocated")).toSorted()).toEqual([data, "Zero 0 1048576 0", "Zero 2097152 1048576 0"])
+      expect(yield* requests("--destination-is-zero")).toEqual([data])
+      expect(yield* requests("--target-is-zero", "--no-extents")).toEqual([data])
+      expect((yield* requests("--sparse=0", "--no-extents")).toSorted())
+        .toEqual(["Write 0 1048576", data, "Write 2097152 1048576"])
+    }))
+
   it.scopedLive("from a file to a file", () =>
     Effect.gen(function*() {
       const { bytes, other, random } = yield* files(size)
@@ -112,7 +203,8 @@ describe("copy", () => {
         const server = yield* FakeServer.make({ exports: [{ name: "", size: 1_073_741_824 }] })
         yield* server.hold
         const address = yield* Listener.listen({ _tag: "Tcp", host: "127.0.0.1", port: 0 }, server.serve)
-        const copy = yield* startCli("copy", yield* Listener.uriOf(address, ""), other)
+        const copy = yield* startCli("copy", "--no-extents", yield* Listener.uriOf(address, ""), other)
+        yield* server.awaitSessions(4)
         yield* server.awaitRequests(16)
         yield* copy.kill(signal)
         expect(yield* copy.ended).toEqual({ code: 130, signal: null, stdout: "", stderr: "" })

@@ -1,19 +1,22 @@
 /** The copy engine on ends in memory. */
 import * as Copy from "#cli/Copy"
+import type { BlockSize, Extent, Sink, Source } from "#cli/CopyEnds"
+import * as CopyPlan from "#cli/CopyPlan"
 import { describe, effect, expect } from "@effect/vitest"
 import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Stream from "effect/Stream"
 import { randomBytes } from "node:crypto"
 
-const anySize: Copy.BlockSize = { minimum: 1, preferred: 1, maximum: 1_048_576 }
+const anySize: BlockSize = { minimum: 1, preferred: 1, maximum: 1_048_576 }
 
 class Broken extends Data.TaggedError("Broken")<{ readonly message: string }> {}
 
 interface Ends {
-  readonly source: Copy.Source
-  readonly sink: Copy.Sink
+  readonly source: Source
+  readonly sink: Sink
   readonly calls: Array<string>
   readonly buffers: Set<ArrayBufferLike>
   readonly written: Uint8Array
@@ -22,25 +25,26 @@ interface Ends {
 
 const ends = (
   content: Uint8Array,
-  blocks: { from?: Partial<Copy.BlockSize>; to?: Partial<Copy.BlockSize> } = {}
+  blocks: { from?: Partial<BlockSize>; to?: Partial<BlockSize> } = {}
 ): Ends => {
   let inFlight = 0
   const both: Ends = {
     calls: [],
     buffers: new Set(),
-    written: new Uint8Array(content.byteLength),
+    written: new Uint8Array(content.byteLength).fill(0xaa),
     mostInFlight: 0,
     source: {
       name: "source",
       size: BigInt(content.byteLength),
       blockSize: { ...anySize, ...blocks.from },
+      extents: undefined,
       readInto: (offset, destination) =>
         Effect.suspend(() => {
           both.mostInFlight = Math.max(both.mostInFlight, ++inFlight)
           both.buffers.add(destination.buffer)
           both.calls.push(`read ${offset} ${destination.byteLength}`)
           destination.set(content.subarray(Number(offset), Number(offset) + destination.byteLength))
-          return Effect.yieldNow()
+          return Effect.as(Effect.yieldNow(), destination.byteLength)
         })
     },
     sink: {
@@ -57,6 +61,12 @@ const ends = (
             both.written.set(bytes, Number(offset))
           })
         ),
+      zero: (offset, length) =>
+        Effect.sync(() => {
+          both.calls.push(`zero ${offset} ${length}`)
+          both.written.fill(0, Number(offset), Number(offset + length))
+        }),
+      finish: (size) => Effect.sync(() => void both.calls.push(`finish ${size}`)),
       flush: Effect.sync(() => void both.calls.push("flush"))
     }
   }
@@ -65,15 +75,15 @@ const ends = (
 
 const planned = (
   size: number,
-  from: Partial<Copy.BlockSize>,
-  to: Partial<Copy.BlockSize>,
-  wanted?: number
+  from: Partial<BlockSize>,
+  to: Partial<BlockSize>,
+  wanted = 262_144
 ) => {
   const { sink, source } = ends(new Uint8Array(size), { from, to })
-  return Copy.planRequestSize(source, sink, wanted)
+  return Effect.map(CopyPlan.make(source, sink, wanted), ({ requestSize }) => requestSize)
 }
 
-describe("planRequestSize", () => {
+describe("CopyPlan", () => {
   effect(
     "is what is wanted, rounded to what both ends prefer and no longer than they take",
     () =>
@@ -97,7 +107,7 @@ describe("planRequestSize", () => {
       const apart = yield* Effect.flip(planned(65_536, { minimum: 65_536 }, { maximum: 4096 }))
       expect(apart).toMatchObject({ _tag: "BlockSizesApartError", minimum: 65_536, maximum: 4096 })
       const { sink, source } = ends(new Uint8Array(10))
-      const small = yield* Effect.flip(Copy.planRequestSize(source, { ...sink, capacity: 9n }))
+      const small = yield* Effect.flip(CopyPlan.make(source, { ...sink, capacity: 9n }, 4096))
       expect(small).toMatchObject({ _tag: "DestinationTooSmallError", sourceSize: 10n, destinationSize: 9n })
     }))
 })
@@ -116,7 +126,7 @@ describe("copy", () => {
       expect(copied).toBe(content.byteLength)
       expect(both.mostInFlight).toBe(5)
       expect(both.buffers.size).toBe(5)
-      expect([both.calls[0], both.calls.at(-1)]).toEqual(["prepare 100001", "flush"])
+      expect([both.calls[0], ...both.calls.slice(-2)]).toEqual(["prepare 100001", "finish 100001", "flush"])
       expect(both.calls).toContain("read 100000 1")
     }))
 
@@ -127,13 +137,13 @@ describe("copy", () => {
       expect(both.buffers.size).toBe(2)
       const empty = ends(new Uint8Array(0))
       yield* Copy.copy(empty.source, empty.sink)
-      expect(empty.calls).toEqual(["prepare 0"])
+      expect(empty.calls).toEqual(["prepare 0", "finish 0"])
     }))
 
   effect("ends with the first failure, and starts nothing after it", () =>
     Effect.gen(function*() {
       const both = ends(new Uint8Array(100_000))
-      const source: Copy.Source = {
+      const source: Source = {
         ...both.source,
         readInto: (offset, destination) =>
           offset >= 7000n
@@ -158,14 +168,117 @@ describe("copy", () => {
         expect(both.calls).toEqual([])
         const unflushed = yield* Effect.flip(Copy.copy(both.source, { ...both.sink, flush: broken }, { flush: true }))
         expect(unflushed.message).toBe("flush of sink failed: no room")
+        const unfinished = yield* Effect.flip(Copy.copy(both.source, { ...both.sink, finish: () => broken }))
+        expect(unfinished.message).toBe("finish of sink failed: no room")
       })
   )
+
+  effect(
+    "does not read what is known to be zeroes, and does not write what turns out to be",
+    () =>
+      Effect.gen(function*() {
+        const content = randomBytes(1_000_000).map((byte) => byte | 1)
+        content.fill(0, 0, 200_000).fill(0, 300_000, 400_000).fill(0, 500_000, 504_096).fill(0, 700_000, 704_000)
+        const both = ends(content)
+        const known: ReadonlyArray<Extent> = [
+          { offset: 0n, length: 200_000n, zero: true },
+          { offset: 200_000n, length: 100_000n, zero: false },
+          { offset: 300_000n, length: 100_000n, zero: true }
+        ]
+        const source = { ...both.source, extents: Stream.fromIterable(known) }
+        yield* Copy.copy(source, both.sink, { requestSize: 500_000 })
+        expect(Buffer.from(both.written).equals(content)).toBe(true)
+        const of = (name: string) => both.calls.filter((call) => call.startsWith(name))
+        expect(of("read")).toEqual(["read 200000 100000", "read 400000 100000", "read 500000 500000"])
+        // The last run is shorter than two blocks, and has none whole.
+        expect(of("zero").toSorted()).toEqual(["zero 0 200000", "zero 300000 100000", "zero 500000 4096"])
+        const all = ends(content)
+        yield* Copy.copy(all.source, all.sink, { requestSize: 500_000, extents: false, sparse: 0 })
+        expect(Buffer.from(all.written).equals(content)).toBe(true)
+        expect(all.calls).toEqual([
+          "prepare 1000000",
+          "read 0 500000",
+          "read 500000 500000",
+          "write 0 500000",
+          "write 500000 500000",
+          "finish 1000000"
+        ])
+      })
+  )
+
+  effect("leaves zeroes alone where the destination has them", () =>
+    Effect.gen(function*() {
+      const both = ends(new Uint8Array(200_000))
+      const extents = Stream.make({ offset: 0n, length: 100_000n, zero: true })
+      yield* Copy.copy({ ...both.source, extents }, both.sink, { destinationIsZero: true })
+      expect(both.calls).toEqual(["prepare 200000", "read 100000 100000", "finish 200000"])
+      const nowhere = ends(new Uint8Array(200_000))
+      yield* Copy.copy({ ...nowhere.source, extents }, { ...nowhere.sink, zero: undefined })
+      expect(nowhere.calls).toEqual(["prepare 200000", "read 100000 100000", "write 100000 100000", "finish 200000"])
+    }))
+
+  effect("says where it could not look for data, or make zeroes", () =>
+    Effect.gen(function*() {
+      const { sink, source } = ends(new Uint8Array(100_000))
+      const broken = new Broken({ message: "no such thing" })
+      const blind = yield* Effect.flip(Copy.copy({ ...source, extents: Stream.fail(broken) }, sink))
+      expect(blind.message).toBe("look for data of source failed: no such thing")
+      const dirty = yield* Effect.flip(Copy.copy(source, { ...sink, zero: () => Effect.fail(broken) }))
+      expect(dirty.message).toBe("zero at offset 0 of sink failed: no such thing")
+    }))
+
+  effect("takes as many buffers as fit in the queue, and one at least", () =>
+    Effect.gen(function*() {
+      const both = ends(new Uint8Array(100_000))
+      yield* Copy.copy(both.source, both.sink, { requestSize: 1000, queueSize: 3999 })
+      expect(both.buffers.size).toBe(3)
+      const one = ends(new Uint8Array(100_000))
+      yield* Copy.copy(one.source, one.sink, { requestSize: 1000, queueSize: 10 })
+      expect(one.buffers.size).toBe(1)
+    }))
+
+  const unknown = (content: Uint8Array, blocks?: Parameters<typeof ends>[1]) => {
+    const both = ends(content, blocks)
+    const source: Source = {
+      ...both.source,
+      size: undefined,
+      readInto: (offset, destination) => {
+        const left = Math.max(0, content.byteLength - Number(offset))
+        const bytes = destination.subarray(0, left)
+        return bytes.byteLength === 0 ? Effect.succeed(0) : both.source.readInto(offset, bytes)
+      }
+    }
+    return { ...both, source }
+  }
+
+  effect("copies a source of unknown size up to its end", () =>
+    Effect.gen(function*() {
+      for (const size of [0, 1, 10_000, 10_001]) {
+        const content = randomBytes(size).map((byte) => byte | 1)
+        const { calls, sink, source, written } = unknown(content)
+        yield* Copy.copy(source, sink, { requestSize: 1000, requests: 3 })
+        expect(Buffer.from(written).equals(content)).toBe(true)
+        expect([calls[0], calls.at(-1)]).toEqual(["prepare undefined", `finish ${size}`])
+      }
+    }))
+
+  effect("says that a source of unknown size does not fit when it shows", () =>
+    Effect.gen(function*() {
+      const { sink, source } = unknown(new Uint8Array(10_000))
+      const small = yield* Effect.flip(Copy.copy(source, { ...sink, capacity: 9999n }, { requestSize: 1000 }))
+      expect(small).toMatchObject({ _tag: "DestinationTooSmallError", destinationSize: 9999n })
+      expect(small.message).toBe("source has more bytes and does not fit in sink, which has 9999")
+      const odd = unknown(new Uint8Array(10_001), { to: { minimum: 512, preferred: 512 } })
+      const tail = yield* Effect.flip(Copy.copy(odd.source, odd.sink, { requestSize: 1024 }))
+      expect(tail).toMatchObject({ _tag: "SizeUnalignedError", sourceSize: 10_001n })
+      expect(odd.calls).not.toContain("finish 10001")
+    }))
 
   effect("can be interrupted", () =>
     Effect.gen(function*() {
       const both = ends(new Uint8Array(10_000))
       const reading = yield* Deferred.make<void>()
-      const source: Copy.Source = {
+      const source: Source = {
         ...both.source,
         readInto: () => Effect.zipRight(Deferred.succeed(reading, undefined), Effect.never)
       }

@@ -13,30 +13,44 @@ import * as ProgressBar from "../ProgressBar.ts"
 import * as Size from "../Size.ts"
 import { invalid, positional } from "./values.ts"
 
-const maximumRequests = 1024
-const minimumRequestSize = 4096n
-const maximumRequestSize = 33_554_432n
+/** Connections to each end. */
+const defaultConnections = 4
 
-const requests = Options.integer("requests").pipe(
-  Options.withDefault(Copy.defaultRequests),
-  Options.mapEffect((count) =>
-    count >= 1 && count <= maximumRequests
-      ? Effect.succeed(count)
-      : Effect.fail(invalid(`--requests ${count}: has to be from 1 to ${maximumRequests}`))
-  ),
-  Options.withDescription(`Requests in flight at once, 1 to ${maximumRequests}; ${Copy.defaultRequests} by default`)
-)
+const count = (name: string, byDefault: number, maximum: number, description: string) =>
+  Options.integer(name).pipe(
+    Options.withPseudoName("N"),
+    Options.withDefault(byDefault),
+    Options.mapEffect((count) =>
+      count >= 1 && count <= maximum
+        ? Effect.succeed(count)
+        : Effect.fail(invalid(`--${name} ${count}: has to be from 1 to ${maximum}`))
+    ),
+    Options.withDescription(`${description}, 1 to ${maximum}; ${byDefault} by default`)
+  )
 
-const requestSize = Options.text("request-size").pipe(
-  Options.withDefault("256K"),
-  Options.mapEffect((text) => {
-    const size = Size.parse(text)
-    return size !== undefined && size >= minimumRequestSize && size <= maximumRequestSize
-      ? Effect.succeed(Number(size))
-      : Effect.fail(invalid(`--request-size ${text}: has to be from 4K to 32M`))
-  }),
-  Options.withDescription("Bytes a request, 4K to 32M, adjusted to the block sizes of both ends; 256K by default")
-)
+interface SizeLimits {
+  readonly isValid: (size: bigint) => boolean
+  readonly words: string
+}
+
+const between = (minimum: bigint, maximum: bigint) => (size: bigint): boolean => size >= minimum && size <= maximum
+
+/** A power of two has one bit. */
+const isBlock = (size: bigint): boolean =>
+  size === 0n || (between(512n, 33_554_432n)(size) && (size & (size - 1n)) === 0n)
+
+const size = (name: string, byDefault: number, { isValid, words }: SizeLimits, description: string) =>
+  Options.text(name).pipe(
+    Options.withPseudoName("SIZE"),
+    Options.withDefault(Size.exact(BigInt(byDefault))),
+    Options.mapEffect((text) => {
+      const size = Size.parse(text)
+      return size !== undefined && isValid(size)
+        ? Effect.succeed(Number(size))
+        : Effect.fail(invalid(`--${name} ${text}: has to be ${words}`))
+    }),
+    Options.withDescription(`${description}; ${Size.exact(BigInt(byDefault))} by default`)
+  )
 
 /**
  * Copies between exports and files.
@@ -51,24 +65,58 @@ export const copy = Command.make(
     destination: positional("DESTINATION").pipe(
       Args.withDescription("An NBD URI, the path of a file, or null: to only read")
     ),
-    requests,
-    requestSize,
+    connections: count("connections", defaultConnections, 64, "Connections to each end that can be used over several"),
+    requests: count("requests", Copy.defaults.requests, 1024, "Requests in flight at once"),
+    requestSize: size(
+      "request-size",
+      Copy.defaults.requestSize,
+      { isValid: between(4096n, 33_554_432n), words: "from 4K to 32M" },
+      "Bytes a request, 4K to 32M, adjusted to the block sizes of both ends"
+    ),
+    queueSize: size(
+      "queue-size",
+      Copy.defaults.queueSize,
+      { isValid: between(4096n, 1_073_741_824n), words: "from 4K to 1G" },
+      "Bytes in flight at once, 4K to 1G"
+    ),
+    sparse: size(
+      "sparse",
+      Copy.defaults.sparse,
+      { isValid: isBlock, words: "0, or a power of two from 512 to 32M" },
+      "So many zero bytes in a row become a hole where the destination can have one; 0 to write them"
+    ),
+    allocated: Options.boolean("allocated").pipe(
+      Options.withDescription("Leave no holes in the destination: store zeroes")
+    ),
+    destinationIsZero: Options.boolean("destination-is-zero").pipe(
+      Options.withAlias("target-is-zero"),
+      Options.withDescription("The destination reads as zeroes everywhere: leave it so where the source does")
+    ),
+    noExtents: Options.boolean("no-extents").pipe(
+      Options.withDescription("Read everything, without asking the source where its zeroes are")
+    ),
     flush: Options.boolean("flush").pipe(
       Options.withDescription("Make the copy durable before it counts as done; off by default")
     ),
+    synchronous: Options.boolean("synchronous").pipe(
+      Options.withDescription("One connection to each end, and one request at a time")
+    ),
     progress: Options.boolean("progress").pipe(
+      Options.withAlias("p"),
       Options.withDescription("Draw a progress bar on standard error, even if that is not a terminal")
     )
   },
-  ({ destination, flush, progress, requests, requestSize, source: from }) =>
+  ({ allocated, destination, flush, noExtents, progress, source: from, synchronous, ...given }) =>
     Effect.scoped(Effect.gen(function*() {
-      const { file, source } = yield* Operand.openSource(Operand.parse(from))
-      const sink = yield* Operand.openSink(Operand.parse(destination), { flush, from: file })
-      const options = { requests, requestSize, flush }
+      const extents = !noExtents
+      const connections = synchronous ? 1 : Math.min(given.connections, given.requests)
+      const { file, source } = yield* Operand.openSource(Operand.parse(from), { connections, extents })
+      const sink = yield* Operand.openSink(Operand.parse(destination), { connections, flush, allocated, from: file })
+      const options: Copy.Options = { ...given, requests: synchronous ? 1 : given.requests, flush, extents }
       if (!progress && !process.stderr.isTTY) return yield* Copy.copy(source, sink, options)
       yield* ProgressBar.withBar(
         canvas,
-        source.size,
+        source.size ?? 0n,
         (onCopied) => Copy.copy(source, sink, { ...options, onCopied })
       )
     }))

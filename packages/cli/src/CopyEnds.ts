@@ -1,0 +1,80 @@
+/**
+ * The two ends of a copy, as the engine sees them: nothing of NBD, files or pipes.
+ *
+ * @since 0.1.0
+ */
+import type * as Effect from "effect/Effect"
+import type * as Stream from "effect/Stream"
+import type { Fault } from "./Failure.ts"
+
+/**
+ * Sizes in bytes that requests to one end are held to. All but `maximum` are powers of two.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface BlockSize {
+  /** Offsets and lengths are multiples of it. */
+  readonly minimum: number
+  /** Multiples of it are fast. */
+  readonly preferred: number
+  /** Longest request that carries data. */
+  readonly maximum: number
+}
+
+/**
+ * A run of bytes, and whether they are known to be zeroes. Where they are not, they may be zeroes all the same.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Extent {
+  readonly offset: bigint
+  readonly length: bigint
+  readonly zero: boolean
+}
+
+/**
+ * Where bytes come from.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Source {
+  /** In words, for errors. */
+  readonly name: string
+  /** `undefined` where only reading tells. */
+  readonly size: bigint | undefined
+  readonly blockSize: BlockSize
+  /**
+   * What is known of the content: in order from 0 and without gaps. What it does not reach is read. `undefined` where
+   * nothing is known.
+   */
+  readonly extents: Stream.Stream<Extent, Fault> | undefined
+  /** Fills `destination`; answers with the number of bytes, which is less only where a source of unknown size ends. */
+  readonly readInto: (offset: bigint, destination: Uint8Array) => Effect.Effect<number, Fault>
+}
+
+/**
+ * Where bytes go.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Sink {
+  /** In words, for errors. */
+  readonly name: string
+  /** The most that fits; `undefined` where there is no limit. */
+  readonly capacity: bigint | undefined
+  readonly blockSize: BlockSize
+  /** Called once, after all checks and before the first write, with the size of the source if that is known. */
+  readonly prepare: (size: bigint | undefined) => Effect.Effect<void, Fault>
+  /** Writes all of `bytes`, which are written over afterwards. */
+  readonly write: (offset: bigint, bytes: Uint8Array) => Effect.Effect<void, Fault>
+  /** Makes a range read as zeroes, however long it is. `undefined` where it makes no difference whether they are written. */
+  readonly zero: ((offset: bigint, length: bigint) => Effect.Effect<void, Fault>) | undefined
+  /** Called once, after the last write, with how many bytes there were. */
+  readonly finish: (size: bigint) => Effect.Effect<void, Fault>
+  /** Makes durable what was written. */
+  readonly flush: Effect.Effect<void, Fault>
+}
