@@ -1,5 +1,5 @@
 /**
- * NBD over streams of a program's own: each layer serves a fake disk and opens connections to it.
+ * NBD over streams of a program's own: each layer serves streams and opens connections to them.
  */
 import { DuplexConnection, DuplexTransport, SocketTransport } from "@effect-nbd/node"
 import * as SocketDuplex from "@effect-nbd/node/SocketDuplex"
@@ -12,16 +12,31 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
 import * as http from "node:http"
-import type { Duplex } from "node:stream"
+import * as net from "node:net"
+import { type Duplex, pipeline } from "node:stream"
 import { closed, listen } from "./Peers.ts"
 
-const exports = [{ name: "disk", size: 2_097_152 }, { name: "other", size: 512 }]
+/** What is done with the stream of a client. */
+export type Serve = (duplex: Duplex) => Effect.Effect<unknown>
 
-const serve = (fake: FakeServer.FakeServer["Type"], duplex: Duplex) => {
-  const connection = DuplexConnection.fromStreams({ readable: duplex, writable: duplex, peer: "client" })
-  return Effect.ensuring(fake.serve(connection), Effect.sync(() => connection.close()))
-}
+/** A fake server, for all of the scope. */
+export const fakeDisk: Effect.Effect<Serve, never, Scope.Scope> = Effect.map(
+  FakeServer.make({ exports: [{ name: "disk", size: 2_097_152 }, { name: "other", size: 512 }] }),
+  (fake) => (duplex) => {
+    const connection = DuplexConnection.fromStreams({ readable: duplex, writable: duplex, peer: "client" })
+    return Effect.ensuring(fake.serve(connection), Effect.sync(() => connection.close()))
+  }
+)
+
+/** The server of a Unix socket. */
+export const bridge = (path: string): Serve => (duplex) =>
+  Effect.async<void>((resume) => {
+    const socket = net.connect({ path, allowHalfOpen: true })
+    pipeline(duplex, socket, duplex, () => resume(Effect.void))
+    return Effect.sync(() => socket.destroy())
+  })
 
 const portOf = ({ address }: SocketServer.SocketServer["Type"]): number =>
   address._tag === "TcpAddress" ? address.port : 0
@@ -31,25 +46,29 @@ const serveSockets = (
   client: (socket: Socket.Socket) => Effect.Effect<unknown, Socket.SocketError>
 ) => Effect.as(Effect.forkScoped(server.run(client)), portOf(server))
 
-export const overWebSocket = Layer.unwrapScoped(Effect.gen(function*() {
-  const fake = yield* FakeServer.make({ exports })
-  const port = yield* serveSockets(
-    yield* Effect.orDie(NodeSocketServer.makeWebSocket({ host: "127.0.0.1", port: 0 })),
-    (socket) => Effect.scoped(Effect.flatMap(SocketDuplex.open(socket, 67_108_864), (duplex) => serve(fake, duplex)))
-  )
-  const target = `ws://127.0.0.1:${port}`
-  return Layer.provide(
-    SocketTransport.layer(Socket.makeWebSocket(target), { target }),
-    NodeSocket.layerWebSocketConstructor
-  )
-}))
+export const overWebSocket = <E>(serving: Effect.Effect<Serve, E, Scope.Scope>) =>
+  Layer.unwrapScoped(Effect.gen(function*() {
+    const serve = yield* serving
+    const port = yield* serveSockets(
+      yield* Effect.orDie(NodeSocketServer.makeWebSocket({ host: "127.0.0.1", port: 0 })),
+      (socket) => Effect.scoped(Effect.flatMap(SocketDuplex.open(socket, 67_108_864), serve))
+    )
+    const target = `ws://127.0.0.1:${port}`
+    return Layer.provide(
+      SocketTransport.layer(Socket.makeWebSocket(target), { target }),
+      NodeSocket.layerWebSocketConstructor
+    )
+  }))
 
-export const overNodeSocket = Layer.unwrapScoped(Effect.gen(function*() {
-  const fake = yield* FakeServer.make({ exports })
-  const run = yield* FiberSet.makeRuntime()
-  const { port } = yield* listen((socket) => run(serve(fake, socket)), { allowHalfOpen: true })
-  return SocketTransport.layer(NodeSocket.makeNet({ host: "127.0.0.1", port }), { target: "a socket of the platform" })
-}))
+export const overNodeSocket = <E>(serving: Effect.Effect<Serve, E, Scope.Scope>) =>
+  Layer.unwrapScoped(Effect.gen(function*() {
+    const serve = yield* serving
+    const run = yield* FiberSet.makeRuntime()
+    const { port } = yield* listen((socket) => run(serve(socket)), { allowHalfOpen: true })
+    return SocketTransport.layer(NodeSocket.makeNet({ host: "127.0.0.1", port }), {
+      target: "a socket of the platform"
+    })
+  }))
 
 export class NotUpgraded extends Data.TaggedError("NotUpgraded")<{ readonly status: number | undefined }> {}
 
@@ -88,9 +107,10 @@ export const upgrading = (onStream: (duplex: Duplex) => void, status?: number) =
     return port
   })
 
-export const overUpgrade = Layer.unwrapScoped(Effect.gen(function*() {
-  const fake = yield* FakeServer.make({ exports })
-  const run = yield* FiberSet.makeRuntime()
-  const port = yield* upgrading((duplex) => run(serve(fake, duplex)))
-  return DuplexTransport.layer(upgraded(port), { target: `upgrade 127.0.0.1:${port}` })
-}))
+export const overUpgrade = <E>(serving: Effect.Effect<Serve, E, Scope.Scope>) =>
+  Layer.unwrapScoped(Effect.gen(function*() {
+    const serve = yield* serving
+    const run = yield* FiberSet.makeRuntime()
+    const port = yield* upgrading((duplex) => run(serve(duplex)))
+    return DuplexTransport.layer(upgraded(port), { target: `upgrade 127.0.0.1:${port}` })
+  }))
