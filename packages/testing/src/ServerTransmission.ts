@@ -17,7 +17,7 @@ import * as Scope from "effect/Scope"
 import { carryOut, safely } from "./session/Execution.ts"
 import { failure, failureInside, type Reply, type ReplyRules, success } from "./session/ReplyEncoding.ts"
 import { maxPayload, type Request } from "./session/Request.ts"
-import { check, filtered, isFiltered, longestFilter } from "./session/RequestCheck.ts"
+import { check, checkManners, filtered, isFiltered, longestFilter } from "./session/RequestCheck.ts"
 import { skipPayload, takeHeader, takePayload } from "./session/RequestIntake.ts"
 import { type ClientMisbehavedError, note, type SessionContext } from "./session/SessionContext.ts"
 import type { Terms } from "./session/Terms.ts"
@@ -205,6 +205,8 @@ class Serving {
       if (cookie !== request.cookie) continue
       note(this.context, new WireError("a cookie that no pending request has", `${cookie}`, "C-126"))
     }
+    const slip = checkManners(request, this.terms)
+    if (slip !== undefined) note(this.context, slip)
     const refusal = check(request, this.terms)
     if (refusal?.violation !== undefined) note(this.context, refusal.violation)
     return refusal?.failure

@@ -8,15 +8,17 @@ import { FrameReader } from "@effect-nbd/core/framing/FrameReader"
 import { FakeServer, MemoryPipe } from "@effect-nbd/testing"
 import { expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import { exported, libnbd, nbdinfo, qemuIo, type Turn } from "./fixtures/NewerClients.ts"
 
-/** Bytes from hexadecimal; what stands behind `#` on a line is a comment, `00*124` is 124 zeroes. */
+/** Bytes from hexadecimal; what stands behind `#` on a line is a comment, `00*124` is 124 zeroes, `07*3` is 07 07 07. */
 const bytes = (text: string): Uint8Array => {
   const digits = text.split("\n").map((line) => line.replace(/#.*/, "")).join(" ")
-  const repeated = digits.replaceAll(/00\*(\d+)/g, (_, count: string) => "00 ".repeat(Number(count)))
+  const repeated = digits.replaceAll(
+    /([0-9a-f]{2})\*(\d+)/g,
+    (_, digit: string, count: string) => `${digit} `.repeat(Number(count))
+  )
   return Uint8Array.from(repeated.trim().split(/\s+/).filter((digit) => digit !== ""), (byte) => parseInt(byte, 16))
 }
-
-type Turn = { readonly server: string } | { readonly client: string }
 
 const hexOf = (data: Uint8Array): string => Buffer.from(data).toString("hex")
 
@@ -255,3 +257,21 @@ it.scoped("the oldstyle greeting", () =>
     { server: "4e 42 44 4d 41 47 49 43  00 00 42 02 81 86 12 53  00 00 00 00 00 02 00 00  00 00  0d 6d  00*124" },
     { client: "25 60 95 13  00 00  00 02  00*8  00*8  00*4" }
   ])))
+
+it.scoped.each(
+  [
+    ["libnbd", libnbd, []],
+    ["nbdinfo", nbdinfo, []],
+    // It is noted, and carried out.
+    ["qemu-io", qemuIo, [{ rule: "C-222", fatal: false }]]
+  ] as const
+)(
+  "extended headers as %s speaks them, captured",
+  ([, turns, violations]) =>
+    Effect.forEach(deliveries, ([, delivery]) =>
+      Effect.scoped(Effect.gen(function*() {
+        const server = yield* converse({ exports: [exported], delivery }, turns)
+        expect(yield* server.violations).toMatchObject(violations)
+        expect(yield* server.ends).toEqual([{ session: 1, ending: { _tag: "Disconnected" } }])
+      })))
+)

@@ -66,6 +66,18 @@ const refuse = (errno: Failure["errno"], message: string, violation?: WireError)
   violation === undefined ? { failure: { errno, message } } : { failure: { errno, message }, violation }
 
 /**
+ * What a client should not have done, but is not refused for: a WRITE with extended headers that does not say that it has
+ * a payload (C-222).
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const checkManners = (request: Request, { replyStyle }: Terms): WireError | undefined =>
+  replyStyle === "Extended" && request.command === commandCode.WRITE && !hasPayload(request)
+    ? new WireError("NBD_CMD_FLAG_PAYLOAD_LEN", hex(request.flags, 2), "C-222")
+    : undefined
+
+/**
  * The first rule that a request's header breaks, or `undefined` where it breaks none. The range of a request whose
  * payload tells it is not looked at here.
  *
@@ -129,12 +141,7 @@ const checkCommand = (request: Request, { contexts, flags, replyStyle }: Terms):
     const violation = new WireError("a command the export offers", hex(command, 2), "C-121")
     return refuse("EINVAL", "the export does not offer this command", violation)
   }
-  const mustCarry = command === commandCode.WRITE && replyStyle === "Extended" ? CommandFlags.PAYLOAD_LEN : 0
-  if ((request.flags & mustCarry) !== mustCarry) {
-    const violation = new WireError("NBD_CMD_FLAG_PAYLOAD_LEN", hex(request.flags, 2), "C-222")
-    return refuse("EINVAL", "a write must come with its payload", violation)
-  }
-  let allowed = mustCarry
+  let allowed = command === commandCode.WRITE && replyStyle === "Extended" ? CommandFlags.PAYLOAD_LEN : 0
   for (const [flag, offeredBy] of rule.flags) {
     if (offeredBy === 0 || (flags & offeredBy) !== 0) allowed |= flag
   }

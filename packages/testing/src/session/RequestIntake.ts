@@ -50,7 +50,8 @@ const takeExtended = Effect.fnUntraced(function*(context: SessionContext, maximu
   const start = yield* takeStart(context, extendedHeaderSize, "Extended request header")
   const header = decodeExtendedRequestHeader(viewOf(start), 0)
   if (isWireError(header)) return yield* misbehaved(context, header)
-  if (!hasPayload(header)) {
+  // A WRITE has a payload whatever its flags say: qemu's client (10.0) leaves the flag out, and qemu's server expects that.
+  if (!hasPayload(header) && header.command !== commandCode.WRITE) {
     const request: Request = { ...header, payloadLength: 0 }
     return request
   }
