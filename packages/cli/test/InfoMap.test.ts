@@ -1,7 +1,7 @@
 /** `info --map` beside `nbdinfo --map`, and what only the former does. */
 import * as Listener from "#cli/Listener"
+import type { FakeContext } from "@effect-nbd/testing/FakeContext"
 import * as FakeServer from "@effect-nbd/testing/FakeServer"
-import type { MetaContext } from "@effect-nbd/testing/MetaContext"
 import * as Steering from "@effect-nbd/testing/Steering"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -116,7 +116,7 @@ describe("info --map", () => {
 })
 
 /** Every other 16 KiB are a hole. */
-const stripes: MetaContext = {
+const stripes: FakeContext = {
   name: "base:allocation",
   status: (offset, length) =>
     Effect.sync(() => {
