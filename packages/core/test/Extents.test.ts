@@ -242,11 +242,16 @@ describe("the extents of a range", () => {
 })
 
 describe("what flags mean", () => {
-  it("is told by their context, and bits without a meaning are ignored (C-119, C-120, H-144)", () => {
+  it("is told by their context, and bits without a meaning are ignored, in base: those above 32 too (C-119, C-120, C-229, H-144, H-148)", () => {
     expect(MetaContext.decode("base:allocation", 1n)).toStrictEqual({ _tag: "BaseAllocation", hole: true, zero: false })
     expect(MetaContext.decode("base:allocation", 0xffff_fffen)).toStrictEqual({
       _tag: "BaseAllocation",
       hole: false,
+      zero: true
+    })
+    expect(MetaContext.decode("base:allocation", 2n ** 63n + 2n ** 32n + 3n)).toStrictEqual({
+      _tag: "BaseAllocation",
+      hole: true,
       zero: true
     })
     expect(MetaContext.decode(MetaContext.qemuDirtyBitmap("a:b"), 3n)).toStrictEqual({

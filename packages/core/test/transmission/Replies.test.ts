@@ -109,7 +109,7 @@ describe("a reply to a read in chunks", () => {
     expect(ends).toHaveLength(0)
   })
 
-  it("fails as a whole by a plain error, though all of its content came before (C-181)", () => {
+  it("fails as a whole by a plain error, though all of its content came before (C-171, C-181)", () => {
     const { connection, outcomes } = reading()
     connection.arrive(chunk(1, more, data(100n, 1, 2, 3, 4, 5, 6, 7, 8)))
     connection.arrive(chunk(1, last, failed(5)))
