@@ -5,7 +5,7 @@
  * @internal
  */
 import { TlsHandshakeError } from "@effect-nbd/core/TlsError"
-import type { ConnectionEnd } from "@effect-nbd/core/Transport"
+import type { Connection, ConnectionEnd } from "@effect-nbd/core/Transport"
 import type { TLSSocket } from "node:tls"
 import * as Delivery from "./Delivery.ts"
 import * as OnreadTls from "./OnreadTls.ts"
@@ -54,7 +54,7 @@ export const attach = (
   }
   // What the peer said right behind its handshake comes as an event in any case.
   socket.on("data", onData)
-  return StreamConnection.attach(
+  const attached = StreamConnection.attach(
     {
       ...given,
       readable: socket,
@@ -65,6 +65,13 @@ export const attach = (
     delivery,
     () => socket.off("data", onData)
   )
+  return { ...attached, connection: { ...attached.connection, close: () => drop(socket, attached.connection) } }
+}
+
+/** Dropped too, a connection says that it ends, if there is room for that at once: nothing waits for it (C-033). */
+const drop = (socket: TLSSocket, { close }: Connection): void => {
+  if (socket.writable) socket.end()
+  close()
 }
 
 /**

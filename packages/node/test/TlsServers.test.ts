@@ -69,7 +69,7 @@ describe.skipIf(!has("nbdkit") || !has("certtool"))("TLS", () => {
         ]]
       ]
       it.scoped.each(table)(
-        "C-065 C-071 C-073 C-074: a server that %s",
+        "C-065 C-071 C-073 C-074 C-085: a server that %s",
         ([, server, expected]) =>
           Effect.gen(function*() {
             const pki = yield* Pki
@@ -200,7 +200,7 @@ describe.skipIf(!has("nbdkit") || !has("certtool"))("TLS", () => {
       it.scoped.each(
         servers.flatMap(([name, server]) => versions.map((version) => [name, version, server] as const))
       )(
-        "are what %s wants, under %s",
+        "are what %s wants, under %s (C-080, C-081)",
         ([, maximumVersion, server]) =>
           Effect.gen(function*() {
             const pki = yield* Pki
@@ -232,7 +232,7 @@ describe.skipIf(!has("nbdkit") || !has("certtool"))("TLS", () => {
       it.scoped.each(
         servers.flatMap(([name, server]) => versions.map((version) => [name, version, server] as const))
       )(
-        "are what %s wants, under %s",
+        "are what %s wants, under %s (C-080, C-081)",
         ([, maximumVersion, server]) =>
           Effect.gen(function*() {
             const pki = yield* Pki
