@@ -179,7 +179,11 @@ export const learn = (
 ): Effect.Effect<void> =>
   Effect.sync(() => {
     const live = cell.current
-    if (live._tag === "Negotiating") cell.move({ ...live, state: { ...live.state, ...found } })
+    if (live._tag !== "Negotiating") return
+    const { agreed, contexts, export: known } = live.state
+    const state = { ...live.state, ...found }
+    // Whoever watches the handle is told of what is new, and not of every option.
+    if (state.agreed !== agreed || state.contexts !== contexts || state.export !== known) cell.move({ ...live, state })
   })
 
 /**

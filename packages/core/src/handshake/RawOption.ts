@@ -6,7 +6,7 @@
 import * as Effect from "effect/Effect"
 import type { FrameReader } from "../framing/FrameReader.ts"
 import { optionCode, optionName } from "../wire/NbdOption.ts"
-import { isErrorType, replyType } from "../wire/OptionReply.ts"
+import { isErrorType, replyType, replyTypeName } from "../wire/OptionReply.ts"
 import { endlessness, nextRawReply, type RawReply, sendOption } from "./Haggling.ts"
 import { type HagglingFault, OptionForbiddenError } from "./HandshakeError.ts"
 
@@ -28,7 +28,10 @@ export const rawOption = (
     while (true) {
       const reply = yield* nextRawReply(reader, option)
       replies.push(reply)
-      if (reply.type === replyType.ACK || isErrorType(reply.type)) return replies
+      if (reply.type === replyType.ACK || isErrorType(reply.type)) {
+        yield* Effect.logDebug(reply.type === replyType.ACK ? "accepted" : `refused with ${replyTypeName(reply.type)}`)
+        return replies
+      }
       const fault = endless(reply.payload.byteLength)
       if (fault !== undefined) return yield* fault
     }
