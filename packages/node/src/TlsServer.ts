@@ -55,10 +55,13 @@ export const handshake = (
       })
       server.once("secureConnection", (socket) => {
         socket.on("error", () => {})
+        socket.allowHalfOpen = true
         const refused = asked === "Request" && isShown(socket) ? verdict(peer, socket) : undefined
         if (refused !== undefined) return fail(refused)
         resume(Effect.succeed(socket))
       })
+      // A client that leaves in the middle is noticed only by a socket that is not half open then.
+      stream.allowHalfOpen = false
       server.emit("connection", stream)
       return Effect.sync(() => stream.destroy())
     })

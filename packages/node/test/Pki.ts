@@ -161,6 +161,9 @@ export const pkiLayer: Layer.Layer<Pki> = Layer.scoped(
     pki.issue("good", "revoked", "server", here)
     pki.revoke("good", pki.path("revocations.pem"), pki.path("revoked", "server-cert.pem"))
     mkdirSync(pki.path("psk"))
+    // Without these qemu-nbd looks for large prime numbers every time that it starts.
+    run("certtool", "--get-dh-params", "--bits=2048", "--outfile", pki.path("psk", "dh-params.pem"))
+    copyFileSync(pki.path("psk", "dh-params.pem"), pki.path("good", "dh-params.pem"))
     for (const user of ["alice", "bob"]) run("psktool", "--username", user, "--pskfile", pki.path("psk", "keys.psk"))
     return pki
   })

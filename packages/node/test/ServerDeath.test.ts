@@ -2,16 +2,17 @@
  * A real server that dies in the middle of 64 reads: 64 typed failures, none hangs, the handle is dead, and nothing is
  * left behind.
  */
-import { Handle, type Transport } from "@effect-nbd/core"
+import { Handle, Transport } from "@effect-nbd/core"
 import { CommandTransport, TcpTransport, UnixTransport } from "@effect-nbd/node"
 import * as Command from "@effect/platform/Command"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import type * as Layer from "effect/Layer"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
-import { mkdtempSync, readFileSync } from "node:fs"
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { installed, run } from "./FreshProcess.ts"
 import { folder, freePort, has, listening, type ServerFailed } from "./RealServers.ts"
@@ -39,6 +40,24 @@ const overTcp: Effect.Effect<Victim, ServerFailed, Scope.Scope> = Effect.gen(fun
   return { transport: TcpTransport.layer({ host: "127.0.0.1", port }), kill: () => process.kill("SIGKILL") }
 })
 
+/** The key of alice, sixteen bytes of zero. */
+const psk = { _tag: "Psk", username: "alice", key: Redacted.make(new Uint8Array(16)) } as const
+const withPsk = (folder: string): ReadonlyArray<string> => {
+  writeFileSync(join(folder, "keys.psk"), `alice:${"00".repeat(16)}\n`)
+  return ["--tls=require", `--tls-psk=${join(folder, "keys.psk")}`]
+}
+
+const overTls: Effect.Effect<Victim, ServerFailed, Scope.Scope> = Effect.gen(function*() {
+  const root = yield* folder
+  const path = join(root, "socket")
+  const { process } = yield* listening("nbdkit", ["-f", "-U", path, ...withPsk(root), ...slow], { path })
+  const transport = UnixTransport.make({ path })
+  return {
+    transport: Layer.succeed(Transport.Transport, { ...transport, tls: { mode: "Require", credentials: psk } }),
+    kill: () => process.kill("SIGKILL")
+  }
+})
+
 const asCommand: Effect.Effect<Victim, never, Scope.Scope> = Effect.gen(function*() {
   const pidFile = join(mkdtempSync(join(yield* folder, "pid-")), "pid")
   const command = Command.make("nbdkit", "-s", "-P", pidFile, ...slow)
@@ -51,6 +70,7 @@ const asCommand: Effect.Effect<Victim, never, Scope.Scope> = Effect.gen(function
 describe.each<readonly [string, Effect.Effect<Victim, ServerFailed, Scope.Scope>]>([
   ["over a Unix socket", overUnix],
   ["over TCP", overTcp],
+  ["under TLS", overTls],
   ["as a command", asCommand]
 ])("a server that is killed, %s", (name, starting) => {
   it.scopedLive.skipIf(!has("nbdkit"))(
@@ -98,6 +118,7 @@ const script = (open: string, kill: string) => `
   import * as CommandTransport from "@effect-nbd/node/CommandTransport"
   import * as UnixTransport from "@effect-nbd/node/UnixTransport"
   import * as Command from "platform/Command"
+  import * as Redacted from "effect/Redacted"
   import * as Effect from "effect/Effect"
   import * as fs from "node:fs"
   const program = Effect.gen(function*() {
@@ -119,6 +140,18 @@ describe("a program whose server is killed", () => {
       const path = join(root, "socket")
       const { process: { pid } } = yield* listening("nbdkit", ["-f", "-U", path, ...slow], { path })
       const open = `UnixTransport.make({ path: ${JSON.stringify(path)} })`
+      expect(yield* run(root, script(open, `process.kill(${pid}, "SIGKILL")`))).toStrictEqual(expected)
+    }), 30_000)
+
+  it.scopedLive.skipIf(!has("nbdkit"))("ends by itself, under TLS", () =>
+    Effect.gen(function*() {
+      const root = yield* installed
+      const path = join(root, "socket")
+      const { process: { pid } } = yield* listening("nbdkit", ["-f", "-U", path, ...withPsk(root), ...slow], { path })
+      const credentials = `{ _tag: "Psk", username: "alice", key: Redacted.make(new Uint8Array(16)) }`
+      const open = `({ ...UnixTransport.make({ path: ${
+        JSON.stringify(path)
+      } }), tls: { mode: "Require", credentials: ${credentials} } })`
       expect(yield* run(root, script(open, `process.kill(${pid}, "SIGKILL")`))).toStrictEqual(expected)
     }), 30_000)
 

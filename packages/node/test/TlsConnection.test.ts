@@ -2,91 +2,20 @@
  * Connections under TLS: the seam's promises, both ends ours, and what goes wrong on the way there. Pre-shared keys do
  * for it: nothing here is about certificates.
  */
-import type { Psk, ServerPsk, TlsSettings } from "@effect-nbd/core/Tls"
-import type { Connection, TlsUpgrade } from "@effect-nbd/core/Transport"
+import type { TlsSettings } from "@effect-nbd/core/Tls"
+import type { Connection } from "@effect-nbd/core/Transport"
 import * as DuplexConnection from "@effect-nbd/node/DuplexConnection"
+import * as OnreadTls from "@effect-nbd/node/OnreadTls"
 import * as SocketConnection from "@effect-nbd/node/SocketConnection"
-import * as TlsContext from "@effect-nbd/node/TlsContext"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Redacted from "effect/Redacted"
-import type * as Scope from "effect/Scope"
 import * as net from "node:net"
-import * as path from "node:path"
 import { Duplex, PassThrough } from "node:stream"
-import * as tls from "node:tls"
-import { type Joined, keepsThePromises, mebibyte } from "./ConnectionContract.ts"
-import { closed, digest, folder, handles, listen, pattern, record, Recorder, turns } from "./Peers.ts"
-
-const secret = pattern(32)
-const client: Psk = { _tag: "Psk", username: "alice", key: Redacted.make(secret) }
-const server: ServerPsk = {
-  _tag: "Psk",
-  keyOf: (username) => username === "alice" ? Redacted.make(secret) : undefined
-}
-const required: TlsSettings = { mode: "Require", credentials: client }
-const options = { ciphers: TlsContext.pskCiphers, minVersion: "TLSv1.2" } as const
-
-const prepared = (connection: Connection, settings = required): TlsUpgrade =>
-  Effect.orDie(connection.prepareTls?.(settings) ?? Effect.dieMessage("no TLS")).pipe(Effect.flatten)
-const accept = (connection: Connection) =>
-  connection.acceptTls?.({ credentials: server }) ?? Effect.dieMessage("no TLS")
-
-/** A client's connection and the socket that was accepted, before TLS. */
-const plain = (network: "unix" | "tcp") =>
-  Effect.gen(function*() {
-    const file = path.join(yield* folder, "s")
-    const listener = yield* listen(() => {}, {
-      ...(network === "unix" ? { path: file } : {}),
-      allowHalfOpen: true,
-      pauseOnConnect: true
-    })
-    const address = network === "unix" ? { path: file } : { host: "127.0.0.1", port: listener.port }
-    const connection = yield* Effect.orDie(SocketConnection.open(address, "server"))
-    const raw = yield* Effect.promise(() => listener.accepted)
-    return { connection, raw }
-  })
-
-/** What Node's own server has of an accepted socket, once hands are shaken. */
-const serving = (raw: net.Socket): Promise<tls.TLSSocket> =>
-  new Promise((resolve) => {
-    const listener = tls.createServer({ ...options, pskCallback: () => secret })
-    listener.once("secureConnection", resolve)
-    listener.emit("connection", raw)
-  })
-
-/** Node's own server on the other end. */
-const asClient = (
-  network: "unix" | "tcp",
-  settings: TlsSettings = required
-): Effect.Effect<Joined, never, Scope.Scope> =>
-  Effect.gen(function*() {
-    const { connection, raw } = yield* plain(network)
-    const served = serving(raw)
-    const encrypted = yield* Effect.orDie(prepared(connection, settings))
-    const peer = yield* Effect.promise(() => served)
-    return { connection: encrypted, peer: peer.pause().on("error", () => {}) }
-  })
-
-/** Node's own client on the other end. */
-const asServer: Effect.Effect<Joined, never, Scope.Scope> = Effect.gen(function*() {
-  const file = path.join(yield* folder, "s")
-  const listener = yield* listen(() => {}, { path: file, allowHalfOpen: true, pauseOnConnect: true })
-  const raw = yield* Effect.acquireRelease(
-    Effect.sync(() => net.connect({ path: file, allowHalfOpen: true }).on("error", () => {})),
-    (socket) => Effect.sync(() => socket.destroy())
-  )
-  const socket = yield* Effect.promise(() => listener.accepted)
-  const connection = DuplexConnection.fromStreams({ readable: socket, writable: socket, peer: "client" })
-  const peer = tls.connect({
-    ...options,
-    socket: raw,
-    pskCallback: () => ({ identity: "alice", psk: secret }),
-    checkServerIdentity: () => undefined
-  }).pause().on("error", () => {})
-  return { peer, connection: yield* Effect.orDie(accept(connection)) }
-})
+import { keepsThePromises, mebibyte } from "./ConnectionContract.ts"
+import { closed, digest, handles, listen, pattern, record, Recorder, turns } from "./Peers.ts"
+import { accept, asClient, asServer, client, plain, prepared, required, serving } from "./TlsPairs.ts"
 
 /** Both ends ours, over streams that are no sockets. */
 const crossed = (): readonly [Duplex, Duplex] => {
@@ -305,6 +234,16 @@ describe("on the way into TLS", () => {
       const [raw] = listener.sockets
       if (raw !== undefined) yield* closed(raw.end())
       expect(handles("TCPSocketWrap", "TLSWrap")).toBe(before)
+    }))
+})
+
+describe("a TLS socket", () => {
+  it.scopedLive("reads into a buffer in this Node.js", () =>
+    Effect.gen(function*() {
+      const { peer } = yield* asClient("unix")
+      expect(OnreadTls.readInto(peer, new Uint8Array(1), () => true)).toBe(true)
+      // It is told of one buffer and no other.
+      expect(OnreadTls.readInto(peer, new Uint8Array(1), () => true)).toBe(false)
     }))
 })
 
