@@ -88,10 +88,14 @@ const main = async () => {
     for (const [at, workload] of options.workloads.entries()) {
       const { able, absent } = castOf(workload, options.clients, gone)
       const rounds = options.roundsOf(workload)
-      const clients = able.length === 0
-        ? []
+      const measured = able.length === 0
+        ? { clients: [], absent: [] }
         : await measureAll(workload, able, { ...options, places, report, rounds })
-      const result = { workload: { ...workload, rounds }, clients, absent }
+      const result = {
+        workload: { ...workload, rounds },
+        clients: measured.clients,
+        absent: [...absent, ...measured.absent]
+      }
       results.push(result)
       report("")
       console.log(table(result))

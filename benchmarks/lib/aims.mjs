@@ -18,6 +18,7 @@ const copyEnds = ["null", "file", "from-file", "nbd"]
 const times = (value) => `${value.toFixed(2)} ×`
 
 const atLeast = (workload, ours, to, limit, words = "") => ({
+  isOfRates: true,
   workloads: [workload],
   ours,
   beside: [to],
@@ -170,20 +171,23 @@ export const judge = (results) =>
   aims.flatMap(({ aim, checks }) =>
     checks.map((check) => {
       const found = check.workloads.map((name) => results.find(({ workload }) => workload.name === name))
-      const measured = found.includes(undefined) ? [] : check.ours.flatMap((name) => {
-        const value = check.value(found, name)
-        return value === undefined ? [] : [{ name, value, holds: check.holds(value) }]
-      })
+      const measured = found.includes(undefined) ? [] : check.ours.flatMap((name) => measuredOf(check, found, name))
       return {
         aim,
         limit: check.limit,
-        measured: measured.map(({ name, value }) =>
-          check.ours.length > 1 ? `${spoken(name)} ${check.show(value)}` : check.show(value)
-        ),
+        measured: measured.map(({ name, words }) => check.ours.length > 1 ? `${spoken(name)} ${words}` : words),
         verdict: verdictOf(measured)
       }
     })
   )
+
+/** Whoever took too long has not reached a rate, even if nobody knows by how much. */
+const measuredOf = (check, results, name) => {
+  const tooSlow = results.flatMap(({ absent }) => absent).find((one) => one.name === name && one.isTooSlow)
+  if (tooSlow !== undefined && check.isOfRates) return [{ name, words: tooSlow.reason, holds: false }]
+  const value = check.value(results, name)
+  return value === undefined ? [] : [{ name, words: check.show(value), holds: check.holds(value) }]
+}
 
 const spoken = (name) => name === "read-into" ? "readInto" : name
 

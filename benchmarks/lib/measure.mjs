@@ -4,15 +4,21 @@
  */
 import { resolve } from "node:path"
 import { fileURLToPath } from "node:url"
-import { run, timed } from "./process.mjs"
+import { run, timed, TooSlowError } from "./process.mjs"
 import { withStage } from "./stage.mjs"
 
 const worker = fileURLToPath(new URL("worker.mjs", import.meta.url))
 
+/** A program that takes longer is not waited for again. */
+const patienceSeconds = 60
+
 /** One run of one client: what it measured of itself, or its process. */
 const measure = async (client, workload, target, profile) => {
   if (client.module === undefined) {
-    const timing = await timed(client.command(workload, target), { env: client.env?.(target) })
+    const timing = await timed(client.command(workload, target), {
+      env: client.env?.(target),
+      timeoutSeconds: patienceSeconds
+    })
     return client.read(workload, timing, target)
   }
   const job = {
@@ -35,21 +41,36 @@ const brief = (workload) =>
 
 const rotated = (list, by) => [...list.slice(by % list.length), ...list.slice(0, by % list.length)]
 
-/** Every counted run of each client, in the order of `clients`. */
+/** The counted runs of the clients, in their order, and those that took too long. */
 export const measureAll = async (workload, clients, { places, profile, quick, report, rounds }) => {
   const runs = new Map(clients.map((client) => [client, []]))
+  const tooSlow = []
   await withStage(workload, places, async ({ reset, target, verify }) => {
     for (let round = quick ? 1 : 0; round <= rounds; round++) {
       const short = quick || round === 0
-      for (const client of rotated(clients, round)) {
+      for (const client of rotated([...runs.keys()], round)) {
         report(`${workload.name}: round ${round} of ${rounds}, ${client.label}`)
         reset()
-        const result = await measure(client, short ? brief(workload) : workload, target, profile)
-        if (!(result.operations > 0 && result.seconds > 0)) throw new Error(`${client.label} did nothing`)
-        if (short) verify()
-        if (round > 0) runs.get(client).push(result)
+        try {
+          const result = await measure(client, short ? brief(workload) : workload, target, profile)
+          if (!(result.operations > 0 && result.seconds > 0)) throw new Error(`${client.label} did nothing`)
+          if (short) verify()
+          if (round > 0) runs.get(client).push(result)
+        } catch (error) {
+          if (!(error instanceof TooSlowError)) throw error
+          runs.delete(client)
+          tooSlow.push({
+            name: client.name,
+            label: client.label,
+            reason: `more than ${error.seconds} s`,
+            isTooSlow: true
+          })
+        }
       }
     }
   })
-  return clients.map((client) => ({ name: client.name, label: client.label, runs: runs.get(client) }))
+  return {
+    clients: [...runs].map(([{ label, name }, runs]) => ({ name, label, runs })),
+    absent: tooSlow
+  }
 }

@@ -50,13 +50,25 @@ export const start = (command) => {
   }
 }
 
+/** A program was ended because it took longer than it may. */
+export class TooSlowError extends Error {
+  constructor(program, seconds) {
+    super(`${program} took more than ${seconds} s`)
+    this.seconds = seconds
+  }
+}
+
 /** Runs a program to its end. Fails with what it said, unless it exits with 0. */
 export const run = (command, { onStart, timeoutSeconds = 120, ...options } = {}) =>
   new Promise((resolve, reject) => {
     const child = begin(command, { stdio: ["ignore", "pipe", "pipe"], ...options })
     const output = { stdout: "", stderr: "" }
     for (const name of ["stdout", "stderr"]) child[name].setEncoding("utf8").on("data", (text) => output[name] += text)
-    const timer = setTimeout(() => end(child, "SIGKILL"), timeoutSeconds * 1000)
+    let isLate = false
+    const timer = setTimeout(() => {
+      isLate = true
+      end(child, "SIGKILL")
+    }, timeoutSeconds * 1000)
     const stop = onStart?.(child.pid)
     const finish = () => {
       started.delete(child)
@@ -70,6 +82,7 @@ export const run = (command, { onStart, timeoutSeconds = 120, ...options } = {})
     child.on("close", (code, signal) => {
       finish()
       if (code === 0) resolve(output)
+      else if (isLate) reject(new TooSlowError(command[0], timeoutSeconds))
       else reject(new Error(`${command[0]} ended with ${signal ?? code}: ${(output.stderr || output.stdout).trim()}`))
     })
   })

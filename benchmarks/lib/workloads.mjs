@@ -144,7 +144,7 @@ const copies = ({ quick }) => {
   return quick
     ? [
       ...names.map(copying("16 MiB of data", { kind: "dense", bytes: 16 * mebibyte })),
-      ...names.map(copying("1 GiB with 8 MiB of data", { kind: "sparse", bytes: gibibyte, chunks: 8 }))
+      ...names.map(copying("256 MiB with 8 MiB of data", { kind: "sparse", bytes: 256 * mebibyte, chunks: 8 }))
     ]
     : [
       ...names.map(copying("4 GiB of data", { kind: "dense", bytes: 4 * gibibyte })),

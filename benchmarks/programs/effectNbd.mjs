@@ -10,7 +10,7 @@ export const effectNbd = {
   label: "effect-nbd copy",
   needs: [],
   isFor: ({ kind }) => kind === "copy",
-  cannot: ({ disk }) => disk.kind === "sparse" ? "effect-nbd copy does not skip holes yet" : undefined,
+  cannot: () => undefined,
   command: (_workload, { destination, source }) => [process.execPath, program, "copy", source, destination],
   read: (_workload, { cpuSeconds, maxRssBytes, seconds }) => ({
     operations: 1,

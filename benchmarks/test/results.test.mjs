@@ -87,6 +87,13 @@ describe("the aims", () => {
     expect(judged(limit, [])).toMatchObject({ measured: [], verdict: "not measured" })
   })
 
+  it("are not reached by a client that took too long", () => {
+    const result = resultOf("copy-sparse-from-file", { nbdcopy: [run(1, 10)] })
+    result.absent.push({ name: "effect-nbd", label: "effect-nbd copy", reason: "more than 60 s", isTooSlow: true })
+    expect(judge([result]).find(({ measured }) => measured.length > 0))
+      .toMatchObject({ measured: ["more than 60 s"], verdict: "not reached" })
+  })
+
   it("compare what should not grow with itself a thousand times as large", () => {
     const of = (name, cpuMicros) => resultOf(name, { ours: [run(10, 1, { cpuMicros })] })
     const verdict = (million) =>
