@@ -36,11 +36,11 @@ describe.skipIf(!has("nbdkit") || !has("certtool"))("TLS", () => {
         yield* Effect.gen(function*() {
           const handle = yield* Handle.connect({ tls: trusting(pki) })
           expect(handle.agreed.tls).toBe(true)
-          const bytes = new Uint8Array(524_288).fill(7)
+          const bytes = new Uint8Array(65_536).fill(7)
           yield* handle.write(0n, bytes)
           expect(yield* handle.read(0n, bytes.byteLength)).toStrictEqual(bytes)
           yield* handle.shutdown
         }).pipe(Effect.scoped, Effect.provide(over(serving)))
-      }))
+      }), 20_000)
   })
 })
