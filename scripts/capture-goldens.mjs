@@ -335,14 +335,14 @@ const haggleThenGo = (name, missing, size) => async (c) => {
   await allCommands(c, size)
 }
 
-/** Contexts asked for too early, then listed in full and in part, selected, and one status asked for. */
-const withContexts = (name, missing, namespace, contexts) => async (c) => {
+/** Contexts listed and selected, and one status asked for. Too early, in part, or of another export where that is given. */
+const withContexts = (name, contexts, { early = false, missing, part } = {}) => async (c) => {
   await c.greeting(3)
   await c.option(options.EXTENDED_HEADERS)
-  await c.option(options.SET_META_CONTEXT, { name, queries: contexts })
+  if (early) await c.option(options.SET_META_CONTEXT, { name, queries: contexts })
   await c.option(options.STRUCTURED_REPLY)
   await c.option(options.LIST_META_CONTEXT, { name, queries: [] })
-  await c.option(options.LIST_META_CONTEXT, { name, queries: [namespace, "x-none:"] })
+  if (part !== undefined) await c.option(options.LIST_META_CONTEXT, { name, queries: [part, "x-none:"] })
   if (missing !== undefined) await c.option(options.SET_META_CONTEXT, { name: missing, queries: contexts })
   await c.option(options.SET_META_CONTEXT, { name, queries: ["x-none:such", ...contexts] })
   await c.option(options.GO, { name, types: [] })
@@ -427,7 +427,7 @@ const goldens = {
     await c.option(options.ABORT)
     await c.hearEnd(true)
   }],
-  "nbdkit-contexts": [memory, withContexts("", undefined, "base:", ["base:allocation"])],
+  "nbdkit-contexts": [memory, withContexts("", ["base:allocation"], { early: true })],
   "nbdkit-unknown-command": [memory, unknownCommand("")],
   "qemu-structured": [described, haggleThenGo("disk", "absent", mebibyte)],
   "qemu-holes": [described, async (c) => {
@@ -460,7 +460,10 @@ const goldens = {
   }],
   "qemu-contexts": [
     bitmapped,
-    withContexts("disk", "absent", "qemu:", ["base:allocation", "qemu:dirty-bitmap:b0", "qemu:allocation-depth"])
+    withContexts("disk", ["base:allocation", "qemu:dirty-bitmap:b0", "qemu:allocation-depth"], {
+      missing: "absent",
+      part: "qemu:"
+    })
   ],
   "qemu-unknown-command": [described, unknownCommand("disk")],
   "nbd-server-simple": [nbdServer, haggleThenGo("disk", "absent", mebibyte)],
@@ -476,7 +479,7 @@ const goldens = {
     await c.option(options.ABORT)
     await c.hearEnd(true)
   }],
-  "nbd-server-contexts": [nbdServer, withContexts("disk", "absent", "base:", ["base:allocation"])],
+  "nbd-server-contexts": [nbdServer, withContexts("disk", ["base:allocation"])],
   "nbd-server-unknown-command": [nbdServer, unknownCommand("disk")]
 }
 

@@ -40,6 +40,9 @@ export class ListenError extends Data.TaggedError("ListenError")<{
   }
 }
 
+/** Most clients at a time; those beyond it are closed on. */
+const maxClients = 256
+
 /**
  * Listens until the scope is closed: then no more clients are let in, sessions are interrupted, every socket is gone,
  * and so is the file of a Unix socket. What is returned is where it listens, with the port that the system has chosen.
@@ -57,6 +60,7 @@ export const listen = (
       Effect.sync(() => net.createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true })),
       gone
     )
+    server.maxConnections = maxClients
     const fork = yield* FiberSet.makeRuntime()
     server.on("connection", (socket) => {
       const connection = DuplexConnection.fromStreams({ readable: socket, writable: socket, peer: clientOf(socket) })

@@ -27,14 +27,14 @@ import { Pki, pkiLayer, type PkiMaker } from "./Pki.ts"
 import { has } from "./RealServers.ts"
 
 /** What an error says, in every way in which one may come to print it. */
-const told = (error: object): string =>
+const told = (value: unknown): string =>
   [
-    JSON.stringify(error),
-    String(error),
-    inspect(error, { depth: 9, showHidden: true }),
-    Inspectable.toStringUnknown(error),
-    Cause.pretty(Cause.fail(error)),
-    JSON.stringify(Exit.fail(error))
+    JSON.stringify(value),
+    String(value),
+    inspect(value, { depth: 9, showHidden: true }),
+    Inspectable.toStringUnknown(value),
+    Cause.pretty(Cause.fail(value)),
+    JSON.stringify(Exit.fail(value))
   ].join("\n")
 
 const failure = (effect: Effect.Effect<unknown, TlsCredentialsError>) => Effect.flip(effect).pipe(Effect.orDie)
@@ -214,7 +214,8 @@ describe.skipIf(!has("certtool"))("credentials", () => {
           Effect.gen(function*() {
             const pki = yield* Pki
             const error = yield* failure(TlsCredentials.fromFiles(files(pki)))
-            expect(error).toMatchObject({ _tag: "NbdTlsCredentialsError", ...expected(pki) })
+            expect(error._tag).toBe("NbdTlsCredentialsError")
+            expect(error).toMatchObject(expected(pki))
             expect(told(error)).not.toMatch(/PRIVATE KEY|horse|MII|MIG/)
           })
       )

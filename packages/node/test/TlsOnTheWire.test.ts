@@ -71,7 +71,7 @@ describe("TLS on the wire", () => {
       yield* encrypted(connection)
       const [hello = Buffer.alloc(0)] = sent
       expect(hello[0]).toBe(recordType.handshake)
-      expect(versionsOffered(hello).toSorted()).toStrictEqual([0x0303, 0x0304])
+      expect(versionsOffered(hello).toSorted((a, b) => a - b)).toStrictEqual([0x0303, 0x0304])
       expect((yield* Effect.promise(() => server)).getProtocol()).toBe("TLSv1.3")
     }))
 

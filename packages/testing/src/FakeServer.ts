@@ -10,6 +10,7 @@ import { type Connection, Transport } from "@effect-nbd/core/Transport"
 import { ConnectionRefusedError, type OpenError } from "@effect-nbd/core/TransportError"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
@@ -68,6 +69,8 @@ export interface FakeServerConfig {
   readonly endWithNone?: boolean
   /** How anything but a READ is answered once structured replies are negotiated; `Structured` by default. */
   readonly acknowledgements?: "Simple" | "Structured"
+  /** How long a client may take to enter an export, on Effect's clock; for ever by default. */
+  readonly handshakeTimeout?: Duration.DurationInput
   /** Requests of one session that may wait for their answer at a time; 256 by default. */
   readonly maxPending?: number
   /** Entries that each list of the record keeps, the newest ones; 4096 by default. */
@@ -195,7 +198,8 @@ const sharedOf = (config: FakeServerConfig): Session.Shared => {
     maxPending: config.maxPending ?? 256
   } as const
   const recorder = new Recorder(config.history ?? 4096)
-  return { handshake, transmission, recorder, steering: new Steering(), sessions: new Set() }
+  const handshakeTimeout = Duration.decode(config.handshakeTimeout ?? Duration.infinity)
+  return { handshake, handshakeTimeout, transmission, recorder, steering: new Steering(), sessions: new Set() }
 }
 
 const openIn = (

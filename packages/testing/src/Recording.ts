@@ -99,6 +99,7 @@ export interface Violation {
  * - `Aborted`: by NBD_OPT_ABORT.
  * - `ClientLeft`: the client ended or broke the connection without saying so.
  * - `ExportRefused`: the server closed, the only way to refuse an NBD_OPT_EXPORT_NAME.
+ * - `HandshakeTimedOut`: the client had not entered an export in time.
  * - `TlsFailed`: the server had agreed to TLS, and it did not come about.
  * - `Misbehaved`: the server closed after a fatal violation.
  * - `ShutDown`: the server ended the session in order.
@@ -112,6 +113,7 @@ export type Ending =
   | { readonly _tag: "Aborted" }
   | { readonly _tag: "ClientLeft"; readonly end: ConnectionEnd }
   | { readonly _tag: "ExportRefused"; readonly exportName: string }
+  | { readonly _tag: "HandshakeTimedOut" }
   | { readonly _tag: "TlsFailed"; readonly error: TlsError | TransportLostError }
   | { readonly _tag: "Misbehaved"; readonly violation: Violation }
   | { readonly _tag: "ShutDown" }

@@ -220,6 +220,25 @@ describe("ends", () => {
       expect((yield* server.ends).map(({ ending }) => ending._tag).toSorted()).toEqual(["Aborted", "ExportRefused"])
     }))
 
+  it.scoped("a client that does not enter an export in time is closed on, and one that did is not", () =>
+    Effect.gen(function*() {
+      const server = yield* FakeServer.make({ ...config, handshakeTimeout: "10 seconds" })
+      const silent = yield* connect(server)
+      const talkative = yield* connect(server)
+      yield* talkative.greet()
+      const good = yield* transmitting(server, false)
+      yield* TestClock.adjust("9 seconds")
+      yield* talkative.option("LIST")
+      expect(yield* server.sessions).toBe(3)
+      yield* TestClock.adjust("1 second")
+      yield* server.awaitSessions(1)
+      yield* silent.take(18)
+      for (const client of [silent, talkative]) expect(yield* client.end()).toMatchObject({ unread: 0 })
+      expect((yield* server.ends).map(({ ending }) => ending._tag)).toEqual(["HandshakeTimedOut", "HandshakeTimedOut"])
+      yield* good.request("FLUSH")
+      expect(yield* good.simple()).toMatchObject({ error: 0 })
+    }))
+
   it.scoped("killAll breaks a connection in the middle of a reply", () =>
     Effect.gen(function*() {
       const server = yield* FakeServer.make({ exports: [{ name: "disk", size: 2 ** 26 }] })

@@ -46,6 +46,7 @@ export const serve = Command.make(
         extendedHeaders: !how.noExtendedHeaders && !how.noStructuredReplies,
         metaContexts: !how.noMetaContexts,
         ...(tls === undefined ? {} : { tls }),
+        handshakeTimeout: "30 seconds",
         // Nobody looks at its record.
         history: 1
       })

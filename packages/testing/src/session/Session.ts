@@ -9,7 +9,9 @@
 import type { StreamEnded } from "@effect-nbd/core/framing/FrameReader"
 import type { Connection } from "@effect-nbd/core/Transport"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import type { Ending, Recorder } from "../Recording.ts"
 import * as ServerHandshake from "../ServerHandshake.ts"
 import * as ServerTransmission from "../ServerTransmission.ts"
@@ -24,6 +26,8 @@ import { type ClientMisbehavedError, SessionContext } from "./SessionContext.ts"
  */
 export interface Shared {
   readonly handshake: ServerHandshake.HandshakeRules
+  /** How long a client may take to enter an export. */
+  readonly handshakeTimeout: Duration.Duration
   readonly transmission: ServerTransmission.TransmissionRules
   readonly recorder: Recorder
   readonly steering: Steering
@@ -47,6 +51,7 @@ const lingering = "5 seconds"
 
 const killed: Ending = { _tag: "Killed" }
 const shutDown: Ending = { _tag: "ShutDown" }
+const timedOut: Ending = { _tag: "HandshakeTimedOut" }
 
 /**
  * Runs one session to its end. `reset` breaks the connection; by default it is closed. Interrupting closes it too.
@@ -110,12 +115,24 @@ const end = ({ context, shared, state }: Opened, ending: Ending): void => {
 const isOrderly = ({ _tag }: Ending): boolean => _tag === "Disconnected" || _tag === "Aborted" || _tag === "ShutDown"
 
 const serve = (shared: Shared, context: SessionContext, control: SessionControl): Effect.Effect<Ending> =>
-  Effect.raceFirst(ServerHandshake.run(context, shared.handshake), shuttingDown(context, control)).pipe(
+  shakeHands(shared, context, control).pipe(
     Effect.flatMap((settled) =>
       settled._tag === "Agreed" ? transmit(shared, context, control, settled) : Effect.succeed(settled)
     ),
     Effect.catchAll((error) => Effect.succeed(endingOf(error)))
   )
+
+/** Without a time limit there is no timer. */
+const shakeHands = (
+  { handshake, handshakeTimeout }: Shared,
+  context: SessionContext,
+  control: SessionControl
+): Effect.Effect<ServerHandshake.Settled | Ending, StreamEnded | ClientMisbehavedError> => {
+  const settled = Effect.raceFirst(ServerHandshake.run(context, handshake), shuttingDown(context, control))
+  return Duration.isFinite(handshakeTimeout)
+    ? Effect.timeoutTo(settled, { duration: handshakeTimeout, onSuccess: identity, onTimeout: () => timedOut })
+    : settled
+}
 
 /** Clients that are still haggling are told so, and given time to leave. */
 const shuttingDown = (context: SessionContext, control: SessionControl): Effect.Effect<Ending> =>

@@ -1,0 +1,34 @@
+/** The examples in this package's README are files that compile and run. */
+import { Handle } from "@effect-nbd/core"
+import { expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { readFileSync } from "node:fs"
+import { brokenDisk } from "./readme/brokenDisk.ts"
+import { server } from "./readme/disks.ts"
+
+const textOf = (path: string): string => readFileSync(new URL(path, import.meta.url), "utf8")
+
+it("README.md has the examples as they are tested", () => {
+  const blocks = [...textOf("../README.md").matchAll(/^```ts\n([^]*?)^```$/gm)].map(([, code = ""]) => code)
+  expect(blocks).toEqual([textOf("readme/brokenDisk.ts"), textOf("readme/disks.ts")])
+})
+
+it.effect("the disk with one bad sector after the other", () =>
+  Effect.gen(function*() {
+    expect(yield* brokenDisk).toMatchObject({ _tag: "NbdCommandError", errno: "EIO" })
+  }))
+
+it.scoped("the disks", () =>
+  Effect.gen(function*() {
+    const numbered = yield* Handle.connect({ exportName: "numbered" })
+    expect([...yield* numbered.read(1023n, 2)]).toEqual([1, 2])
+    expect(numbered.export.isReadOnly).toBe(true)
+    expect(yield* Effect.flip(numbered.read(524_288n, 1))).toMatchObject({ serverMessage: "behind the scratch" })
+
+    const metaContexts = ["qemu:dirty-bitmap:monday", "x-lab:heat"]
+    const backup = yield* Handle.connect({ exportName: "backup", metaContexts })
+    expect(backup.agreed.replyStyle).toBe("Structured")
+    const [dirty, heat] = yield* backup.blockStatus(0n, 1_048_576)
+    expect([...dirty ?? []].map(({ flags, length }) => [length, flags])).toEqual([[65_536n, 1n], [983_040n, 0n]])
+    expect([...heat ?? []].map(({ flags }) => flags)).toEqual([37n])
+  }).pipe(Effect.provide(server)))
