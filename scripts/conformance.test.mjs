@@ -124,9 +124,16 @@ test("a citation of a rule that there is not is reported, wherever it stands", (
   ])
 })
 
+test("a client's rule with neither a test nor a reason is reported, another's is not", () => {
+  const { violations } = conformanceOf(list(first, ["S-001", "MUST", "Conv", "does another"]), {})
+  assert.deepEqual(violations, [
+    "scripts/generate/rules.tsv:1 C-001 has neither a test nor a reason why no test can prove it"
+  ])
+})
+
 test("a rule that is there twice, is not complete, or has a reason beside its tests is reported", () => {
   const { violations } = conformanceOf(list(first, first, ["C-002", "MAY"], ["C-003", "MAY", "", "x", "no way"]), {
-    "packages/core/test/a.test.ts": "it(\"C-003\", () => {})"
+    "packages/core/test/a.test.ts": "it(\"C-001, C-002, C-003\", () => {})"
   })
   assert.deepEqual(violations, [
     "scripts/generate/rules.tsv:1 a rule stands in it twice",

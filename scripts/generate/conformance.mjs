@@ -193,6 +193,10 @@ export const conformance = (root) => {
     if (reason !== undefined && cited.has(number)) {
       violations.push(`${list}:1 ${number} has a reason, and tests as well`)
     }
+    // What servers and hostile peers do is an index; what a client must do is proved.
+    if (number.startsWith("C-") && reason === undefined && !cited.has(number)) {
+      violations.push(`${list}:1 ${number} has neither a test nor a reason why no test can prove it`)
+    }
   }
   return { text: renderConformance(sections, citations), violations }
 }
