@@ -65,8 +65,8 @@ export const defaults = {
 const zeroSize = 1_073_741_824
 
 /**
- * Shortest run of zeroes that is not read: about as many bytes as are read in the time that a request of its own costs
- * (20 µs). Only where zeroes are looked for in what was read; otherwise all that is known counts.
+ * Shortest run of zeroes that is not read: about as many bytes as are read in the time that a request of its own costs.
+ * Only where zeroes are looked for in what was read; otherwise all that is known counts.
  */
 const worthwhile = 65_536
 

@@ -2,8 +2,8 @@
  * Calls into the file system, as Effects.
  *
  * Reads and writes are made at once, on the thread that also serves the sockets, as nbdcopy does it: to give each to a
- * thread of Node's pool and to fetch its bytes from the memory of the other processor takes 0.4 s longer for 4 GiB (of
- * 1.7 s; two processors, pages in memory). In return the process does nothing else while the disk is slow: it answers a
+ * thread of Node's pool and to fetch its bytes from the memory of the other processor takes 0.4 s more processor time for 4 GiB
+ * (of 1.7 s; two processors, pages in memory). In return the process does nothing else while the disk is slow: it answers a
  * signal after the call.
  *
  * All other calls are Node's own, on its pool. A call cannot be called back: an interruption waits for it.

@@ -20,7 +20,7 @@ export interface Run {
  * The runs of whole blocks of zeroes, and what is between them; what is left at the end counts as a block. `undefined`
  * if there are no zeroes at all.
  *
- * One word of a block tells in nearly all cases that it is data: 4 GiB of random bytes cost 20 ms.
+ * One word of a block tells in nearly all cases that it is data: 4 GiB of random bytes cost some milliseconds.
  *
  * @since 0.1.0
  * @category constructors
