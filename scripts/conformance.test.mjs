@@ -72,6 +72,18 @@ test("in the conformance suite every text that cites is a title", () => {
   ])
 })
 
+test("in the conformance suite a list of rules belongs to the text before it", () => {
+  const text = `const checks = [
+    check("reads", ["C-001", "S-002"], body),
+    { name: "writes", rules: ["C-003"], run: other(["C-004 is not a list"]) }
+  ]`
+  assert.deepEqual(titlesOf(text, { everyText: true }), [
+    "reads: C-001,S-002",
+    "writes: C-003",
+    "C-004 is not a list: C-004"
+  ])
+})
+
 test("the page has a table for each section, with each rule's tests, its reason, or that there is none", () => {
   const sections = parseRules(
     list(first, ["C-002", "MAY", "Size", "another", "it never happens"], ["C-003", "", "", "x"])

@@ -11,6 +11,7 @@ import { conformance } from "./generate/conformance.mjs"
 import { handleStates } from "./generate/handleStates.mjs"
 import { libnbdParity } from "./generate/libnbdParity.mjs"
 import { performancePage } from "./generate/performance.mjs"
+import { ruleTable } from "./generate/ruleTable.mjs"
 import { isMain, report, repositoryRoot, shown } from "./lib/sources.mjs"
 
 /** Brings `file` up to date, or with `check` says why it is not. */
@@ -47,6 +48,8 @@ export const generate = async (root, { check }) => {
   violations.push(...rules.violations)
   if (rules.violations.length === 0) {
     violations.push(...settle(root, check, join(root, "docs/conformance.md"), rules.text))
+    const table = join(root, "packages/testing/src/conformance/RuleTable.ts")
+    violations.push(...settle(root, check, table, ruleTable(root)))
   }
   if (!buildCore(root)) return [...violations, "packages/core does not build"]
   const handleState = join(root, "packages/core/dist/HandleState.js")

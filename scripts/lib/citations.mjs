@@ -102,6 +102,22 @@ const declarationsOf = (source) => {
   return { constants, wrappers }
 }
 
+/** The rules that an array of nothing else lists; undefined for any other node. */
+const listedIn = (node) => {
+  if (!ts.isArrayLiteralExpression(node) || node.elements.length === 0) return undefined
+  const texts = node.elements.map((element) => textOf(element) ?? "")
+  return texts.every((text) => /^[CHS]-\d{3}$/.test(text)) ? texts : undefined
+}
+
+/** The text beside a list of rules: the first argument of the call, or the `name` of the object, that it stands in. */
+const titleBeside = (list) => {
+  const { parent } = list
+  if (ts.isCallExpression(parent)) return textOf(parent.arguments[0])
+  if (!ts.isPropertyAssignment(parent)) return undefined
+  const name = parent.parent.properties.find((each) => each.name?.getText() === "name")
+  return name !== undefined && ts.isPropertyAssignment(name) ? textOf(name.initializer) : undefined
+}
+
 /**
  * Every title of a test file that cites a rule, as `{ title, rules }`, the titles of the `describe`s around it before its
  * own. With `everyText` it is every text that cites.
@@ -123,6 +139,8 @@ export const citingTitles = (file, { everyText = false } = {}) => {
   }
   const visit = (node, path) => {
     if (everyText) {
+      const listed = listedIn(node)
+      if (listed !== undefined) return cite(path, titleBeside(node) ?? "…", listed)
       const own = textOf(node)
       if (own === undefined) ts.forEachChild(node, (child) => visit(child, path))
       else cite(path, own, citedIn(own))

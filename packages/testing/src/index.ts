@@ -46,6 +46,14 @@ export * as FakeServer from "./FakeServer.ts"
 export * as MemoryPipe from "./MemoryPipe.ts"
 
 /**
+ * A client that says exactly what it is told to, by core's wire modules and without core's Handle: for tests of
+ * servers, which have to bear clients that break the rules.
+ *
+ * @since 0.1.0
+ */
+export * as RawClient from "./RawClient.ts"
+
+/**
  * What the fake server remembers of its clients, for tests to look at and to wait for.
  *
  * @since 0.1.0

@@ -313,7 +313,7 @@ describe("64 bits", () => {
         contexts: [custom("x-a:narrow", [[size, all]]), custom("x-a:wide", [[size, all]], { wide: true })]
       })
       const { client, ids } = yield* selected(server, "extended", "base:allocation", "x-a:narrow", "x-a:wide")
-      yield* client.extended("BLOCK_STATUS", { wideLength: size })
+      yield* client.extended("BLOCK_STATUS", { length: size })
       const chunks = yield* client.chunks("extended")
       expect(chunks.map((chunk) => statusOf("extended", chunk))).toEqual([
         [ids[0], [[size, both]]],

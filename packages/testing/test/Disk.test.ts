@@ -81,7 +81,7 @@ it.scoped("64-bit lengths reach it whole", () =>
     const { calls, disk } = recorder()
     const server = yield* FakeServer.make({ exports: [{ name: "disk", size: 2n ** 64n - 1n, disk }] })
     const { client } = yield* transmittingExtended(server, "disk")
-    yield* client.extended("TRIM", { wideLength: 2n ** 64n - 1n })
+    yield* client.extended("TRIM", { length: 2n ** 64n - 1n })
     yield* client.chunks("extended")
     expect(calls).toEqual([`trim 0+${2n ** 64n - 1n}`])
   }))

@@ -193,15 +193,15 @@ describe("commands", () => {
       Effect.gen(function*() {
         yield* write(client, 2n ** 40n, filled(512, 1))
         for (const command of ["CACHE", "TRIM"] as const) {
-          yield* client.extended(command, { wideLength: 2n ** 63n })
+          yield* client.extended(command, { length: 2n ** 63n })
           expect(yield* client.chunks("extended")).toMatchObject([{ type: chunkType.NONE }])
         }
         expect(yield* server.exportBytes("disk", 2n ** 40n, 512)).toEqual(filled(512, 0))
         yield* write(client, 2n ** 62n, filled(512, 1))
-        yield* client.extended("WRITE_ZEROES", { offset: 2n ** 62n, wideLength: 2n ** 62n })
+        yield* client.extended("WRITE_ZEROES", { offset: 2n ** 62n, length: 2n ** 62n })
         expect(yield* client.chunks("extended")).toMatchObject([{ type: chunkType.NONE }])
         expect(yield* server.exportBytes("disk", 2n ** 62n, 512)).toEqual(filled(512, 0))
-        yield* client.extended("WRITE_ZEROES", { wideLength: 2n ** 62n, flags: CommandFlags.NO_HOLE })
+        yield* client.extended("WRITE_ZEROES", { length: 2n ** 62n, flags: CommandFlags.NO_HOLE })
         yield* refused(client, 28)
       })))
 
@@ -219,7 +219,7 @@ describe("commands", () => {
           ["READ", 0n, 33_554_433n, 75]
         ]
         for (const [command, offset, wideLength, errno] of cases) {
-          yield* client.extended(command, { offset, wideLength })
+          yield* client.extended(command, { offset, length: wideLength })
           yield* refused(client, errno)
         }
       })))
@@ -285,17 +285,17 @@ describe("bad clients are closed on, and hurt nobody else", () => {
     ["a header cut short", extendedBytes("FLUSH", {}).slice(0, 31), "Extended request header"],
     [
       "a payload of 2^64 - 1 bytes",
-      extendedBytes("WRITE", { flags: payloadLength, wideLength: 2n ** 64n - 1n }),
+      extendedBytes("WRITE", { flags: payloadLength, length: 2n ** 64n - 1n }),
       "Extended request, S-098"
     ],
     [
       "a WRITE of 2^64 - 1 bytes without the flag",
-      extendedBytes("WRITE", { wideLength: 2n ** 64n - 1n }),
+      extendedBytes("WRITE", { length: 2n ** 64n - 1n }),
       "Extended request, S-098"
     ],
     [
       "a payload of 2^32 bytes",
-      extendedBytes("BLOCK_STATUS", { flags: payloadLength, wideLength: 2n ** 32n }),
+      extendedBytes("BLOCK_STATUS", { flags: payloadLength, length: 2n ** 32n }),
       "Extended request, S-098"
     ],
     [

@@ -9,6 +9,7 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import type * as Scope from "effect/Scope"
+import type { ruleTable } from "./RuleTable.ts"
 
 /**
  * What the suite has to know of the server behind the Transport.
@@ -34,13 +35,45 @@ export interface Target {
 }
 
 /**
+ * The number of a rule, as `docs/conformance.md` and `ruleTable` have it: `C-…` for what is asked of clients, `S-…` of
+ * servers.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type RuleId = keyof typeof ruleTable
+
+/**
+ * There was nothing to check: the server does not offer what it takes.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export class Skipped extends Data.TaggedClass("Skipped")<{
+  readonly reason: string
+}> {}
+
+/**
+ * One thing that has to be so. `run` succeeds where it is, or says why it could not be looked at; it fails with what was
+ * expected and what was seen, or with what went wrong on the way. It connects for itself, and has no time limit.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface Check {
   readonly name: string
-  readonly run: Effect.Effect<void, unknown, Transport | Scope.Scope>
+  /** What it exercises; none where it is about this library alone. */
+  readonly rules: ReadonlyArray<RuleId>
+  readonly run: Effect.Effect<Skipped | void, unknown, Transport | Scope.Scope>
 }
+
+/**
+ * There is nothing to check, for this reason.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const skipped = (reason: string): Effect.Effect<Skipped> => Effect.sync(() => new Skipped({ reason }))
 
 /**
  * A check saw something else than what it expected.
@@ -107,6 +140,19 @@ export const expectTag = <A, E extends { readonly _tag: string }, R>(
     onSuccess: (actual) => Effect.fail(new ConformanceError({ what, expected: tag, actual })),
     onFailure: (error) => expectEqual(what, error._tag, tag)
   })
+
+/**
+ * What the server does not offer is refused before it is sent; there is nothing more to check.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const expectRefusal = <A, E extends { readonly _tag: string }, R>(
+  what: string,
+  effect: Effect.Effect<A, E, R>,
+  tag = "NbdUnsupportedError"
+): Effect.Effect<Skipped, ConformanceError, R> =>
+  Effect.zipRight(expectTag(what, effect, tag), skipped(`the server does not offer ${what}`))
 
 /**
  * Connects to the target's export.

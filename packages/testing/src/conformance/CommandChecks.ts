@@ -6,7 +6,19 @@
 import type { Connected } from "@effect-nbd/core/Handle"
 import { CommandError } from "@effect-nbd/core/transmission/CommandError"
 import * as Effect from "effect/Effect"
-import { type Check, connect, expectBytes, expectEqual, expectTag, pattern, type Target } from "./Check.ts"
+import {
+  type Check,
+  connect,
+  expectBytes,
+  expectEqual,
+  expectRefusal,
+  expectTag,
+  pattern,
+  type RuleId,
+  type Skipped,
+  skipped,
+  type Target
+} from "./Check.ts"
 
 /** A length that every export of the suite takes: a multiple of its minimum block size. */
 const blockOf = ({ export: { minimumBlockSize } }: Connected): number => Math.max(minimumBlockSize, 512)
@@ -15,23 +27,27 @@ const isUnsupported = (error: unknown): boolean => error instanceof CommandError
 
 const isInvalid = (error: unknown): boolean => error instanceof CommandError && error.errno === "EINVAL"
 
+type Body = (connected: Connected) => Effect.Effect<Skipped | void, unknown>
+
 /**
  * @since 0.1.0
  * @category constructors
  */
 export const commandChecks = (target: Target): ReadonlyArray<Check> => {
-  const check = (name: string, body: (connected: Connected) => Effect.Effect<void, unknown>): Check => ({
+  const check = (name: string, rules: ReadonlyArray<RuleId>, body: Body): Check => ({
     name,
+    rules,
     run: Effect.flatMap(connect(target), body)
   })
-  const offered = (name: string, body: (connected: Connected) => Effect.Effect<void, unknown>): Check =>
-    check(name, (connected) =>
+  const offered = (name: string, rules: ReadonlyArray<RuleId>, body: Body): Check =>
+    check(name, rules, (connected) =>
       target.refusesAdvertised === true
-        ? Effect.catchIf(body(connected), isInvalid, () => Effect.void)
+        ? Effect.catchIf(body(connected), isInvalid, () => skipped("the server refuses what it advertises"))
         : body(connected))
   return [
     check(
-      "what is written is read back, at the start, at the end and in between (C-213, C-214)",
+      "what is written is read back, at the start, at the end and in between",
+      ["C-213", "C-214", "S-067"],
       (connected) =>
         Effect.gen(function*() {
           const block = blockOf(connected)
@@ -43,7 +59,7 @@ export const commandChecks = (target: Target): ReadonlyArray<Check> => {
           }
         })
     ),
-    check("a read goes into the caller's own memory", (connected) =>
+    check("a read goes into the caller's own memory", [], (connected) =>
       Effect.gen(function*() {
         const bytes = pattern(0n, blockOf(connected), 2)
         yield* connected.write(0n, bytes)
@@ -52,14 +68,15 @@ export const commandChecks = (target: Target): ReadonlyArray<Check> => {
         yield* expectBytes("inside", memory.subarray(1, 1 + bytes.byteLength), bytes)
         yield* expectEqual("before and behind", [memory[0], memory.at(-1)].join(), "170,170")
       })),
-    check("half a MiB goes in one request", (connected) =>
+    check("half a MiB goes in one request", [], (connected) =>
       Effect.gen(function*() {
         const bytes = pattern(0n, Math.min(524_288, connected.export.maximumPayload), 3)
         yield* connected.write(0n, bytes)
         yield* expectBytes("read", yield* connected.read(0n, bytes.byteLength), bytes)
       })),
     check(
-      "single bytes can be read and written, unless blocks are larger (C-091)",
+      "single bytes can be read and written, unless blocks are larger",
+      ["C-091"],
       (connected) =>
         connected.export.minimumBlockSize > 1
           ? Effect.all([
@@ -72,35 +89,37 @@ export const commandChecks = (target: Target): ReadonlyArray<Check> => {
             yield* expectBytes("read", yield* connected.read(1n, 3), Uint8Array.of(2, 99, 4))
           })
     ),
-    offered("a write can be made durable by itself, if the server offers it (C-128, C-152)", (connected) => {
+    offered("a write can be made durable by itself, if the server offers it", ["C-128", "C-152"], (connected) => {
       const write = connected.write(0n, pattern(0n, blockOf(connected), 4), { fua: true })
-      return connected.export.canFua ? write : expectTag("write with FUA", write, "NbdUnsupportedError")
+      return connected.export.canFua ? write : expectRefusal("NBD_CMD_FLAG_FUA", write)
     }),
     offered(
-      "flush works, if the server offers it (C-140, C-152)",
-      (connected) =>
-        connected.export.canFlush ? connected.flush : expectTag("flush", connected.flush, "NbdUnsupportedError")
+      "flush works, if the server offers it",
+      ["C-140", "C-152"],
+      (connected) => connected.export.canFlush ? connected.flush : expectRefusal("NBD_CMD_FLUSH", connected.flush)
     ),
     offered(
-      "a trimmed range can be written again, if the server offers to trim (C-145)",
+      "a trimmed range can be written again, if the server offers to trim",
+      ["C-145"],
       (connected) =>
         Effect.gen(function*() {
           const block = Math.max(blockOf(connected), 65_536)
           const trim = connected.trim(0n, block)
-          if (!connected.export.canTrim) return yield* expectTag("trim", trim, "NbdUnsupportedError")
+          if (!connected.export.canTrim) return yield* expectRefusal("NBD_CMD_TRIM", trim)
           yield* trim
           const bytes = pattern(0n, block, 5)
           yield* connected.write(0n, bytes)
-          yield* expectBytes("read", yield* connected.read(0n, block), bytes)
+          return yield* expectBytes("read", yield* connected.read(0n, block), bytes)
         })
     ),
     offered(
-      "zeroes read as zeroes, with and without a hole, if the server offers to write them (C-147)",
+      "zeroes read as zeroes, with and without a hole, if the server offers to write them",
+      ["C-147", "S-088"],
       (connected) =>
         Effect.gen(function*() {
           const block = Math.max(blockOf(connected), 65_536)
           if (!connected.export.canWriteZeroes) {
-            return yield* expectTag("writeZeroes", connected.writeZeroes(0n, block), "NbdUnsupportedError")
+            return yield* expectRefusal("NBD_CMD_WRITE_ZEROES", connected.writeZeroes(0n, block))
           }
           for (const noHole of [false, true]) {
             yield* connected.write(0n, pattern(0n, block, 6))
@@ -109,18 +128,23 @@ export const commandChecks = (target: Target): ReadonlyArray<Check> => {
             yield* expectBytes("zeroed", yield* connected.read(BigInt(block), block), new Uint8Array(block))
             yield* expectBytes("before it", yield* connected.read(0n, block), pattern(0n, block, 6))
           }
+          return undefined
         })
     ),
-    offered("fast zeroes zero or say ENOTSUP, and are refused where they are not offered (C-133)", (connected) => {
-      const zeroes = connected.writeZeroes(0n, blockOf(connected), { fastZero: true })
-      if (!connected.export.canFastZero) return expectTag("fast zeroes", zeroes, "NbdUnsupportedError")
-      return Effect.catchIf(zeroes, isUnsupported, () => Effect.void)
-    }),
-    offered("prefetching is a hint, if the server takes it (C-148)", (connected) => {
+    offered(
+      "fast zeroes zero or say ENOTSUP, and are refused where they are not offered",
+      ["C-133", "S-087"],
+      (connected) => {
+        const zeroes = connected.writeZeroes(0n, blockOf(connected), { fastZero: true })
+        if (!connected.export.canFastZero) return expectRefusal("NBD_CMD_FLAG_FAST_ZERO", zeroes)
+        return Effect.catchIf(zeroes, isUnsupported, () => Effect.void)
+      }
+    ),
+    offered("prefetching is a hint, if the server takes it", ["C-148"], (connected) => {
       const cache = connected.cache(0n, blockOf(connected))
-      return connected.export.canCache ? cache : expectTag("cache", cache, "NbdUnsupportedError")
+      return connected.export.canCache ? cache : expectRefusal("NBD_CMD_CACHE", cache)
     }),
-    check("nothing outside the export is asked for (C-093)", (connected) => {
+    check("nothing outside the export is asked for", ["C-093"], (connected) => {
       const block = blockOf(connected)
       const { size } = connected.export
       return Effect.all([
@@ -130,12 +154,12 @@ export const commandChecks = (target: Target): ReadonlyArray<Check> => {
         expectTag("write across the end", connected.write(size, new Uint8Array(block)), "NbdOutOfBoundsError")
       ], { discard: true })
     }),
-    check("nothing empty is asked for (C-134, C-135)", (connected) =>
+    check("nothing empty is asked for", ["C-134", "C-135"], (connected) =>
       Effect.all([
         expectTag("read", connected.read(0n, 0), "NbdZeroLengthError"),
         expectTag("write", connected.write(0n, new Uint8Array(0)), "NbdZeroLengthError")
       ], { discard: true })),
-    check("nothing over 64 MiB is asked for", (connected) =>
+    check("nothing over 64 MiB is asked for", [], (connected) =>
       expectTag(
         "read",
         connected.read(0n, 67_108_864 + connected.export.minimumBlockSize),

@@ -35,7 +35,8 @@ const verifyAll = (connected: Connected, seed: number) =>
  */
 export const concurrencyChecks = (target: Target): ReadonlyArray<Check> => [
   {
-    name: "64 writes and 64 reads in flight find their own replies (C-154, C-155)",
+    name: "64 writes and 64 reads in flight find their own replies",
+    rules: ["C-154", "C-155", "S-067"],
     run: Effect.gen(function*() {
       const connected = yield* connect(target)
       yield* writeAll(connected, 11)
@@ -45,6 +46,7 @@ export const concurrencyChecks = (target: Target): ReadonlyArray<Check> => [
   },
   {
     name: "a command that fails leaves its neighbours alone",
+    rules: [],
     run: Effect.gen(function*() {
       const connected = yield* connect(target)
       yield* writeAll(connected, 12)
@@ -61,6 +63,7 @@ export const concurrencyChecks = (target: Target): ReadonlyArray<Check> => [
   },
   {
     name: "interrupted reads and writes leave the connection healthy (H-156)",
+    rules: [],
     run: Effect.gen(function*() {
       const connected = yield* connect(target)
       yield* writeAll(connected, 13)

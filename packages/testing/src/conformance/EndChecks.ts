@@ -15,7 +15,8 @@ const block = 65_536
  */
 export const endChecks = (target: Target): ReadonlyArray<Check> => [
   {
-    name: "shutdown waits for what is under way, and refuses everything after it (C-198, C-200)",
+    name: "shutdown waits for what is under way, and refuses everything after it",
+    rules: ["C-198", "C-200", "S-092"],
     run: Effect.gen(function*() {
       const connected = yield* connect(target)
       const bytes = pattern(0n, block, 21)
@@ -35,6 +36,7 @@ export const endChecks = (target: Target): ReadonlyArray<Check> => [
   },
   {
     name: "closing the scope with commands in flight gives each its own failure",
+    rules: [],
     run: Effect.gen(function*() {
       const reads = yield* Effect.scoped(
         Effect.gen(function*() {
@@ -56,6 +58,7 @@ export const endChecks = (target: Target): ReadonlyArray<Check> => [
   },
   {
     name: "the target can be connected to again and again",
+    rules: [],
     run: Effect.gen(function*() {
       for (let round = 0; round < 5; round++) {
         const bytes = pattern(0n, block, 30 + round)

@@ -9,7 +9,19 @@ import type { HandleConfig } from "@effect-nbd/core/HandleConfig"
 import * as MetaContext from "@effect-nbd/core/MetaContext"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import { type Check, ConformanceError, expectBytes, expectEqual, expectTag, pattern, type Target } from "./Check.ts"
+import {
+  type Check,
+  ConformanceError,
+  expectBytes,
+  expectEqual,
+  expectRefusal,
+  expectTag,
+  pattern,
+  type RuleId,
+  type Skipped,
+  skipped,
+  type Target
+} from "./Check.ts"
 
 const mebibyte = 1_048_576
 /** A multiple of every usual block size; four of them are not too much for one read. */
@@ -32,23 +44,27 @@ const expectZeroes = (connected: Connected, offset: bigint, length: bigint) =>
     }
   })
 
+type Body = (connected: Connected) => Effect.Effect<Skipped | void, unknown>
+
 /**
  * @since 0.1.0
  * @category constructors
  */
 export const statusChecks = (target: Target): ReadonlyArray<Check> => {
   /** With a server that has no contexts, block status must be refused before it is sent. */
-  const told = (name: string, body: (connected: Connected) => Effect.Effect<void, unknown>): Check => ({
+  const told = (name: string, rules: ReadonlyArray<RuleId>, body: Body): Check => ({
     name,
+    rules,
     run: Effect.flatMap(connect(target), (connected) =>
       connected.export.contexts.length === 0
-        ? expectTag("block status", connected.blockStatus(0n, block), "NbdNoMetaContextError")
+        ? expectRefusal(MetaContext.baseAllocation, connected.blockStatus(0n, block), "NbdNoMetaContextError")
         : body(connected))
   })
   return [
     ...(target.protocol ?? "newstyle-fixed") === "newstyle-fixed" ? haggling(target) : [],
     told(
-      "extents cover the export without a gap, and neighbours differ (C-189, C-192, C-194)",
+      "extents cover the export without a gap, and neighbours differ",
+      ["C-189", "C-192", "C-194", "S-081", "S-082"],
       (connected) =>
         Effect.gen(function*() {
           yield* connected.write(BigInt(block), pattern(0n, block, 41))
@@ -68,7 +84,8 @@ export const statusChecks = (target: Target): ReadonlyArray<Check> => {
         })
     ),
     told(
-      "what is said to be zero reads as zeroes (C-120)",
+      "what is said to be zero reads as zeroes",
+      ["C-120"],
       (connected) =>
         Effect.gen(function*() {
           yield* connected.write(BigInt(block), pattern(0n, block, 42))
@@ -79,14 +96,18 @@ export const statusChecks = (target: Target): ReadonlyArray<Check> => {
             MetaContext.isZero(status[0]?.flags ?? 0n) ? expectZeroes(connected, offset, length) : Effect.void)
         })
     ),
-    told("one extent, where one is asked for, within the request (C-191)", (connected) =>
-      Effect.gen(function*() {
-        const [status] = yield* connected.blockStatus(BigInt(block), block, { reqOne: true })
-        yield* expectEqual("extents", status?.count, 1)
-        const covered = status?.covered ?? 0n
-        yield* expectEqual(`${covered} bytes are within ${block}`, covered >= 1n && covered <= BigInt(block), true)
-      })),
-    told("64 questions in flight find their own answers (C-154, C-186)", (connected) =>
+    told(
+      "one extent, where one is asked for, within the request",
+      ["C-191", "S-081"],
+      (connected) =>
+        Effect.gen(function*() {
+          const [status] = yield* connected.blockStatus(BigInt(block), block, { reqOne: true })
+          yield* expectEqual("extents", status?.count, 1)
+          const covered = status?.covered ?? 0n
+          yield* expectEqual(`${covered} bytes are within ${block}`, covered >= 1n && covered <= BigInt(block), true)
+        })
+    ),
+    told("64 questions in flight find their own answers", ["C-154", "C-186"], (connected) =>
       Effect.forEach(
         Array.from({ length: 64 }, (_, index) => BigInt(index % 16) * BigInt(block)),
         (offset) =>
@@ -98,7 +119,8 @@ export const statusChecks = (target: Target): ReadonlyArray<Check> => {
         { concurrency: "unbounded", discard: true }
       )),
     {
-      name: "a structured read gives the same bytes, and pieces that cover them in some order (C-175, C-176)",
+      name: "a structured read gives the same bytes, and pieces that cover them in some order",
+      rules: ["C-175", "C-176", "S-075"],
       run: Effect.gen(function*() {
         const connected = yield* connect(target)
         const written = pattern(0n, block, 43)
@@ -119,19 +141,21 @@ export const statusChecks = (target: Target): ReadonlyArray<Check> => {
       })
     },
     {
-      name: "a read that may not be fragmented comes in one piece, if the server offers it (C-131, C-179)",
+      name: "a read that may not be fragmented comes in one piece, if the server offers it",
+      rules: ["C-131", "C-179", "S-078"],
       run: Effect.gen(function*() {
         const connected = yield* connect(target)
         yield* connected.write(BigInt(block), pattern(0n, 4096, 44))
         const read = connected.readStructured(0n, block, { df: true })
-        if (!connected.export.canDf) return yield* expectTag("read", read, "NbdUnsupportedError")
+        if (!connected.export.canDf) return yield* expectRefusal("NBD_CMD_FLAG_DF", read)
         const { bytes, pieces } = yield* read
         yield* expectEqual("pieces", pieces.length, 1)
-        yield* expectBytes("read", bytes, yield* connected.read(0n, block))
+        return yield* expectBytes("read", bytes, yield* connected.read(0n, block))
       })
     },
     {
-      name: "extended, structured and simple replies bring the same bytes (C-105, C-218)",
+      name: "extended, structured and simple replies bring the same bytes",
+      rules: ["C-105", "C-218"],
       run: Effect.gen(function*() {
         const styles = [
           { requestExtendedHeaders: true },
@@ -157,8 +181,8 @@ export const statusChecks = (target: Target): ReadonlyArray<Check> => {
 
 const haggling = (target: Target): ReadonlyArray<Check> => [
   {
-    name:
-      "contexts are listed, by name, by pattern or all, and those that are selected are granted (C-107, C-116, C-117)",
+    name: "contexts are listed, by name, by pattern or all, and those that are selected are granted",
+    rules: ["C-107", "C-116", "C-117", "S-059", "S-060"],
     run: Effect.gen(function*() {
       const { exportName } = target
       const negotiating = yield* Handle.negotiate({ exportName })
@@ -166,7 +190,8 @@ const haggling = (target: Target): ReadonlyArray<Check> => [
       if (listing._tag === "Left") {
         // A server without contexts says so, and can be entered all the same.
         yield* expectEqual("why there is no list", isRefusal(listing.left), true)
-        return yield* Effect.flatMap(negotiating.go(), ({ shutdown }) => shutdown)
+        yield* Effect.flatMap(negotiating.go(), ({ shutdown }) => shutdown)
+        return yield* skipped(noContexts)
       }
       const base = MetaContext.baseAllocation
       const isOffered = listing.right.includes(base)
@@ -184,11 +209,12 @@ const haggling = (target: Target): ReadonlyArray<Check> => [
       yield* expectEqual("granted", granted.map(({ name }) => name).join(), expected)
       const connected = yield* negotiating.go()
       yield* expectEqual("known", connected.export.contexts.map(({ name }) => name).join(), expected)
-      yield* connected.shutdown
+      return yield* connected.shutdown
     })
   },
   {
-    name: "a selection replaces the one before (C-112)",
+    name: "a selection replaces the one before",
+    rules: ["C-112", "S-061"],
     run: Effect.gen(function*() {
       const { exportName } = target
       const negotiating = yield* Handle.negotiate({ exportName })
@@ -196,16 +222,18 @@ const haggling = (target: Target): ReadonlyArray<Check> => [
         negotiating.setMetaContexts({ contexts: names.map((name) => ({ name, optional: true })) })
       const first = yield* Effect.either(select(MetaContext.baseAllocation))
       if (first._tag === "Left") {
-        return yield* expectEqual("why there is no selection", isRefusal(first.left), true)
+        yield* expectEqual("why there is no selection", isRefusal(first.left), true)
+        return yield* skipped(noContexts)
       }
       yield* select()
       const connected = yield* negotiating.go()
       yield* expectTag("block status", connected.blockStatus(0n, block), "NbdNoMetaContextError")
-      yield* connected.shutdown
+      return yield* connected.shutdown
     })
   },
   {
     name: "a context that must be granted and is not keeps the export closed",
+    rules: [],
     run: Effect.gen(function*() {
       const { exportName } = target
       const metaContexts = ["x-nobody:nothing"]
@@ -219,6 +247,8 @@ const haggling = (target: Target): ReadonlyArray<Check> => [
     })
   }
 ]
+
+const noContexts = "the server does not offer meta contexts"
 
 /** The server does not do it, or not without structured replies, which it does not do. */
 const isRefusal = ({ _tag }: { readonly _tag: string }): boolean =>

@@ -1,0 +1,330 @@
+/**
+ * A client that says exactly what it is told to, by core's wire modules and without core's Handle: for tests of servers,
+ * which have to bear clients that break the rules.
+ *
+ * It decodes what comes, and fails where that cannot be decoded. It keeps no state beside the bytes that have come, and
+ * checks nothing before it sends.
+ *
+ * @since 0.1.0
+ */
+import { FrameReader, type StreamEnded } from "@effect-nbd/core/framing/FrameReader"
+import type { TlsSettings } from "@effect-nbd/core/Tls"
+import { type Connection, Transport } from "@effect-nbd/core/Transport"
+import { concat, encodeText, viewOf } from "@effect-nbd/core/wire/Bytes"
+import { decodeExportNameReply, replySize } from "@effect-nbd/core/wire/ExportName"
+import { ClientFlags } from "@effect-nbd/core/wire/Flags"
+import { decodeGreetingStart, decodeNewstyleRest, encodeClientFlags, size } from "@effect-nbd/core/wire/Greeting"
+import { magic } from "@effect-nbd/core/wire/Magic"
+import { encodeMetaContextRequest } from "@effect-nbd/core/wire/MetaContext"
+import { encodeInfoRequest, encodeOption, optionCode, type OptionName } from "@effect-nbd/core/wire/NbdOption"
+import {
+  decodeOptionReply,
+  decodeOptionReplyHeader,
+  headerSize as optionReplyHeaderSize,
+  type OptionReply
+} from "@effect-nbd/core/wire/OptionReply"
+import { size as replyHeaderSize } from "@effect-nbd/core/wire/Reply"
+import {
+  commandCode,
+  encodeExtendedRequestHeader,
+  encodeRequestHeader,
+  extendedHeaderSize,
+  headerSize
+} from "@effect-nbd/core/wire/RequestHeader"
+import { hex, isWireError, WireError } from "@effect-nbd/core/wire/WireError"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+
+/**
+ * The server sent what is no message of the protocol, or not the one that has to come here.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class UndecodableError extends Data.TaggedError("NbdUndecodableError")<{
+  readonly expected: string
+  readonly received: string
+  /** The rule or the message. */
+  readonly rule: string
+}> {
+  override get message(): string {
+    return `expected ${this.expected}, received ${this.received} (${this.rule})`
+  }
+}
+
+/**
+ * Both flags, which is what a present-day client answers.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const bothFlags: number = ClientFlags.FIXED_NEWSTYLE | ClientFlags.NO_ZEROES
+
+/**
+ * A request, as its sender wants it: nothing in it has to fit the rest.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RawRequest {
+  /** 1 by default. */
+  readonly cookie?: bigint | number
+  readonly offset?: bigint | number
+  /** That of the payload by default, and 0 without one. */
+  readonly length?: bigint | number
+  readonly flags?: number
+  readonly payload?: Uint8Array
+}
+
+/**
+ * One chunk of a structured or extended reply, its payload not decoded.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RawChunk {
+  readonly done: boolean
+  readonly type: number
+  readonly cookie: bigint
+  /** Of an extended chunk. */
+  readonly offset: bigint | undefined
+  readonly payload: Uint8Array
+}
+
+/**
+ * A command by its name, or by a number that need not be one.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type RawCommand = keyof typeof commandCode | number
+
+const codeOf = (command: RawCommand): number => typeof command === "number" ? command : commandCode[command]
+
+const withPayload = (header: Uint8Array, { payload }: RawRequest): Uint8Array =>
+  payload === undefined ? header : concat([header, payload])
+
+/**
+ * A request with a compact header, and its payload. The length is cut to 32 bits.
+ *
+ * @since 0.1.0
+ * @category encoding
+ */
+export const requestBytes = (command: RawCommand, request: RawRequest): Uint8Array => {
+  const header = new Uint8Array(headerSize)
+  const view = viewOf(header)
+  const { cookie = 1, flags = 0, offset = 0, payload } = request
+  const length = Number(BigInt.asUintN(32, BigInt(request.length ?? payload?.byteLength ?? 0)))
+  encodeRequestHeader(view, 0, flags, codeOf(command), 0, BigInt(offset), length)
+  view.setBigUint64(8, BigInt(cookie))
+  return withPayload(header, request)
+}
+
+/**
+ * The same with an extended header, whose length has 64 bits.
+ *
+ * @since 0.1.0
+ * @category encoding
+ */
+export const extendedBytes = (command: RawCommand, request: RawRequest): Uint8Array => {
+  const header = new Uint8Array(extendedHeaderSize)
+  const view = viewOf(header)
+  const { cookie = 1, flags = 0, offset = 0, payload } = request
+  encodeExtendedRequestHeader(view, 0, flags, codeOf(command), 0, BigInt(offset), 0)
+  view.setBigUint64(8, BigInt(cookie))
+  view.setBigUint64(24, BigInt(request.length ?? payload?.byteLength ?? 0))
+  return withPayload(header, request)
+}
+
+const decoded = <A>(message: A | WireError): Effect.Effect<A, UndecodableError> => {
+  if (!isWireError(message)) return Effect.succeed(message)
+  const { expected, received, rule } = message
+  return Effect.fail(new UndecodableError({ expected, received, rule }))
+}
+
+type Failure = StreamEnded | UndecodableError
+
+/**
+ * One connection, and what can be said over it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export class RawClient {
+  reader: FrameReader
+
+  constructor(reader: FrameReader) {
+    this.reader = reader
+  }
+
+  /** Sends bytes as they are. */
+  send(...chunks: ReadonlyArray<Uint8Array>): Effect.Effect<void> {
+    return this.reader.send(chunks)
+  }
+
+  /** The next bytes, whatever they are. */
+  take(count: number): Effect.Effect<Uint8Array, StreamEnded> {
+    return this.reader.take(count)
+  }
+
+  /** Reads a newstyle greeting, answers it, and gives the server's handshake flags. */
+  greet(flags: number = bothFlags): Effect.Effect<number, Failure> {
+    return Effect.gen(this, function*() {
+      yield* decoded(decodeGreetingStart(yield* this.take(size.start)))
+      const greeting = yield* decoded(decodeNewstyleRest(yield* this.take(size.newstyleRest)))
+      yield* this.send(encodeClientFlags(ClientFlags(flags)))
+      return Number(greeting.flags)
+    })
+  }
+
+  /** Sends an option and gathers its replies up to the final one. */
+  option(
+    option: OptionName | number,
+    data: Uint8Array = new Uint8Array(0)
+  ): Effect.Effect<ReadonlyArray<OptionReply>, Failure> {
+    const code = typeof option === "number" ? option : optionCode[option]
+    return Effect.gen(this, function*() {
+      yield* this.send(encodeOption(code, data))
+      const replies: Array<OptionReply> = []
+      while (true) {
+        const reply = yield* this.optionReply(code)
+        replies.push(reply)
+        if (reply._tag === "Ack" || reply._tag === "ErrorReply") return replies
+      }
+    })
+  }
+
+  optionReply(option: number): Effect.Effect<OptionReply, Failure> {
+    return Effect.gen(this, function*() {
+      const header = yield* decoded(decodeOptionReplyHeader(yield* this.take(optionReplyHeaderSize), option))
+      return yield* decoded(decodeOptionReply(header, yield* this.take(header.length)))
+    })
+  }
+
+  info(option: "INFO" | "GO", exportName: string, types: ReadonlyArray<number> = []) {
+    return this.option(option, encodeInfoRequest({ exportName, types }))
+  }
+
+  metaContext(option: "LIST_META_CONTEXT" | "SET_META_CONTEXT", exportName: string, ...queries: ReadonlyArray<string>) {
+    return this.option(option, encodeMetaContextRequest({ exportName, queries }))
+  }
+
+  /** Enters an export by NBD_OPT_EXPORT_NAME. */
+  exportName(name: string, noZeroes = true) {
+    return Effect.gen(this, function*() {
+      yield* this.send(encodeOption(optionCode.EXPORT_NAME, encodeText(name)))
+      return yield* decoded(decodeExportNameReply(yield* this.take(replySize(noZeroes))))
+    })
+  }
+
+  /** Sends STARTTLS, and begins TLS where the server agrees. */
+  startTls(settings: TlsSettings = { mode: "Require" }) {
+    return Effect.gen(this, function*() {
+      const replies = yield* this.option("STARTTLS")
+      if (replies.at(-1)?._tag === "Ack") yield* this.encrypt(settings)
+      return replies
+    })
+  }
+
+  /** Begins TLS. */
+  encrypt(settings: TlsSettings = { mode: "Require" }) {
+    return Effect.gen(this, function*() {
+      const { prepareTls } = this.reader.connection
+      if (prepareTls === undefined) {
+        const expected = "a connection that can be encrypted"
+        return yield* new UndecodableError({ expected, received: "one that cannot", rule: "NBD_OPT_STARTTLS" })
+      }
+      this.reader = new FrameReader(yield* yield* prepareTls(settings))
+    })
+  }
+
+  /** Sends a request with a compact header. */
+  request(command: RawCommand, request: RawRequest = {}): Effect.Effect<void> {
+    return this.send(requestBytes(command, request))
+  }
+
+  /** Sends a request with an extended header. */
+  extended(command: RawCommand, request: RawRequest = {}): Effect.Effect<void> {
+    return this.send(extendedBytes(command, request))
+  }
+
+  /** A simple reply, with `length` bytes of data where it reports no error. */
+  simple(length = 0) {
+    return Effect.gen(this, function*() {
+      const view = viewOf(yield* this.take(replyHeaderSize.simple))
+      yield* this.isMagic(view.getUint32(0), magic.SIMPLE_REPLY, "a simple reply, S-068")
+      const error = view.getUint32(4)
+      const data = error === 0 ? yield* this.take(length) : new Uint8Array(0)
+      return { error, cookie: view.getBigUint64(8), data }
+    })
+  }
+
+  chunk(): Effect.Effect<RawChunk, Failure> {
+    return Effect.gen(this, function*() {
+      const view = viewOf(yield* this.take(replyHeaderSize.chunk))
+      yield* this.isMagic(view.getUint32(0), magic.STRUCTURED_REPLY, "a structured reply chunk, S-069")
+      return yield* this.chunkOf(view, undefined, view.getUint32(16))
+    })
+  }
+
+  extendedChunk(): Effect.Effect<RawChunk, Failure> {
+    return Effect.gen(this, function*() {
+      const view = viewOf(yield* this.take(replyHeaderSize.extended))
+      yield* this.isMagic(view.getUint32(0), magic.EXTENDED_REPLY, "an extended reply chunk, S-095")
+      return yield* this.chunkOf(view, view.getBigUint64(16), Number(view.getBigUint64(24)))
+    })
+  }
+
+  /** Chunks up to the one that is marked as the last. */
+  chunks(style: "structured" | "extended" = "structured"): Effect.Effect<ReadonlyArray<RawChunk>, Failure> {
+    return Effect.gen(this, function*() {
+      const chunks: Array<RawChunk> = []
+      while (true) {
+        const chunk = yield* (style === "structured" ? this.chunk() : this.extendedChunk())
+        chunks.push(chunk)
+        if (chunk.done) return chunks
+      }
+    })
+  }
+
+  /** How the server's half ends, once everything before it has been taken. */
+  end() {
+    return Effect.gen(this, function*() {
+      const { end, received } = yield* Effect.flip(this.take(1 << 30))
+      return { _tag: end._tag, unread: received.byteLength }
+    })
+  }
+
+  private isMagic(found: number, wanted: number, rule: string): Effect.Effect<void, UndecodableError> {
+    return found === wanted ? Effect.void : decoded(new WireError(hex(wanted, 4), hex(found, 4), rule))
+  }
+
+  private chunkOf(view: DataView, offset: bigint | undefined, length: number): Effect.Effect<RawChunk, Failure> {
+    return Effect.gen(this, function*() {
+      const flags = view.getUint16(4)
+      if ((flags & ~1) !== 0) yield* decoded(new WireError("no flag but DONE", hex(flags, 2), "S-073"))
+      if (length > longestChunk) yield* decoded(new WireError(`${longestChunk} bytes at most`, `${length}`, "S-074"))
+      const payload = yield* this.take(length)
+      return { done: flags === 1, type: view.getUint16(6), cookie: view.getBigUint64(8), offset, payload }
+    })
+  }
+}
+
+/** Of what this client has a use for: 64 MiB of data, with its offset. */
+const longestChunk = 67_108_872
+
+/**
+ * A raw client on a connection.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (connection: Connection): RawClient => new RawClient(new FrameReader(connection))
+
+/**
+ * Opens a connection of the Transport, which lives in the scope, for a raw client.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const open = Effect.flatMap(Transport, (transport) => Effect.map(transport.open, make))
