@@ -1,12 +1,10 @@
 /**
  * Captures goldens: starts real servers, speaks fixed scripts to them, and writes down every byte of both directions.
  *
- * Run by hand, `node scripts/capture-goldens.mjs [NAME…]`, where nbdkit, qemu-nbd and nbd-server are installed; tests and
- * CI only read what it wrote. It reads and writes the protocol by itself, with nothing of the library: otherwise a
- * mistake made in the library would be in its goldens too.
- *
- * A golden is a list of messages, and a message is a list of lines, `bytes | field: value remark`. A line without a bar
- * continues the one above, and `00 x 124` stands for 124 such bytes.
+ * Run by hand, `npm run capture [NAME…]`, where nbdkit, qemu-nbd and nbd-server are installed; tests and CI only read
+ * what it wrote. It reads and writes the protocol by itself, with nothing of the library: otherwise a mistake made in the
+ * library would be in its goldens too. What it writes are transcripts as the library prints them, word for word: a test
+ * compares what either makes of the bytes.
  */
 import { spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
@@ -62,24 +60,27 @@ class Message {
   }
   put(bytes, note) {
     this.parts.push(bytes)
-    const isRun = bytes.length > 32 && bytes.every((byte) => byte === bytes[0])
-    if (isRun) {
-      this.lines.push(`${hexOf(bytes.subarray(0, 1))} x ${bytes.length} | ${note}`)
-      return this
-    }
-    for (let at = 0; at < bytes.length; at += 32) {
-      this.lines.push(hexOf(bytes.subarray(at, at + 32)) + (at === 0 ? ` | ${note}` : ""))
-    }
+    // 33 equal bytes or more are a line by themselves; of the others a line has 16.
+    const runs = bytes.toString("latin1").match(/([^])\1{32,}|(?:(?!([^])\2{32})[^])+/g) ?? []
+    const lines = runs.flatMap((run) => {
+      const part = Buffer.from(run, "latin1")
+      if (/^([^])\1{32,}$/.test(run)) return [`${hexOf(part.subarray(0, 1))}*${run.length}`]
+      return Array.from({ length: Math.ceil(run.length / 16) }, (_, at) => hexOf(part.subarray(16 * at, 16 * at + 16)))
+    })
+    this.lines.push(...lines.map((line, index) => index === 0 ? `  ${line.padEnd(23)} | ${note}` : `  ${line}`))
     return this
   }
   get bytes() {
     return Buffer.concat(this.parts)
   }
+  get printed() {
+    return [`${this.from}: ${this.kind}`, ...this.lines].join("\n")
+  }
 }
 
 /** A conversation under way: what was said so far, and the bytes that were not read yet. */
 class Conversation {
-  messages = []
+  blocks = []
   structured = false
   cookie = 0n
   #socket
@@ -94,7 +95,7 @@ class Conversation {
   }
 
   say(message) {
-    this.messages.push({ from: message.from, message: message.kind, bytes: message.lines })
+    this.blocks.push(message.printed)
     if (message.from === "client") this.#socket.write(message.bytes)
   }
 
@@ -122,7 +123,7 @@ class Conversation {
     const deadline = Date.now() + 10_000
     while (!this.#over && Date.now() < deadline) await pause(10)
     if (!this.#over || Buffer.concat(this.#received).length > 0) throw new Error("no end")
-    this.messages.push({ from: "server", message: "end", bytes: [] })
+    this.blocks.push(isOurs ? "client ends\n\nserver ends" : "server ends")
   }
 
   async greeting(clientFlags) {
@@ -495,6 +496,7 @@ const contents = {
   IMAGE: ["qcow2 of 1 MiB: 65536 bytes of 0x5a at 65536; then the dirty bitmap b0; then 512 bytes of 0xa5 at 131072"],
   KEYS: ["one pre-shared key; the capture has no TLS in it"]
 }
+const remarkOf = (key) => [`${key}:`, ...contents[key].map((line) => `  ${line}`)]
 const quoted = (arg) => /^[\w./=,:%-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", "'\\''")}'`
 
 /** As `contents` describes it. */
@@ -542,7 +544,6 @@ const capture = async (name, [{ args, program }, script]) => {
   const actual = args.map((arg) => arg.replace(/\b(CONFIG|DISK|IMAGE|KEYS|SOCKET)$/, (key) => real[key]))
   const used = args.join(" ").match(/\b(CONFIG|DISK|IMAGE|KEYS)\b/g) ?? []
   if (used.includes("CONFIG")) used.push("DISK")
-  const files = Object.fromEntries(used.map((key) => [key, contents[key]]))
   const child = spawn(program, actual, { stdio: ["ignore", "ignore", "pipe"] })
   let said = ""
   child.stderr.on("data", (bytes) => (said += bytes))
@@ -552,14 +553,10 @@ const capture = async (name, [{ args, program }, script]) => {
     client = await connected(real.SOCKET, child)
     const conversation = new Conversation(client)
     await script(conversation)
-    const golden = {
-      server: versionOf(program),
-      command: [program, ...args.map(quoted)].join(" "),
-      ...(Object.keys(files).length > 0 ? { files } : {}),
-      messages: conversation.messages
-    }
-    writeFileSync(join(target, `${name}.json`), `${JSON.stringify(golden, null, 2)}\n`)
-    console.log(`${name}: ${conversation.messages.length} messages`)
+    const remarks = [versionOf(program), [program, ...args.map(quoted)].join(" "), ...used.flatMap(remarkOf)]
+    const text = [remarks.map((remark) => `# ${remark}`.trimEnd()).join("\n"), ...conversation.blocks].join("\n\n")
+    writeFileSync(join(target, `${name}.txt`), `${text}\n`)
+    console.log(`${name}: ${conversation.blocks.length} messages and ends`)
   } catch (error) {
     process.exitCode = 1
     console.error(`${name}: ${error.message}\n${said}`)

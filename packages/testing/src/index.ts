@@ -87,3 +87,11 @@ export * as ServerTransmission from "./ServerTransmission.ts"
  * @since 0.1.0
  */
 export * as Steering from "./Steering.ts"
+
+/**
+ * Conversations with a server or a client: recorded from any transport, printed as annotated hexadecimal, saved and
+ * loaded as that text, and replayed as either side.
+ *
+ * @since 0.1.0
+ */
+export * as Transcript from "./Transcript.ts"
