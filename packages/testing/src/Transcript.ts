@@ -39,6 +39,23 @@ export {
 export {
   /**
    * @since 0.1.0
+   * @category models
+   */
+  type Comparison,
+  /**
+   * @since 0.1.0
+   * @category errors
+   */
+  TranscriptMismatchError
+} from "./transcript/Comparison.ts"
+export {
+  /**
+   * @since 0.1.0
+   * @category getters
+   */
+  bytesFrom,
+  /**
+   * @since 0.1.0
    * @category constructors
    */
   make,
@@ -58,6 +75,33 @@ export {
    */
   type TranscriptEvent
 } from "./transcript/Model.ts"
+export {
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  type ClientReplayOptions,
+  /**
+   * @since 0.1.0
+   * @category constructors
+   */
+  replayClient,
+  /**
+   * @since 0.1.0
+   * @category constructors
+   */
+  replayServer,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  type ServerReplay,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  type ServerReplayOptions
+} from "./transcript/Replay.ts"
 export {
   /**
    * @since 0.1.0

@@ -29,7 +29,7 @@ describe("print", () => {
 describe("parse", () => {
   it("takes bytes however they are laid out, and ignores what is there for people", () => {
     const text =
-      "# from a server\n#\nserver: whatever\n 01 02*2 # first\n\t03 | 04\nserver:\n 05\n# no remark\nclient ends # in order\n"
+      "# from a server\n#\nserver: whatever\n 01 02*2 # first\n03 | 04\n\tserver:\r\n 05\n# no remark\nclient ends # in order\n"
     expect(parsed(text)).toStrictEqual({
       remarks: ["from a server", ""],
       events: [
@@ -42,9 +42,9 @@ describe("parse", () => {
   it.each([
     ["server:\n  0", 2, "not a byte: \"0\""],
     ["server:\n  00 100", 2, "not a byte: \"100\""],
-    ["\n  00", 2, "neither bytes under a side, nor a side, an end or a remark"],
-    ["server ends\n  00", 2, "neither bytes under a side, nor a side, an end or a remark"],
-    ["nobody:", 1, "neither bytes under a side, nor a side, an end or a remark"],
+    ["\n  00", 2, "neither a side nor an event, and no side before it"],
+    ["server ends\n  00", 2, "neither a side nor an event, and no side before it"],
+    ["nobody:", 1, "neither a side nor an event, and no side before it"],
     ["client:\n  00*67108864\n\n  00", 4, "more than 67108864 bytes"]
   ])("says what is wrong with %j", (text, line, reason) => {
     expect(Either.flip(Transcript.parse(text))).toMatchObject({ right: { line, reason } })

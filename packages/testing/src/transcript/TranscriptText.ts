@@ -13,7 +13,8 @@
  * ```
  *
  * Bytes are what counts: what stands behind a bar or a `#`, and behind the colon of a side, is for people, and may be
- * anything. `00*124` is 124 times the same byte. Lines at the top that begin with `#` are the transcript's remarks.
+ * anything. `00*124` is 124 times the same byte, and blanks do not matter. Lines at the top that begin with `#` are the
+ * transcript's remarks.
  *
  * @since 0.1.0
  */
@@ -114,12 +115,12 @@ export const parseDocument = (text: string): Either.Either<Document, TranscriptT
   let left = maxBytes
   for (const [index, line] of text.split(/\r?\n/).entries()) {
     const fail = (reason: string) => Either.left(new TranscriptTextError({ line: index + 1, reason }))
-    const content = line.replace(/#.*|\|.*/s, "").trimEnd()
+    const content = line.replace(/#.*|\|.*/s, "").trim()
     if (content === "") {
       if (line.startsWith("#") && blocks.length === 0) remarks.push(line.replace(/^# ?/, ""))
       continue
     }
-    const side = /^(client|server):/.exec(line)
+    const side = /^(client|server):/.exec(content)
     const marker = markers.find(([text]) => content === text)
     if (side !== null) {
       lines = []
@@ -128,8 +129,8 @@ export const parseDocument = (text: string): Either.Either<Document, TranscriptT
     } else if (marker !== undefined) {
       lines = undefined
       blocks.push(marker[1])
-    } else if (lines === undefined || !/^\s/.test(line)) {
-      return fail("neither bytes under a side, nor a side, an end or a remark")
+    } else if (lines === undefined) {
+      return fail("neither a side nor an event, and no side before it")
     } else {
       const bytes = bytesIn(content, left)
       if (typeof bytes === "string") return fail(bytes)
@@ -143,7 +144,7 @@ export const parseDocument = (text: string): Either.Either<Document, TranscriptT
 /** Or what is wrong with them. */
 const bytesIn = (content: string, left: number): Uint8Array | string => {
   const parts: Array<Uint8Array> = []
-  for (const token of content.trim().split(/\s+/)) {
+  for (const token of content.split(/\s+/)) {
     const match = /^([0-9a-f]{2})(?:\*(\d{1,9}))?$/i.exec(token)
     if (match === null) return `not a byte: ${JSON.stringify(token.slice(0, 40))}`
     const count = Number(match[2] ?? "1")
