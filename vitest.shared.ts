@@ -5,5 +5,5 @@ export const project = (name: string) =>
   defineConfig({
     resolve: { conditions: ["@effect-nbd/source"] },
     ssr: { resolve: { conditions: ["@effect-nbd/source"] } },
-    test: { name, include: ["test/**/*.test.ts"], sequence: { concurrent: false } }
+    test: { name, include: ["test/**/*.test.ts"], sequence: { concurrent: false }, testTimeout: 30_000 }
   })

@@ -34,6 +34,7 @@ import type { Piece } from "./transmission/Piece.ts"
 import * as Prepare from "./transmission/Preparation.ts"
 import type { Strictness } from "./transmission/Strictness.ts"
 import { Transmission } from "./transmission/Transmission.ts"
+import { WaitingFiber } from "./transmission/WaitingFiber.ts"
 
 /**
  * @since 0.1.0
@@ -197,27 +198,18 @@ export const make = <R extends Refusal>(
     prepare: (target: Export, strictness: Strictness) => NbdCommand | E,
     result: (pending: PendingCommand) => A
   ): Effect.Effect<A, R | E | CommandFailure> =>
-    Effect.uninterruptibleMask((restore) => {
-      let abandon = (): void => undefined
-      const reply = Effect.async<A, R | E | CommandFailure>((resume) => {
+    Effect.withFiberRuntime<A, R | E | CommandFailure>((fiber, { runtimeFlags }) =>
+      Effect.async((resume) => {
         const transmission = admit(operation)
         if (!(transmission instanceof Transmission)) return resume(Effect.fail(transmission))
         const command = prepare(transmission.export, settings.strictness)
         if ("_tag" in command) return resume(Effect.fail(command))
-        const pending = transmission.submit(command, (failure) => {
-          if (failure === undefined) resume(Effect.succeed(result(pending)))
-          else if (failure._tag === "NeverSent") resume(Effect.suspend(() => refuseUnsent(operation)))
-          else resume(Effect.fail(failure))
-        })
-        abandon = () => transmission.abandon(pending)
+        const caller = new WaitingFiber(fiber, runtimeFlags, resume, result, operation, refuseUnsent)
+        const pending = transmission.submit(command, caller)
+        // One that was sent is left where it is: see WaitingFiber.
+        return pending.isUnsent ? Effect.sync(() => transmission.abandon(pending)) : undefined
       })
-      // What the canceller of `Effect.async` would do, for a quarter less of the time that a read of 4 KiB takes here
-      // (7.2 against 5.5 µs). To abandon a command that was settled does nothing.
-      return Effect.catchAllCause(restore(reply), (cause) => {
-        abandon()
-        return Effect.failCause(cause)
-      })
-    })
+    )
 
   const refuseUnsent = (operation: CommandOperation): Effect.Effect<never, R> => {
     const refusal = admit(operation)

@@ -16,6 +16,12 @@
  */
 export const maxFragments = 65_536
 
+/** Starts and ends of disjoint, ascending ranges that do not touch. */
+interface Ranges {
+  readonly starts: Array<number>
+  readonly ends: Array<number>
+}
+
 /**
  * @since 0.1.0
  * @category models
@@ -24,19 +30,18 @@ export class Coverage {
   // The usual reply is one range, kept without arrays: they cost a tenth of a read of 4 KiB.
   private start = 0
   private end = 0
-  // Starts and ends of disjoint, ascending ranges that do not touch, once there are more.
-  private starts: Array<number> | undefined
-  private ends: Array<number> = []
+  // Once there are more.
+  private ranges: Ranges | undefined
 
   /** Ranges that do not touch each other. */
   get fragments(): number {
-    return this.starts?.length ?? (this.end > this.start ? 1 : 0)
+    return this.ranges?.starts.length ?? (this.end > this.start ? 1 : 0)
   }
 
   /** Adds a range of at least one byte. `false`: part of it was there already, and nothing changed. */
   add(start: number, length: number): boolean {
     const end = start + length
-    if (this.starts !== undefined) return this.addApart(this.starts, start, end)
+    if (this.ranges !== undefined) return this.addApart(this.ranges, start, end)
     if (this.start === this.end) {
       this.start = start
       this.end = end
@@ -47,16 +52,14 @@ export class Coverage {
     } else if (start < this.end && end > this.start) {
       return false
     } else {
-      this.starts = [this.start]
-      this.ends = [this.end]
-      return this.addApart(this.starts, start, end)
+      this.ranges = { starts: [this.start], ends: [this.end] }
+      return this.addApart(this.ranges, start, end)
     }
     return true
   }
 
-  private addApart(starts: Array<number>, start: number, end: number): boolean {
-    const { ends } = this
-    const at = this.firstEndingAfter(start)
+  private addApart({ ends, starts }: Ranges, start: number, end: number): boolean {
+    const at = firstEndingAfter(ends, start)
     const next = starts[at]
     if (next !== undefined && next < end) return false
     const touchesBefore = at > 0 && ends[at - 1] === start
@@ -76,7 +79,7 @@ export class Coverage {
     if (starts.length === 1) {
       this.start = starts[0] ?? start
       this.end = ends[0] ?? end
-      this.starts = undefined
+      this.ranges = undefined
     }
     return true
   }
@@ -88,22 +91,22 @@ export class Coverage {
 
   /** The first byte below `length` that is not there, or `length`. */
   firstGap(length: number): number {
-    const start = this.starts?.[0] ?? this.start
-    const end = this.starts === undefined ? this.end : this.ends[0] ?? 0
+    const start = this.ranges?.starts[0] ?? this.start
+    const end = this.ranges?.ends[0] ?? this.end
     return start === 0 ? Math.min(end, length) : 0
   }
+}
 
-  private firstEndingAfter(position: number): number {
-    let low = 0
-    let high = this.ends.length
-    // The usual chunk comes after everything before it.
-    const last = this.ends[high - 1]
-    if (last === undefined || last <= position) return high
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if ((this.ends[middle] ?? 0) <= position) low = middle + 1
-      else high = middle
-    }
-    return low
+const firstEndingAfter = (ends: ReadonlyArray<number>, position: number): number => {
+  let low = 0
+  let high = ends.length
+  // The usual chunk comes after everything before it.
+  const last = ends[high - 1]
+  if (last === undefined || last <= position) return high
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if ((ends[middle] ?? 0) <= position) low = middle + 1
+    else high = middle
   }
+  return low
 }

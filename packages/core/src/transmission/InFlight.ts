@@ -25,12 +25,17 @@ export interface NeverSent {
 }
 
 /**
- * Called once with what became of a command: `undefined` for success.
+ * Whoever waits for a command.
  *
  * @since 0.1.0
  * @category models
  */
-export type Settle = (failure: CommandFailure | NeverSent | undefined) => void
+export interface Caller {
+  /** Called once with what became of the command: `undefined` for success. */
+  readonly settle: (failure: CommandFailure | NeverSent | undefined, pending: PendingCommand) => void
+  /** It waits no more, without having said so by `abandon`: asked before anything is written to its memory. */
+  readonly isGone: () => boolean
+}
 
 /**
  * A command on its way, and what its reply has brought so far.
@@ -43,7 +48,7 @@ export class PendingCommand {
   /** Where a read goes, once it is sent and as long as anybody waits for it. */
   destination: Uint8Array | undefined
   /** `undefined` once nobody waits for it. */
-  settle: Settle | undefined
+  caller: Caller | undefined
   /** From 1, in order of sending; 0 while it waits for its turn. */
   cookie = 0
   /** The first failure; later chunks do not replace it (H-131). */
@@ -56,10 +61,20 @@ export class PendingCommand {
   status: Array<ContextStatus> | undefined
   private ranges: Coverage | undefined
 
-  constructor(command: NbdCommand, settle: Settle) {
+  constructor(command: NbdCommand, caller: Caller) {
     this.command = command
     this.destination = command.destination
-    this.settle = settle
+    this.caller = caller
+  }
+
+  /** It waits for its turn, or is over without having been sent. */
+  get isUnsent(): boolean {
+    return this.cookie === 0
+  }
+
+  /** Tells whoever waits what became of it. */
+  settle(failure: CommandFailure | NeverSent | undefined): void {
+    this.caller?.settle(failure, this)
   }
 
   /** What has arrived of a read. */
@@ -69,7 +84,7 @@ export class PendingCommand {
 
   /** Nobody waits for it any more, and its memory is not ours any more. */
   abandon(): void {
-    this.settle = undefined
+    this.caller = undefined
     this.destination = undefined
   }
 }

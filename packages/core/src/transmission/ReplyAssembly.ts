@@ -192,6 +192,10 @@ const completeStatus = (pending: PendingCommand, contexts: ReadonlyArray<Granted
 export const destinationOf = (pending: PendingCommand | undefined): Uint8Array | undefined => {
   const destination = pending?.destination
   if (pending === undefined || destination === undefined) return undefined
+  if (pending.caller?.isGone() === true) {
+    pending.abandon()
+    return undefined
+  }
   if (destination.byteLength === pending.command.length) return destination
   pending.destination = undefined
   pending.failure ??= invalid(

@@ -16,7 +16,7 @@ import type { Connection, ConnectionEnd, Receiver } from "../Transport.ts"
 import { errno } from "../wire/Errno.ts"
 import type { WireError } from "../wire/WireError.ts"
 import { CommandLostError, HandleClosedError, type TransmissionFault } from "./CommandError.ts"
-import { InFlight, type NeverSent, payloadBytes, PendingCommand, type Settle } from "./InFlight.ts"
+import { type Caller, InFlight, type NeverSent, payloadBytes, PendingCommand } from "./InFlight.ts"
 import type { NbdCommand } from "./NbdCommand.ts"
 import { ReadMemory } from "./ReadMemory.ts"
 import { ReplyReader } from "./ReplyReader.ts"
@@ -130,9 +130,9 @@ export class Transmission implements Receiver {
   }
 
   /** Sends a command, now or when its turn comes. It must have been checked. */
-  submit(command: NbdCommand, settle: Settle): PendingCommand {
-    const pending = new PendingCommand(command, settle)
-    if (this.course !== "Open") settle(neverSent)
+  submit(command: NbdCommand, caller: Caller): PendingCommand {
+    const pending = new PendingCommand(command, caller)
+    if (this.course !== "Open") pending.settle(neverSent)
     else if (this.queue.size === 0 && this.hasRoom(command)) this.send(pending)
     else this.queue.add(pending)
     return pending
@@ -240,13 +240,13 @@ export class Transmission implements Receiver {
   private giveUpQueue(): void {
     const waiting = [...this.queue]
     this.queue.clear()
-    for (const pending of waiting) pending.settle?.(neverSent)
+    for (const pending of waiting) pending.settle(neverSent)
   }
 
   private settled(pending: PendingCommand): void {
     this.inFlight.remove(pending)
-    const { failure, settle } = pending
-    settle?.(failure)
+    const { failure } = pending
+    pending.settle(failure)
     if (failure?._tag === "NbdCommandError" && failure.value === errno.ESHUTDOWN) {
       this.events.onServerShutdown()
       this.giveUpQueue()
@@ -266,10 +266,10 @@ export class Transmission implements Receiver {
     this.course = "Over"
     this.events.onEnd(end)
     for (const pending of this.inFlight.removeAll()) {
-      const { cookie, command: { length, name: command, offset }, settle } = pending
+      const { caller, cookie, command: { length, name: command, offset } } = pending
       pending.abandon()
       // One error each: a caller finds its own range in it.
-      settle?.(new CommandLostError({ cookie: BigInt(cookie), command, offset, length, reason }))
+      caller?.settle(new CommandLostError({ cookie: BigInt(cookie), command, offset, length, reason }), pending)
     }
     this.giveUpQueue()
     this.call(this.whenLeaving)

@@ -118,9 +118,12 @@ export const transmission = (
         detail: undefined,
         ...command
       },
-      (failure) => {
-        if (outcomes[at] !== undefined) throw new Error(`command ${at} was settled twice`)
-        outcomes[at] = failure ?? "ok"
+      {
+        settle: (failure) => {
+          if (outcomes[at] !== undefined) throw new Error(`command ${at} was settled twice`)
+          outcomes[at] = failure ?? "ok"
+        },
+        isGone: () => false
       }
     )
   }

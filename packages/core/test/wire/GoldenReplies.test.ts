@@ -129,8 +129,11 @@ const replay = async (golden: Golden, split: number): Promise<void> => {
       payload: request.has("payload") ? request.data("payload") : undefined,
       destination: undefined,
       detail: name === "blockStatus" ? { _tag: "Status", contexts: engine.export.contexts } : undefined
-    }, (failure) => {
-      outcome = failure ?? (name === "read" ? pending.destination : statusOf(pending.status) ?? "ok")
+    }, {
+      settle: (failure) => {
+        outcome = failure ?? (name === "read" ? pending.destination : statusOf(pending.status) ?? "ok")
+      },
+      isGone: () => false
     })
     await Promise.resolve()
     expect(connection.takeWritten()).toStrictEqual(request.bytes)
