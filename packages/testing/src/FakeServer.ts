@@ -57,8 +57,11 @@ export interface FakeServerConfig {
   readonly requireBlockSize?: boolean
   /** Options to refuse; none by default. */
   readonly refuse?: Refusals
-  /** How bytes arrive, in both directions; `MemoryPipe.whole` by default. Of no effect on `serve`. */
-  readonly delivery?: MemoryPipe.Delivery
+  /**
+   * How bytes arrive, in both directions or in each; by default what `MemoryPipe.fromConfig` says. Of no effect on
+   * `serve`.
+   */
+  readonly delivery?: MemoryPipe.Delivery | MemoryPipe.Directions
   /** Most bytes of data in one chunk of a structured READ; an extent in one chunk by default. */
   readonly chunkSize?: number
   /** Order of the chunks of a structured READ; `Ascending` by default. */
@@ -205,11 +208,10 @@ const sharedOf = (config: FakeServerConfig): Session.Shared => {
 const openIn = (
   scope: Scope.Scope,
   shared: Session.Shared,
-  delivery: MemoryPipe.Delivery = MemoryPipe.whole
+  delivery: FakeServerConfig["delivery"]
 ): Effect.Effect<Connection, never, Scope.Scope> =>
   Effect.acquireRelease(
-    Effect.suspend(() => {
-      const pipe = MemoryPipe.make({ delivery, name: target })
+    Effect.flatMap(MemoryPipe.open({ delivery, name: target }), (pipe) => {
       // Acquiring is uninterruptible, and a fiber would inherit that.
       const session = Effect.interruptible(Session.run(shared, pipe.server, pipe.reset))
       return Effect.as(Effect.forkIn(session, scope), pipe.client)

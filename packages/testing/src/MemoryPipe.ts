@@ -4,66 +4,37 @@
  * It behaves as a socket does: delivery never happens inside a call, bytes arrive in order, a full queue holds the
  * writer back, and what is delivered lies in one small buffer that is written over afterwards, so a receiver that keeps
  * borrowed bytes is found out. Written chunks are kept by reference until delivered, so a writer that changes them is
- * found out too. It has no notion of time and loses nothing. Its TLS is make-believe: it changes every byte, hides
- * nothing and looks at no credentials.
+ * found out too. Its TLS is make-believe: it changes every byte, hides nothing and looks at no credentials.
+ *
+ * A delivery says how writes are cut, how long they take and where it ends: `finishAfter(100, delayed("1 second", bytes))`.
  *
  * @since 0.1.0
  */
 import type { Connection, ConnectionEnd } from "@effect-nbd/core/Transport"
 import { TransportLostError } from "@effect-nbd/core/TransportError"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import { type Delivery, Lane } from "./pipe/Lane.ts"
+import { type Delivery, type Directions, directionsOf, fromConfig, whole } from "./pipe/Delivery.ts"
+import { Lane } from "./pipe/Lane.ts"
 import { upgrade } from "./pipe/PretendTls.ts"
 
 export {
-  /**
-   * @since 0.1.0
-   * @category models
-   */
+  bytes,
+  coalesced,
+  type Cuts,
+  delayed,
   type Delivery,
-  /**
-   * @since 0.1.0
-   * @category models
-   */
-  highWater,
-  /**
-   * @since 0.1.0
-   * @category models
-   */
-  lowWater
-} from "./pipe/Lane.ts"
-
-/**
- * Each write arrives by itself.
- *
- * @since 0.1.0
- * @category constructors
- */
-export const whole: Delivery = { _tag: "Whole" }
-
-/**
- * Every byte arrives by itself.
- *
- * @since 0.1.0
- * @category constructors
- */
-export const bytes: Delivery = { _tag: "Bytes" }
-
-/**
- * Everything written in one turn arrives together.
- *
- * @since 0.1.0
- * @category constructors
- */
-export const coalesced: Delivery = { _tag: "Coalesced" }
-
-/**
- * Writes are cut and joined at random, the same way for the same seed.
- *
- * @since 0.1.0
- * @category constructors
- */
-export const random = (seed: number): Delivery => ({ _tag: "Random", seed })
+  type Directions,
+  type Fate,
+  finishAfter,
+  fromConfig,
+  policies,
+  random,
+  resetAfter,
+  stallAfter,
+  whole
+} from "./pipe/Delivery.ts"
+export { highWater, lowWater } from "./pipe/Lane.ts"
 
 /**
  * Two joined connections.
@@ -106,20 +77,40 @@ const connectionOver = (peer: string, incoming: Lane, outgoing: Lane, otherPeer:
 }
 
 /**
- * A pipe whose both directions are delivered as `delivery` says, `whole` by default. `name` is how each end calls its
- * peer, `memory` by default.
+ * What a pipe may be told when it is made.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /** How bytes arrive, in both directions or in each. */
+  readonly delivery?: Delivery | Directions | undefined
+  /** How each end calls its peer; `memory` by default. */
+  readonly name?: string | undefined
+}
+
+/**
+ * A pipe whose bytes are delivered as `delivery` says, `whole` by default. `clock` is what delays are counted on, by
+ * default the system's.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const make = (options?: { readonly delivery?: Delivery; readonly name?: string }): MemoryPipe => {
-  const delivery = options?.delivery ?? whole
+export const make = (options?: Options & { readonly clock?: Clock.Clock }): MemoryPipe => {
+  const { toClient, toServer } = directionsOf(options?.delivery ?? whole)
   const name = options?.name ?? "memory"
-  const up = new Lane(delivery)
-  const down = new Lane(delivery)
+  const clock = options?.clock ?? Clock.make()
+  const serverPeer = `${name} client`
+  const up: Lane = new Lane(toServer, clock, () => {
+    down.fail(broken(name))
+    return broken(serverPeer)
+  })
+  const down: Lane = new Lane(toClient, clock, () => {
+    up.fail(broken(serverPeer))
+    return broken(name)
+  })
   up.writer = () => down.receiver
   down.writer = () => up.receiver
-  const serverPeer = `${name} client`
   const client = connectionOver(name, down, up, serverPeer)
   const server = connectionOver(serverPeer, up, down, name)
   return {
@@ -135,3 +126,15 @@ export const make = (options?: { readonly delivery?: Delivery; readonly name?: s
     }
   }
 }
+
+/**
+ * The same on the clock of the Effect, a TestClock for example. A pipe that is told of no delivery takes the one of the
+ * setting `EFFECT_NBD_DELIVERY`, whose delays are real ones, since no test knows of them.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const open = (options: Options): Effect.Effect<MemoryPipe> =>
+  options.delivery === undefined
+    ? Effect.map(Effect.orDie(fromConfig), (delivery) => make({ ...options, delivery }))
+    : Effect.map(Effect.clock, (clock) => make({ ...options, clock }))

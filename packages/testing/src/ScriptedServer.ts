@@ -121,13 +121,12 @@ export const play = (
  */
 export const make = (
   script: Script,
-  options?: { readonly delivery?: MemoryPipe.Delivery }
+  options?: { readonly delivery?: MemoryPipe.Delivery | MemoryPipe.Directions }
 ): Effect.Effect<Context.Tag.Service<Transport>, never, Scope.Scope> =>
   Effect.map(Effect.scope, (scope) => {
     let connections = 0
     const open = Effect.acquireRelease(
-      Effect.suspend(() => {
-        const pipe = MemoryPipe.make({ delivery: options?.delivery ?? MemoryPipe.whole, name: target })
+      Effect.flatMap(MemoryPipe.open({ delivery: options?.delivery, name: target }), (pipe) => {
         const playing = Effect.interruptible(run(script, pipe, ++connections))
         return Effect.as(Effect.forkIn(playing, scope), pipe.client)
       }),
@@ -144,7 +143,7 @@ export const make = (
  */
 export const layer = (
   script: Script,
-  options?: { readonly delivery?: MemoryPipe.Delivery }
+  options?: { readonly delivery?: MemoryPipe.Delivery | MemoryPipe.Directions }
 ): Layer.Layer<Transport> => Layer.scoped(Transport, make(script, options))
 
 const target = "scripted server"

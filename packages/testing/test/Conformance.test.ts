@@ -34,23 +34,25 @@ const ofArray = (): Disk.Disk => {
   }
 }
 
-const servers: ReadonlyArray<readonly [string, FakeServer.FakeServerConfig, Conformance.Target]> = [
-  ["extended headers", { exports: [{ name: "first", size: 512 }, disk] }, named],
+type Server = readonly [string, FakeServer.FakeServerConfig, Conformance.Target]
+
+const styles: ReadonlyArray<readonly [string, Partial<FakeServer.FakeServerConfig>]> = [
+  ["extended headers", {}],
+  ["structured replies", { extendedHeaders: false }],
+  ["simple replies", { structuredReplies: false, extendedHeaders: false }]
+]
+
+const servers: ReadonlyArray<Server> = [
+  ...MemoryPipe.policies.flatMap(([policy, delivery]) =>
+    styles.map((
+      [style, config]
+    ): Server => [`${style}, delivered ${policy}`, { exports: [disk], ...config, delivery }, named])
+  ),
+  ["a second export", { exports: [{ name: "first", size: 512 }, disk] }, named],
   ["extended headers, and nothing else", { exports: [disk], structuredReplies: false }, named],
-  ["structured replies", { exports: [disk], extendedHeaders: false }, named],
   ["no meta contexts", { exports: [disk], metaContexts: false }, named],
   ["an export without meta contexts", { exports: [{ ...disk, allocation: false }] }, named],
   ["a disk of functions", { exports: [{ ...disk, disk: ofArray() }] }, named],
-  ["simple replies", { exports: [disk], structuredReplies: false, extendedHeaders: false }, named],
-  ["bytes one at a time", { exports: [disk], delivery: MemoryPipe.bytes }, named],
-  ["bytes that run together", { exports: [disk], delivery: MemoryPipe.coalesced }, named],
-  ["bytes split at random", { exports: [disk], delivery: MemoryPipe.random(20_260) }, named],
-  ["bytes split at random, simple replies", {
-    exports: [disk],
-    structuredReplies: false,
-    extendedHeaders: false,
-    delivery: MemoryPipe.random(7)
-  }, named],
   ["reads in many chunks, last one first", {
     exports: [disk],
     chunkSize: 1000,

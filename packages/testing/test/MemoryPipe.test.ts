@@ -1,11 +1,14 @@
 import type { Connection, ConnectionEnd } from "@effect-nbd/core/Transport"
 import { concat } from "@effect-nbd/core/wire/Bytes"
-import { MemoryPipe } from "@effect-nbd/testing"
+import { MemoryPipe, ScriptedServer } from "@effect-nbd/testing"
 import { describe, expect, it, vi } from "@effect/vitest"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Effect from "effect/Effect"
 import * as FastCheck from "effect/FastCheck"
+import * as TestClock from "effect/TestClock"
 
-/** Long enough for every microtask of a small exchange. */
-const settled = () => new Promise<void>((resume) => setTimeout(resume, 0))
+/** Long enough for every microtask of a small exchange, and for the delay of a millisecond. */
+const settled = () => new Promise<void>((resume) => setTimeout(resume, 4))
 
 class Collector {
   readonly deliveries: Array<Uint8Array> = []
@@ -32,24 +35,20 @@ class Collector {
   }
 }
 
+/** The sizes of what arrived, and the end. */
+const seen = ({ deliveries, ends }: Collector) => [...deliveries.map(({ byteLength }) => byteLength), ...ends]
+
 const listen = (connection: Connection): Collector => {
   const collector = new Collector()
   connection.receive(collector)
   return collector
 }
 
-const policies: ReadonlyArray<readonly [string, MemoryPipe.Delivery]> = [
-  ["whole", MemoryPipe.whole],
-  ["bytes", MemoryPipe.bytes],
-  ["coalesced", MemoryPipe.coalesced],
-  ["random", MemoryPipe.random(7)]
-]
-
 const writes = FastCheck.array(FastCheck.array(FastCheck.uint8Array({ maxLength: 200 }), { maxLength: 4 }), {
   maxLength: 12
 })
 
-describe.each(policies)("delivered %s", (_name, delivery) => {
+describe.each(MemoryPipe.policies)("delivered %s", (_name, delivery) => {
   it("both directions arrive in order, whole, and after them the end", async () => {
     await FastCheck.assert(
       FastCheck.asyncProperty(writes, writes, FastCheck.array(FastCheck.boolean()), async (up, down, answers) => {
@@ -269,6 +268,165 @@ describe("ends", () => {
     expect([[...atServer.bytes], atServer.ends]).toEqual([[1, 2], ["Broken"]])
     expect([[...atClient.bytes], atClient.ends]).toEqual([[3, 4], ["Broken"]])
   })
+})
+
+/** What arrives at each end, and with which end, when the server says 5 bytes and 3 more, and the client 4. */
+const exchanged = async (delivery: MemoryPipe.Delivery | MemoryPipe.Directions) => {
+  const { client, server } = MemoryPipe.make({ delivery })
+  const [atClient, atServer] = [listen(client), listen(server)]
+  server.write([Uint8Array.of(1, 2), Uint8Array.of(3, 4, 5)])
+  await settled()
+  client.write([Uint8Array.of(9, 9, 9, 9)])
+  server.write([Uint8Array.of(6, 7, 8)])
+  await settled()
+  return { client: [...atClient.bytes, ...atClient.ends], server: [...atServer.bytes, ...atServer.ends] }
+}
+
+describe.each(MemoryPipe.policies)("a fate, delivered %s", (_name, policy) => {
+  const toClient = (delivery: MemoryPipe.Delivery) => exchanged({ toServer: policy, toClient: delivery })
+
+  it("comes after exactly so many bytes: an end in order, for that direction alone", async () => {
+    for (const count of [0, 1, 4, 5, 6]) {
+      expect(await toClient(MemoryPipe.finishAfter(count, policy))).toEqual({
+        client: [...[1, 2, 3, 4, 5, 6, 7, 8].slice(0, count), "Finished"],
+        server: [9, 9, 9, 9]
+      })
+    }
+  })
+
+  it("a reset breaks both directions after the bytes before it", async () => {
+    expect(await toClient(MemoryPipe.resetAfter(4, policy))).toEqual({
+      client: [1, 2, 3, 4, "Broken"],
+      server: ["Broken"]
+    })
+    expect(await toClient(MemoryPipe.resetAfter(0, policy))).toEqual({ client: ["Broken"], server: ["Broken"] })
+    expect(await toClient(MemoryPipe.resetAfter(9, policy))).toEqual({
+      client: [1, 2, 3, 4, 5, 6, 7, 8],
+      server: [9, 9, 9, 9]
+    })
+  })
+
+  it("a stall lets nothing more arrive, not even an end", async () => {
+    const { client, server } = MemoryPipe.make({
+      delivery: { toServer: policy, toClient: MemoryPipe.stallAfter(2, policy) }
+    })
+    const [atClient, atServer] = [listen(client), listen(server)]
+    expect(server.write([Uint8Array.of(1, 2, 3)])).toBe(true)
+    expect(server.write([new Uint8Array(MemoryPipe.highWater)])).toBe(false)
+    server.endWrites()
+    client.write([Uint8Array.of(9)])
+    await settled()
+    expect([...atClient.bytes, ...atClient.ends]).toEqual([1, 2])
+    expect([...atServer.bytes, atServer.drains]).toEqual([9, 0])
+    client.close()
+    await settled()
+    expect([atServer.ends, atServer.drains]).toEqual([["Broken"], 1])
+  })
+})
+
+it("of both directions, each has its own fate", async () => {
+  expect(await exchanged(MemoryPipe.finishAfter(3))).toEqual({
+    client: [1, 2, 3, "Finished"],
+    server: [9, 9, 9, "Finished"]
+  })
+})
+
+describe("a delay", () => {
+  const twoSeconds = Effect.gen(function*() {
+    const { client, server } = yield* MemoryPipe.open({ delivery: MemoryPipe.delayed("2 seconds") })
+    return { client, server, reader: listen(server) }
+  })
+  it.effect("is one of Effect's clock, for every write and for the end, and keeps their order", () =>
+    Effect.gen(function*() {
+      const { client, reader } = yield* twoSeconds
+      client.write([new Uint8Array(3)])
+      yield* TestClock.adjust("1 second")
+      client.write([new Uint8Array(4)])
+      client.endWrites()
+      yield* TestClock.adjust("999 millis")
+      expect(seen(reader)).toEqual([])
+      yield* TestClock.adjust("1 millis")
+      expect(seen(reader)).toEqual([3])
+      yield* TestClock.adjust("1 second")
+      expect(seen(reader)).toEqual([3, 4, "Finished"])
+    }))
+
+  it.effect("comes before the cuts", () =>
+    Effect.gen(function*() {
+      const delivery = MemoryPipe.delayed("2 seconds", MemoryPipe.coalesced)
+      const { client, server } = yield* MemoryPipe.open({ delivery })
+      const reader = listen(server)
+      client.write([new Uint8Array(3)])
+      client.write([new Uint8Array(4)])
+      yield* TestClock.adjust("2 seconds")
+      expect(seen(reader)).toEqual([7])
+    }))
+
+  it.effect("does not hold back a reset, nor the writer beyond 256 KiB", () =>
+    Effect.gen(function*() {
+      const pipe = yield* MemoryPipe.open({ delivery: MemoryPipe.delayed("2 seconds") })
+      const [atClient, atServer] = [listen(pipe.client), listen(pipe.server)]
+      expect(pipe.client.write([new Uint8Array(300_000)])).toBe(false)
+      yield* TestClock.adjust("2 seconds")
+      expect([atServer.bytes.byteLength, atClient.drains]).toEqual([300_000, 1])
+      pipe.client.write([Uint8Array.of(1)])
+      pipe.reset()
+      yield* TestClock.adjust("2 seconds")
+      expect([atServer.bytes.byteLength, atServer.ends]).toEqual([300_000, ["Broken"]])
+    }))
+
+  it("leaves no timer behind once both ends are closed, or the pipe is broken", async () => {
+    const timers = () => process.getActiveResourcesInfo().filter((resource) => resource === "Timeout").length
+    const before = timers()
+    const pipes = [0, 1].map(() => MemoryPipe.make({ delivery: MemoryPipe.delayed("1 hour") }))
+    for (const { client, server } of pipes) {
+      client.write([Uint8Array.of(1)])
+      server.write([Uint8Array.of(1)])
+    }
+    await Promise.resolve()
+    expect(timers()).toBe(before + 4)
+    pipes[0]?.client.close()
+    pipes[0]?.server.close()
+    pipes[1]?.reset()
+    await new Promise(setImmediate)
+    expect(timers()).toBe(before)
+  })
+})
+
+describe("the setting EFFECT_NBD_DELIVERY", () => {
+  const named = (name: string | undefined) =>
+    Effect.withConfigProvider(
+      MemoryPipe.fromConfig,
+      ConfigProvider.fromMap(new Map(name === undefined ? [] : [["EFFECT_NBD_DELIVERY", name]]))
+    )
+
+  it.effect("names a policy, or a seed; without it writes arrive whole", () =>
+    Effect.gen(function*() {
+      for (const [name, delivery] of MemoryPipe.policies) expect(yield* named(name)).toEqual(delivery)
+      expect(yield* named("random:7")).toEqual(MemoryPipe.random(7))
+      expect(yield* named(undefined)).toEqual(MemoryPipe.whole)
+      for (const name of ["byte", "random:", "random:-1"]) {
+        expect(yield* Effect.flip(named(name))).toMatchObject({
+          message: `whole, bytes, coalesced, random, delayed or random:SEED, and not ${JSON.stringify(name)}`
+        })
+      }
+    }))
+
+  it.effect("counts for servers that are told of no delivery", () =>
+    Effect.gen(function*() {
+      const sizes = (delivery: MemoryPipe.Delivery | undefined) =>
+        Effect.scoped(Effect.gen(function*() {
+          const { open } = yield* ScriptedServer.make(
+            ({ send }) => Effect.zipRight(send(new Uint8Array(3)), Effect.never),
+            delivery === undefined ? {} : { delivery }
+          )
+          const reader = listen(yield* open)
+          for (let turn = 0; turn < 30; turn++) yield* Effect.yieldNow()
+          return seen(reader)
+        })).pipe(Effect.withConfigProvider(ConfigProvider.fromMap(new Map([["EFFECT_NBD_DELIVERY", "bytes"]]))))
+      expect(yield* sizes(undefined)).toEqual([1, 1, 1])
+      expect(yield* sizes(MemoryPipe.whole)).toEqual([3])
+    }))
 })
 
 it("a GiB takes seconds, and never more than the bound is under way", { timeout: 30_000 }, async () => {

@@ -4,23 +4,11 @@
  * @since 0.1.0
  */
 import type { ConnectionEnd, Receiver } from "@effect-nbd/core/Transport"
-
-/**
- * How writes are cut and joined on their way, at most 65,536 bytes at a time.
- *
- * - `Whole`: each write by itself.
- * - `Bytes`: one byte at a time.
- * - `Coalesced`: everything written in one turn together.
- * - `Random`: cuts and joins that depend on the seed alone.
- *
- * @since 0.1.0
- * @category models
- */
-export type Delivery =
-  | { readonly _tag: "Whole" }
-  | { readonly _tag: "Bytes" }
-  | { readonly _tag: "Coalesced" }
-  | { readonly _tag: "Random"; readonly seed: number }
+import type * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import { bufferSize, picker } from "./Cutting.ts"
+import type { Delivery, Fate } from "./Delivery.ts"
+import { Postponement } from "./Postponement.ts"
 
 /**
  * Bytes on their way in one direction above which `write` answers `false`.
@@ -38,7 +26,6 @@ export const highWater = 262_144
  */
 export const lowWater = 65_536
 
-const bufferSize = 65_536
 /** What the delivery buffer is written over with; neither zero nor the start of any magic. */
 const scribble = 0xdb
 const finished: ConnectionEnd = { _tag: "Finished", program: undefined }
@@ -54,6 +41,13 @@ export class Lane {
   /** The receiver of the end that writes, for `onDrain`. */
   writer: () => Receiver | undefined = () => undefined
   private readonly pick: (lane: Lane) => number
+  private readonly fate: Fate
+  private readonly onReset: () => ConnectionEnd
+  /** Holds back what takes its time. */
+  private readonly postponement: Postponement | undefined
+  /** Bytes until the fate comes true. */
+  private left: number
+  private doomed = false
   private readonly buffer = new Uint8Array(bufferSize)
   private queue: Array<{ readonly bytes: Uint8Array; readonly last: boolean }> = []
   private head = 0
@@ -62,23 +56,39 @@ export class Lane {
   private scheduled = false
   private owesDrain = false
   private end: ConnectionEnd | undefined
+  private endArrived = false
   /** The end was delivered, or the reader has left. */
   private over = false
-  /** Bytes on their way. */
+  /** Bytes on their way, those that never arrive included. */
   queued = 0
+  /** Bytes that can be delivered. */
+  arrived = 0
 
-  constructor(delivery: Delivery) {
-    this.pick = picker(delivery)
+  /** `onReset` breaks the other direction, and gives the end that this one comes to. */
+  constructor(delivery: Delivery, clock: Clock.Clock, onReset: () => ConnectionEnd) {
+    this.pick = picker(delivery.cuts)
+    this.fate = delivery.fate
+    this.onReset = onReset
+    this.left = this.fate._tag === "Open" ? Infinity : this.fate.after
+    this.postponement = Duration.isZero(delivery.delay) ? undefined : new Postponement(clock, delivery.delay)
+    this.meetFate()
   }
 
   write(chunks: ReadonlyArray<Uint8Array>): boolean {
     if (this.end !== undefined || this.over) return true
     const filled = chunks.filter((chunk) => chunk.byteLength > 0)
+    let count = 0
     filled.forEach((chunk, index) => {
-      this.queue.push({ bytes: chunk, last: index === filled.length - 1 })
       this.queued += chunk.byteLength
+      const bytes = chunk.subarray(0, this.left)
+      this.left -= bytes.byteLength
+      count += bytes.byteLength
+      if (bytes.byteLength > 0) this.queue.push({ bytes, last: index === filled.length - 1 || this.left === 0 })
     })
-    this.schedule()
+    this.later(() => {
+      this.arrived += count
+    })
+    this.meetFate()
     this.owesDrain ||= this.queued > highWater
     return !this.owesDrain
   }
@@ -94,21 +104,20 @@ export class Lane {
   }
 
   finish(): void {
-    this.end ??= finished
-    this.schedule()
+    this.endAfterBytes(finished)
   }
 
   fail(end: ConnectionEnd): void {
     if (this.over) return
     this.drop()
     this.end = end
+    this.endArrived = true
     this.schedule()
   }
 
   /** Ends like `fail`, but after the bytes that are on their way. */
   failLater(end: ConnectionEnd): void {
-    this.end ??= end
-    this.schedule()
+    this.endAfterBytes(end)
   }
 
   /** The reader leaves. Says whether bytes were still on their way to it. */
@@ -133,16 +142,45 @@ export class Lane {
     return length
   }
 
+  private endAfterBytes(end: ConnectionEnd): void {
+    if (this.end !== undefined || this.over) return
+    this.end = end
+    // What has stalled never arrives, its end no more than the rest of it.
+    if (this.fate._tag !== "Stall" || !this.doomed) {
+      this.later(() => {
+        this.endArrived = true
+      })
+    }
+  }
+
+  /** What the fate says, once its bytes have been written. */
+  private meetFate(): void {
+    if (this.left > 0 || this.doomed) return
+    this.doomed = true
+    if (this.fate._tag === "Finish" || this.fate._tag === "Reset") this.finish()
+  }
+
+  private later(arrive: () => void): void {
+    const act = () => {
+      arrive()
+      this.schedule()
+    }
+    if (this.postponement === undefined) act()
+    else this.postponement.after(act)
+  }
+
   private drop(): void {
+    this.postponement?.stop()
     this.queue = []
     this.head = 0
     this.within = 0
     this.queued = 0
+    this.arrived = 0
   }
 
   private get ready(): boolean {
     if (this.receiver === undefined || this.over) return false
-    return this.queued > 0 ? !this.paused : this.end !== undefined
+    return this.arrived > 0 ? !this.paused : this.endArrived
   }
 
   private schedule(): void {
@@ -154,17 +192,18 @@ export class Lane {
   private turn(): void {
     this.scheduled = false
     if (!this.ready) return
-    if (this.queued > 0) this.deliver()
+    if (this.arrived > 0) this.deliver()
     else if (this.end !== undefined) {
       this.over = true
-      this.receiver?.onEnd(this.end)
+      const resets = this.fate._tag === "Reset" && this.doomed && this.end._tag === "Finished"
+      this.receiver?.onEnd(resets ? this.onReset() : this.end)
     }
     if (this.owesDrain && this.queued <= lowWater) this.drain()
     this.schedule()
   }
 
   private deliver(): void {
-    const count = Math.min(this.pick(this), this.queued, bufferSize)
+    const count = Math.min(this.pick(this), this.arrived, bufferSize)
     if (count === 0) return
     this.fill(count)
     const more = this.receiver?.onBytes(this.buffer.subarray(0, count))
@@ -186,6 +225,7 @@ export class Lane {
       }
     }
     this.queued -= count
+    this.arrived -= count
     // The delivered front of the queue is let go now and then, not by a shift for each chunk.
     if (this.head > 64 && this.head * 2 > this.queue.length || this.queued === 0) {
       this.queue = this.queue.slice(this.head)
@@ -196,37 +236,5 @@ export class Lane {
   private drain(): void {
     this.owesDrain = false
     this.writer()?.onDrain()
-  }
-}
-
-/** How many bytes the next turn delivers; none means: not in this turn. */
-const picker = (delivery: Delivery): (lane: Lane) => number => {
-  switch (delivery._tag) {
-    case "Whole":
-      return (lane) => lane.firstWrite()
-    case "Bytes":
-      return () => 1
-    case "Coalesced":
-      return (lane) => lane.queued
-    case "Random": {
-      const next = generator(delivery.seed)
-      return (lane) => {
-        const kind = next()
-        if (kind < 0.2) return 0
-        if (kind < 0.5) return 1 + Math.floor(next() * 40)
-        return kind < 0.8 ? 1 + Math.floor(next() * Math.min(lane.queued, bufferSize)) : lane.queued
-      }
-    }
-  }
-}
-
-/** Mulberry32: numbers from 0 up to 1, good enough to cut bytes by. */
-const generator = (seed: number): () => number => {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 0x1_0000_0000
   }
 }
