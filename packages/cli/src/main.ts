@@ -23,6 +23,7 @@ import * as Option from "effect/Option"
 import { readFileSync } from "node:fs"
 import { stripVTControlCharacters } from "node:util"
 import * as Brackets from "./Brackets.ts"
+import { check } from "./commands/check.ts"
 import { copy } from "./commands/copy.ts"
 import { info, withDefaultMap } from "./commands/info.ts"
 import { serve } from "./commands/serve.ts"
@@ -40,7 +41,7 @@ const version = (): string => {
 const run = Command.run(
   Command.make("effect-nbd").pipe(
     Command.withDescription("A client, and a server to try it on, for Network Block Devices"),
-    Command.withSubcommands([info, copy, serve])
+    Command.withSubcommands([info, copy, serve, check])
   ),
   { name: "effect-nbd", version: version(), executable: "effect-nbd" }
 )

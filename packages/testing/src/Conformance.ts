@@ -1,23 +1,43 @@
 /**
- * The behaviour that every transport and every server must show, as checks that take a Transport from a Layer.
+ * The behaviour that every transport and every server must show, as checks that take a Transport from a Layer, and a
+ * report that says rule by rule what they found.
  *
  * A check is an Effect that succeeds, or fails with what it expected and what it saw: it is bound to no test runner.
- * The checks adapt to what the server offers: where a capability is missing, they check that the command which needs
- * it is refused before it is sent. They write to the export.
+ * `checks` go through this library's client: where a capability is missing, they check that the command which needs it is
+ * refused before it is sent. `serverChecks` speak to the server themselves, byte by byte, and look at what the client
+ * would hide. Both write to the export.
  *
  * @since 0.1.0
  */
-import type { Check, Target } from "./conformance/Check.ts"
+import type { Transport } from "@effect-nbd/core/Transport"
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Layer from "effect/Layer"
+import { type Check, ConformanceError, Skipped, type Target } from "./conformance/Check.ts"
 import { commandChecks } from "./conformance/CommandChecks.ts"
 import { concurrencyChecks } from "./conformance/ConcurrencyChecks.ts"
 import { endChecks } from "./conformance/EndChecks.ts"
 import { negotiationChecks } from "./conformance/NegotiationChecks.ts"
+import { type CheckResult, type Report, reportOf, type Verdict } from "./conformance/Report.ts"
+import { contextChecks } from "./conformance/server/ContextChecks.ts"
+import { exportChecks } from "./conformance/server/ExportChecks.ts"
+import { extendedChecks } from "./conformance/server/ExtendedChecks.ts"
+import { greetingChecks } from "./conformance/server/GreetingChecks.ts"
+import { optionChecks } from "./conformance/server/OptionChecks.ts"
+import { replyChecks } from "./conformance/server/ReplyChecks.ts"
+import { requestChecks } from "./conformance/server/RequestChecks.ts"
+import { tlsChecks } from "./conformance/server/TlsChecks.ts"
 import { statusChecks } from "./conformance/StatusChecks.ts"
 
-export { type Check, ConformanceError, type Target } from "./conformance/Check.ts"
+export { type Check, ConformanceError, type RuleId, Skipped, type Target } from "./conformance/Check.ts"
+export { targetOf } from "./conformance/Discovery.ts"
+export { type CheckResult, format, type Report, type RuleResult, toJson, type Verdict } from "./conformance/Report.ts"
+export { ruleTable } from "./conformance/RuleTable.ts"
 
 /**
- * All checks for a target, in an order that makes the first failure the most telling one. Each connects for itself.
+ * All checks of behaviour for a target, in an order that makes the first failure the most telling one. Each connects for
+ * itself.
  *
  * @since 0.1.0
  * @category constructors
@@ -29,3 +49,109 @@ export const checks = (target: Target): ReadonlyArray<Check> => [
   ...concurrencyChecks(target),
   ...endChecks(target)
 ]
+
+/**
+ * What the specification asks of servers and a client can see (S-003 to S-100), each by a raw client of its own. Those
+ * that need the handshake's options are skipped where the target has another protocol.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const serverChecks = (target: Target): ReadonlyArray<Check> => [
+  ...greetingChecks(target),
+  ...optionChecks(target),
+  ...tlsChecks(target),
+  ...exportChecks(target),
+  ...contextChecks(target),
+  ...requestChecks(target),
+  ...replyChecks(target),
+  ...extendedChecks(target)
+]
+
+/**
+ * How checks are run.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RunOptions {
+  /** Those of `serverChecks` and `checks`, in this order, by default. */
+  readonly checks?: ReadonlyArray<Check>
+  /** How long one check may take; 15 seconds by default. */
+  readonly timeout?: Duration.DurationInput
+  /** Told of each check as soon as it is over. */
+  readonly onResult?: (result: CheckResult) => Effect.Effect<void>
+}
+
+/**
+ * Runs the checks one after another, and reports on all of them: it fails for none. Neither does it when the server does
+ * not answer: then every check has failed.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const run = (target: Target, options: RunOptions = {}): Effect.Effect<Report, never, Transport> => {
+  const { onResult = () => Effect.void, timeout = "15 seconds" } = options
+  const all = options.checks ?? [...serverChecks(target), ...checks(target)]
+  const results = Effect.forEach(all, ({ name, rules, run }) =>
+    verdictOf(limited(run, timeout)).pipe(
+      Effect.map((verdict): CheckResult => ({ name, rules, verdict })),
+      Effect.tap(onResult)
+    ))
+  return Effect.map(results, reportOf)
+}
+
+const limited = (
+  run: Check["run"],
+  timeout: Duration.DurationInput
+): Effect.Effect<Skipped | void, unknown, Transport> =>
+  Effect.scoped(run).pipe(
+    Effect.timeoutFail({
+      duration: timeout,
+      onTimeout: () =>
+        new ConformanceError({
+          what: "the check",
+          expected: `an end within ${Duration.format(Duration.decode(timeout))}`,
+          actual: "none"
+        })
+    })
+  )
+
+/** A defect is a failure too: the check may have met something that nobody thought of. */
+const verdictOf = <R>(run: Effect.Effect<Skipped | void, unknown, R>): Effect.Effect<Verdict, never, R> =>
+  Effect.matchCauseEffect(run, {
+    onSuccess: (outcome): Effect.Effect<Verdict> =>
+      Effect.succeed(outcome instanceof Skipped ? { _tag: "Skipped", reason: outcome.reason } : { _tag: "Passed" }),
+    onFailure: (cause): Effect.Effect<Verdict> => {
+      if (Cause.isInterruptedOnly(cause)) return Effect.interrupt
+      const error = Cause.squash(cause)
+      const reason = error instanceof Error && error.message !== "" ? error.message : String(error)
+      return Effect.succeed({ _tag: "Failed", error, reason })
+    }
+  })
+
+/**
+ * What a test runner has: `it` of vitest, of Jest and of `node:test` are such functions.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Register = (title: string, test: () => Promise<void>) => unknown
+
+/**
+ * Makes a test of each check: `Conformance.register(it, Conformance.serverChecks(target), layer)`. The layer is built
+ * for each anew, and its scope closed behind it. Where a check is skipped its test passes; `run` and its report tell.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const register = <E>(
+  it: Register,
+  checks: ReadonlyArray<Check>,
+  layer: Layer.Layer<Transport, E>
+): void => {
+  for (const { name, rules, run } of checks) {
+    const title = rules.length === 0 ? name : `${name} (${rules.join(", ")})`
+    it(title, () => Effect.runPromise(run.pipe(Effect.scoped, Effect.provide(layer), Effect.asVoid)))
+  }
+}

@@ -92,6 +92,16 @@ export interface RawChunk {
 }
 
 /**
+ * A simple reply, or one chunk of another.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type RawReply =
+  | { readonly style: "simple"; readonly error: number; readonly cookie: bigint; readonly data: Uint8Array }
+  | ({ readonly style: "structured" | "extended" } & RawChunk)
+
+/**
  * A command by its name, or by a number that need not be one.
  *
  * @since 0.1.0
@@ -167,12 +177,13 @@ export class RawClient {
     return this.reader.take(count)
   }
 
-  /** Reads a newstyle greeting, answers it, and gives the server's handshake flags. */
-  greet(flags: number = bothFlags): Effect.Effect<number, Failure> {
+  /** Reads a newstyle greeting, answers it, and gives the server's handshake flags, of which the answer may be made. */
+  greet(flags: number | ((offered: number) => number) = bothFlags): Effect.Effect<number, Failure> {
     return Effect.gen(this, function*() {
       yield* decoded(decodeGreetingStart(yield* this.take(size.start)))
       const greeting = yield* decoded(decodeNewstyleRest(yield* this.take(size.newstyleRest)))
-      yield* this.send(encodeClientFlags(ClientFlags(flags)))
+      const answer = typeof flags === "number" ? flags : flags(greeting.flags)
+      yield* this.send(encodeClientFlags(ClientFlags(answer)))
       return Number(greeting.flags)
     })
   }
@@ -250,28 +261,27 @@ export class RawClient {
 
   /** A simple reply, with `length` bytes of data where it reports no error. */
   simple(length = 0) {
-    return Effect.gen(this, function*() {
-      const view = viewOf(yield* this.take(replyHeaderSize.simple))
-      yield* this.isMagic(view.getUint32(0), magic.SIMPLE_REPLY, "a simple reply, S-068")
-      const error = view.getUint32(4)
-      const data = error === 0 ? yield* this.take(length) : new Uint8Array(0)
-      return { error, cookie: view.getBigUint64(8), data }
-    })
+    return Effect.zipRight(this.magic(magic.SIMPLE_REPLY, "a simple reply, S-068"), this.simpleRest(length))
   }
 
   chunk(): Effect.Effect<RawChunk, Failure> {
-    return Effect.gen(this, function*() {
-      const view = viewOf(yield* this.take(replyHeaderSize.chunk))
-      yield* this.isMagic(view.getUint32(0), magic.STRUCTURED_REPLY, "a structured reply chunk, S-069")
-      return yield* this.chunkOf(view, undefined, view.getUint32(16))
-    })
+    const start = this.magic(magic.STRUCTURED_REPLY, "a structured reply chunk, S-069")
+    return Effect.zipRight(start, this.chunkRest("structured"))
   }
 
   extendedChunk(): Effect.Effect<RawChunk, Failure> {
+    const start = this.magic(magic.EXTENDED_REPLY, "an extended reply chunk, S-095")
+    return Effect.zipRight(start, this.chunkRest("extended"))
+  }
+
+  /** A reply of whatever style, `length` as of `simple`: its first chunk, where it has chunks, which may not be the last. */
+  reply(length = 0): Effect.Effect<RawReply, Failure> {
     return Effect.gen(this, function*() {
-      const view = viewOf(yield* this.take(replyHeaderSize.extended))
-      yield* this.isMagic(view.getUint32(0), magic.EXTENDED_REPLY, "an extended reply chunk, S-095")
-      return yield* this.chunkOf(view, view.getBigUint64(16), Number(view.getBigUint64(24)))
+      const start = viewOf(yield* this.take(4)).getUint32(0)
+      if (start === magic.SIMPLE_REPLY) return { style: "simple" as const, ...yield* this.simpleRest(length) }
+      if (start === magic.EXTENDED_REPLY) return { style: "extended" as const, ...yield* this.chunkRest("extended") }
+      yield* isMagic(start, magic.STRUCTURED_REPLY, "a reply")
+      return { style: "structured" as const, ...yield* this.chunkRest("structured") }
     })
   }
 
@@ -295,20 +305,36 @@ export class RawClient {
     })
   }
 
-  private isMagic(found: number, wanted: number, rule: string): Effect.Effect<void, UndecodableError> {
-    return found === wanted ? Effect.void : decoded(new WireError(hex(wanted, 4), hex(found, 4), rule))
+  private magic(wanted: number, rule: string): Effect.Effect<void, Failure> {
+    return Effect.flatMap(this.take(4), (start) => isMagic(viewOf(start).getUint32(0), wanted, rule))
   }
 
-  private chunkOf(view: DataView, offset: bigint | undefined, length: number): Effect.Effect<RawChunk, Failure> {
+  private simpleRest(length: number) {
     return Effect.gen(this, function*() {
-      const flags = view.getUint16(4)
+      const view = viewOf(yield* this.take(replyHeaderSize.simple - 4))
+      const error = view.getUint32(0)
+      const data = error === 0 ? yield* this.take(length) : new Uint8Array(0)
+      return { error, cookie: view.getBigUint64(4), data }
+    })
+  }
+
+  private chunkRest(style: "structured" | "extended"): Effect.Effect<RawChunk, Failure> {
+    return Effect.gen(this, function*() {
+      const size = style === "structured" ? replyHeaderSize.chunk : replyHeaderSize.extended
+      const view = viewOf(yield* this.take(size - 4))
+      const offset = style === "structured" ? undefined : view.getBigUint64(12)
+      const length = style === "structured" ? view.getUint32(12) : Number(view.getBigUint64(20))
+      const flags = view.getUint16(0)
       if ((flags & ~1) !== 0) yield* decoded(new WireError("no flag but DONE", hex(flags, 2), "S-073"))
       if (length > longestChunk) yield* decoded(new WireError(`${longestChunk} bytes at most`, `${length}`, "S-074"))
       const payload = yield* this.take(length)
-      return { done: flags === 1, type: view.getUint16(6), cookie: view.getBigUint64(8), offset, payload }
+      return { done: flags === 1, type: view.getUint16(2), cookie: view.getBigUint64(4), offset, payload }
     })
   }
 }
+
+const isMagic = (found: number, wanted: number, rule: string): Effect.Effect<void, UndecodableError> =>
+  found === wanted ? Effect.void : decoded<void>(new WireError(hex(wanted, 4), hex(found, 4), rule))
 
 /** Of what this client has a use for: 64 MiB of data, with its offset. */
 const longestChunk = 67_108_872

@@ -3,7 +3,8 @@
  */
 
 /**
- * The behaviour that every transport and every server must show, as checks that take a Transport from a Layer.
+ * The behaviour that every transport and every server must show, as checks that take a Transport from a Layer, and a
+ * report that says rule by rule what they found.
  *
  * @since 0.1.0
  */

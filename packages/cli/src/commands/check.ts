@@ -1,0 +1,61 @@
+/**
+ * `effect-nbd check`: does a server keep the rules of the protocol?
+ *
+ * @since 0.1.0
+ */
+import { Transport } from "@effect-nbd/core/Transport"
+import * as Conformance from "@effect-nbd/testing/Conformance"
+import * as Command from "@effect/cli/Command"
+import * as Options from "@effect/cli/Options"
+import * as Effect from "effect/Effect"
+import { oneLine, UsageError } from "../Failure.ts"
+import * as Json from "../Json.ts"
+import { exitWith, print } from "../Output.ts"
+import * as Target from "../Target.ts"
+import { invalid, parseDuration, positional } from "./values.ts"
+
+const options = {
+  uri: positional("URI"),
+  destructive: Options.boolean("destructive").pipe(
+    Options.withDescription("Agree that the content of the export is lost; nothing is done without it")
+  ),
+  json: Options.boolean("json").pipe(Options.withDescription("Print the report as JSON")),
+  timeout: Options.text("timeout").pipe(
+    Options.withDefault("15s"),
+    Options.mapEffect((text) => {
+      const timeout = parseDuration(text)
+      return timeout === undefined
+        ? Effect.fail(invalid(`--timeout ${text}: not a time, such as 500ms or 5s`))
+        : Effect.succeed(timeout)
+    }),
+    Options.withDescription("How long a single check may take; 15s by default")
+  )
+}
+
+/**
+ * Runs the conformance suite on a server, and prints the report rule by rule. Exit code 2: it breaks some.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const check = Command.make("check", options, ({ destructive, json, timeout, uri }) =>
+  Effect.gen(function*() {
+    if (!destructive) {
+      return yield* new UsageError({
+        reason: "check writes to the export: say --destructive if its content may be lost"
+      })
+    }
+    const found = yield* Target.ofWord(uri, timeout)
+    const report = yield* Effect.gen(function*() {
+      const target = yield* Conformance.targetOf(found.exportName, { timeout })
+      // A program in brackets is started for each connection anew.
+      const keepsContent = found.uri !== undefined
+      return yield* Conformance.run({ ...target, keepsContent }, { timeout })
+    }).pipe(Effect.provideService(Transport, found.transport))
+    yield* print(json ? `${Json.format(Conformance.toJson(report))}\n` : inLines(Conformance.format(report)))
+    if (report.failed > 0) yield* exitWith(2)
+  })).pipe(Command.withDescription("Check a server against the rules of the protocol, and report rule by rule"))
+
+/** Texts of the server may be in it. */
+const inLines = (text: string): string =>
+  text.split("\n").map((line) => line.startsWith("        ") ? `        ${oneLine(line)}` : line).join("\n")

@@ -1,0 +1,47 @@
+/**
+ * Finds out of a server what the suite has to know of it.
+ *
+ * @since 0.1.0
+ */
+import * as Handle from "@effect-nbd/core/Handle"
+import type { ConnectError } from "@effect-nbd/core/handshake/ConnectError"
+import type { Transport } from "@effect-nbd/core/Transport"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type { Target } from "./Check.ts"
+
+/** Nobody calls an export so. */
+const unlikely = "effect-nbd-conformance-no-such-export"
+
+/**
+ * The target that an export of a server is: how the server shakes hands, whether it lists the export, and whether there
+ * are names that it refuses. It fails where the export cannot be entered. Whether connections find what those before
+ * them have written cannot be seen from outside; it is taken to be so.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const targetOf = (
+  exportName: string,
+  options: { readonly timeout?: Duration.DurationInput } = {}
+): Effect.Effect<Target, ConnectError, Transport> => {
+  const handshakeTimeout = Duration.decode(options.timeout ?? "30 seconds")
+  const protocol = Effect.scoped(
+    Effect.flatMap(
+      Handle.connect({ exportName, handshakeTimeout }),
+      ({ agreed, shutdown }) => Effect.as(Effect.ignore(shutdown), agreed.protocol)
+    )
+  )
+  const names = Effect.scoped(Effect.gen(function*() {
+    const negotiating = yield* Handle.negotiate({ handshakeTimeout })
+    const listed = yield* Effect.orElseSucceed(negotiating.list, () => [])
+    const refused = yield* Effect.either(negotiating.info(unlikely))
+    yield* Effect.ignore(negotiating.abort)
+    const isRefused = refused._tag === "Left" && refused.left._tag === "NbdExportUnknownError"
+    return { lists: listed.some(({ name }) => name === exportName), ...isRefused ? { unknownExport: unlikely } : {} }
+  }))
+  return Effect.flatMap(protocol, (protocol) =>
+    protocol === "newstyle-fixed"
+      ? Effect.map(names, (names): Target => ({ exportName, protocol, ...names }))
+      : Effect.succeed({ exportName, protocol, lists: false }))
+}

@@ -1,0 +1,141 @@
+/**
+ * NBD_OPT_INFO and NBD_OPT_GO, and what they tell of an export.
+ *
+ * @since 0.1.0
+ */
+import { TransmissionFlags } from "@effect-nbd/core/wire/Flags"
+import { infoType } from "@effect-nbd/core/wire/Info"
+import type { OptionReply } from "@effect-nbd/core/wire/OptionReply"
+import * as Effect from "effect/Effect"
+import { type Check, expectEqual, type Target } from "../Check.ts"
+import { expectReply, isRefusal, saw } from "./Judge.ts"
+import { check, enter, haggling, has, probe, sizes, skip } from "./Talk.ts"
+
+const known = [infoType.NAME, infoType.DESCRIPTION, infoType.BLOCK_SIZE]
+
+const infosOf = (replies: ReadonlyArray<OptionReply>) =>
+  replies.flatMap((reply) => reply._tag === "InfoReply" ? [reply.info] : [])
+
+/** What a client is told, in an order of its own. */
+const inWords = (replies: ReadonlyArray<OptionReply>): string =>
+  infosOf(replies)
+    .map((info) => JSON.stringify(info, (_, value: unknown) => typeof value === "bigint" ? `${value}` : value))
+    .toSorted()
+    .join(" ")
+
+const isPowerOfTwo = (size: number): boolean => size > 0 && (size & (size - 1)) === 0
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const exportChecks = (target: Target): ReadonlyArray<Check> => {
+  const { exportName, unknownExport } = target
+  return [
+    check(
+      "NBD_INFO_EXPORT comes unasked, before the acknowledgement",
+      ["S-031"],
+      Effect.gen(function*() {
+        const client = yield* haggling(target)
+        for (const option of ["INFO", "GO"] as const) {
+          const replies = yield* client.info(option, exportName, sizes)
+          yield* expectReply(option, replies, "ACK")
+          const found = infosOf(replies).filter(({ _tag }) => _tag === "ExportInfo").length
+          yield* expectEqual(`NBD_INFO_EXPORT in ${option}`, found > 0, true)
+        }
+      })
+    ),
+    check(
+      "information of a type that nobody knows is not missed",
+      ["S-030"],
+      Effect.gen(function*() {
+        const client = yield* haggling(target)
+        const replies = yield* client.info("GO", exportName, [0x7ffe, infoType.BLOCK_SIZE, 0xffff])
+        yield* expectReply("GO", replies, "ACK")
+      })
+    ),
+    check(
+      "each type of information comes once, also if it is asked for twice",
+      ["S-034"],
+      Effect.gen(function*() {
+        const client = yield* haggling(target)
+        const tags = infosOf(yield* client.info("GO", exportName, [...known, ...known])).map(({ _tag }) => _tag)
+        yield* expectEqual("types of information", tags.length, new Set(tags).size)
+      })
+    ),
+    check(
+      "GO tells what INFO has just told",
+      ["S-035", "S-037"],
+      Effect.gen(function*() {
+        const client = yield* haggling(target)
+        const info = yield* client.info("INFO", exportName, known)
+        if (isRefusal(info, "ERR_UNSUP")) return yield* skip("the server does not know NBD_OPT_INFO")
+        yield* expectReply("INFO", info, "ACK")
+        yield* expectEqual("told by GO", inWords(yield* client.info("GO", exportName, known)), inWords(info))
+      })
+    ),
+    check(
+      "no padding follows the acknowledgement of GO",
+      ["S-036"],
+      Effect.flatMap(enter(target), probe)
+    ),
+    check(
+      "an unknown export is ERR_UNKNOWN without information, and haggling goes on",
+      ["S-033"],
+      Effect.gen(function*() {
+        if (unknownExport === undefined) return yield* skip("no name is known that the server refuses")
+        const client = yield* haggling(target)
+        for (const option of ["INFO", "GO"] as const) {
+          const replies = yield* client.info(option, unknownExport, known)
+          yield* expectReply(`${option} of an unknown export`, replies, "ERR_UNKNOWN")
+          yield* expectEqual("replies", replies.length, 1)
+        }
+        yield* expectReply("GO", yield* client.info("GO", exportName, sizes), "ACK")
+      })
+    ),
+    check(
+      "block sizes are told to who asks, are powers of two, and fit one another",
+      ["S-038", "S-051"],
+      Effect.gen(function*() {
+        const client = yield* haggling(target)
+        const sizes = infosOf(yield* client.info("GO", exportName, [infoType.BLOCK_SIZE]))
+          .find((info) => info._tag === "BlockSizeInfo")
+        if (sizes === undefined) return yield* skip("the server tells no block sizes")
+        const { maximum, minimum, preferred } = sizes
+        if (!isPowerOfTwo(minimum) || minimum > 65_536) {
+          return yield* saw("minimum", "a power of two up to 64 KiB", minimum)
+        }
+        if (!isPowerOfTwo(preferred) || preferred < Math.max(minimum, 512)) {
+          return yield* saw("preferred size", "a power of two, at least 512 and the minimum", preferred)
+        }
+        if (maximum < preferred) yield* saw("maximum", `${preferred} at least`, maximum)
+      })
+    ),
+    check(
+      "the size is a multiple of the minimum block size, and payloads of 1 MiB are taken",
+      ["S-052"],
+      Effect.gen(function*() {
+        const { maximum, minimum, size } = yield* enter(target)
+        yield* expectEqual("bytes behind the last block", size % BigInt(minimum), 0n)
+        if (size >= 1_048_576n && maximum < 1_048_576) yield* saw("maximum payload", "1 MiB at least", maximum)
+      })
+    ),
+    check(
+      "a client that asks for block sizes is not told to ask for them",
+      ["S-039"],
+      Effect.gen(function*() {
+        const client = yield* haggling(target)
+        yield* expectReply("GO", yield* client.info("GO", exportName, [infoType.BLOCK_SIZE]), "ACK")
+      })
+    ),
+    check(
+      "HAS_FLAGS is set, FAST_ZERO not without WRITE_ZEROES, and nothing for writing on a read-only export",
+      ["S-009", "S-012"],
+      Effect.gen(function*() {
+        const talk = yield* enter(target, { style: "structured" })
+        yield* expectEqual("NBD_FLAG_HAS_FLAGS", talk.flags & TransmissionFlags.HAS_FLAGS, 1)
+        if (has(talk, "SEND_FAST_ZERO")) yield* expectEqual("SEND_WRITE_ZEROES", has(talk, "SEND_WRITE_ZEROES"), true)
+      })
+    )
+  ]
+}

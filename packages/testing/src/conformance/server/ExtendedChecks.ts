@@ -1,0 +1,114 @@
+/**
+ * Extended headers, of the experimental branch of the specification.
+ *
+ * @since 0.1.0
+ */
+import { viewOf } from "@effect-nbd/core/wire/Bytes"
+import { CommandFlags } from "@effect-nbd/core/wire/Flags"
+import { chunkType } from "@effect-nbd/core/wire/Reply"
+import * as Effect from "effect/Effect"
+import { type Check, expectBytes, expectEqual, pattern, type Target } from "../Check.ts"
+import { expectError, expectReply, isAck } from "./Judge.ts"
+import { ask, check, enter, haggling, has, needs, probe, sizes, skip, type Talk } from "./Talk.ts"
+
+const style = "extended"
+const block = 65_536
+
+/** Every chunk repeats the request's offset. */
+const expectOffsets = (what: string, chunks: ReadonlyArray<{ readonly offset: bigint | undefined }>, offset: bigint) =>
+  Effect.forEach(chunks, (chunk) => expectEqual(`offset in a chunk of ${what}`, chunk.offset, offset), {
+    discard: true
+  })
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const extendedChecks = (target: Target): ReadonlyArray<Check> => {
+  const extended = (name: string, rules: Check["rules"], body: (talk: Talk) => Effect.Effect<void, unknown>) =>
+    check(name, rules, Effect.flatMap(enter(target, { style }), body))
+
+  return [
+    extended(
+      "every reply is an extended chunk that repeats offset and cookie",
+      ["S-095"],
+      (talk) =>
+        Effect.gen(function*() {
+          const offset = BigInt(block)
+          const read = yield* ask(talk, "READ", { offset, length: block })
+          yield* expectError("READ", read, "none")
+          yield* expectOffsets("READ", read.chunks, offset)
+          const failed = yield* ask(talk, "READ", { offset: talk.size, length: block })
+          yield* expectError("READ past the end", failed, "EINVAL", "EOVERFLOW")
+          yield* expectOffsets("READ past the end", failed.chunks, talk.size)
+          if (has(talk, "READ_ONLY")) return
+          const payload = pattern(offset, block, 101)
+          const write = yield* ask(talk, "WRITE", { offset, payload, flags: CommandFlags.PAYLOAD_LEN })
+          yield* expectError("WRITE", write, "none")
+          yield* expectOffsets("WRITE", write.chunks, offset)
+          yield* expectBytes("read back", (yield* ask(talk, "READ", { offset, length: block })).data, payload)
+        })
+    ),
+    extended(
+      "lengths of more than 32 bits are refused where they reach past the end, without wrapping",
+      ["S-084"],
+      (talk) =>
+        Effect.gen(function*() {
+          yield* needs(talk, "SEND_WRITE_ZEROES")
+          const zeroes = yield* ask(talk, "WRITE_ZEROES", { offset: BigInt(block), length: 2n ** 64n - BigInt(block) })
+          yield* expectError("WRITE_ZEROES of 2^64 - 65536 bytes", zeroes, "EINVAL", "ENOSPC", "EOVERFLOW")
+          yield* probe(talk)
+        })
+    ),
+    check(
+      "they need no structured replies, which are ERR_EXT_HEADER_REQD or ERR_INVALID afterwards",
+      ["S-100"],
+      Effect.gen(function*() {
+        const client = yield* haggling(target)
+        if (!isAck(yield* client.option("EXTENDED_HEADERS"))) {
+          return yield* skip("the server does not offer NBD_OPT_EXTENDED_HEADERS")
+        }
+        const replies = yield* client.option("STRUCTURED_REPLY")
+        yield* expectReply("STRUCTURED_REPLY afterwards", replies, "ERR_EXT_HEADER_REQD", "ERR_INVALID")
+        yield* expectReply("GO", yield* client.info("GO", target.exportName, sizes), "ACK")
+      })
+    ),
+    check(
+      "status has 64 bits, and a count that fits its length",
+      ["S-096", "S-097"],
+      Effect.gen(function*() {
+        const talk = yield* enter(target, { style, contexts: ["base:allocation"] })
+        const { chunks, error } = yield* ask(talk, "BLOCK_STATUS", { length: 4 * block })
+        yield* expectEqual("error", error, 0)
+        for (const { payload, type } of chunks) {
+          if (type === chunkType.NONE) continue
+          yield* expectEqual("type", type, chunkType.BLOCK_STATUS_EXT)
+          yield* expectEqual("length", payload.byteLength, 8 + 16 * viewOf(payload).getUint32(4))
+          for (let at = 8; at < payload.byteLength; at += 16) {
+            yield* expectEqual("upper half of the status", viewOf(payload).getUint32(at + 8), 0)
+          }
+        }
+      })
+    ),
+    extended("a payload that nobody expects is swallowed, and EINVAL", ["S-098"], (talk) =>
+      Effect.gen(function*() {
+        const request = { payload: new Uint8Array(4096), flags: CommandFlags.PAYLOAD_LEN }
+        yield* expectError("READ with a payload", yield* ask(talk, "READ", request), "EINVAL")
+        yield* probe(talk)
+      })),
+    check(
+      "a filter with an id that was not selected is swallowed, and EINVAL",
+      ["S-099"],
+      Effect.gen(function*() {
+        const talk = yield* enter(target, { style, contexts: ["base:allocation"] })
+        yield* needs(talk, "BLOCK_STATUS_PAYLOAD")
+        const payload = new Uint8Array(12)
+        viewOf(payload).setBigUint64(0, BigInt(block))
+        viewOf(payload).setUint32(8, 0x7fff_0000)
+        const status = yield* ask(talk, "BLOCK_STATUS", { payload, flags: CommandFlags.PAYLOAD_LEN })
+        yield* expectError("BLOCK_STATUS", status, "EINVAL")
+        yield* probe(talk)
+      })
+    )
+  ]
+}

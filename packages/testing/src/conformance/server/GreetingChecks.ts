@@ -1,0 +1,88 @@
+/**
+ * The greeting, and what has to be true of NBD_OPT_EXPORT_NAME, which every server knows.
+ *
+ * @since 0.1.0
+ */
+import { encodeText } from "@effect-nbd/core/wire/Bytes"
+import { ClientFlags, TransmissionFlags } from "@effect-nbd/core/wire/Flags"
+import { encodeOption, optionCode } from "@effect-nbd/core/wire/NbdOption"
+import * as Effect from "effect/Effect"
+import { bothFlags, open, type RawClient } from "../../RawClient.ts"
+import { type Check, expectBytes, expectEqual, type Target } from "../Check.ts"
+import { expectEnd, saw } from "./Judge.ts"
+import { check, greeted, haggling, skip } from "./Talk.ts"
+
+const readOnce = (client: RawClient) =>
+  Effect.gen(function*() {
+    yield* client.request("READ", { cookie: 77n, offset: 0, length: 4096 })
+    const { cookie, error } = yield* client.simple(4096)
+    yield* expectEqual("a read right behind the answer", [error, cookie].join(), "0,77")
+  })
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const greetingChecks = (target: Target): ReadonlyArray<Check> => {
+  const { unknownExport } = target
+  return [
+    check(
+      "it greets as fixed newstyle, with no flag that nobody knows",
+      ["S-004", "S-005"],
+      Effect.gen(function*() {
+        if (target.protocol === "oldstyle") return yield* skip("the server does not haggle")
+        const client = yield* open
+        const flags = yield* client.greet((offered) => offered)
+        yield* expectEqual("handshake flags beyond bits 0 and 1", flags & ~3, 0)
+        if (target.protocol !== "newstyle") yield* expectEqual("NBD_FLAG_FIXED_NEWSTYLE", flags & 1, 1)
+      })
+    ),
+    check(
+      "client flags that it cannot know end the session",
+      ["S-007"],
+      Effect.gen(function*() {
+        if (target.protocol === "oldstyle") return yield* skip("the server does not haggle")
+        const client = yield* open
+        yield* client.greet((offered) => offered | 0x4000_0000)
+        yield* client.send(encodeOption(optionCode.LIST, new Uint8Array(0)))
+        yield* expectEnd("client flags 0x40000000", client)
+      })
+    ),
+    check(
+      "EXPORT_NAME is answered with 124 zeroes behind it, unless the client took up NO_ZEROES",
+      ["S-008", "S-009"],
+      Effect.gen(function*() {
+        const offered = yield* Effect.flatMap(open, (client) => client.greet((offered) => offered & bothFlags))
+        for (const flags of [ClientFlags.FIXED_NEWSTYLE, bothFlags]) {
+          const client = yield* haggling(target, flags)
+          yield* client.send(encodeOption(optionCode.EXPORT_NAME, encodeText(target.exportName)))
+          const reply = yield* client.take(10)
+          yield* expectEqual("NBD_FLAG_HAS_FLAGS", (reply[9] ?? 0) & TransmissionFlags.HAS_FLAGS, 1)
+          const isPadded = (offered & flags & ClientFlags.NO_ZEROES) === 0
+          if (isPadded) yield* expectBytes("the padding", yield* client.take(124), new Uint8Array(124))
+          yield* readOnce(client)
+        }
+      })
+    ),
+    check(
+      "EXPORT_NAME for an export that there is not ends the session",
+      ["S-021"],
+      Effect.gen(function*() {
+        if (unknownExport === undefined) return yield* skip("no name is known that the server refuses")
+        const client = yield* haggling(target)
+        yield* client.send(encodeOption(optionCode.EXPORT_NAME, encodeText(unknownExport)))
+        yield* expectEnd("EXPORT_NAME", client)
+      })
+    ),
+    check(
+      "a client that leaves in the middle of an option hurts nobody",
+      ["S-094"],
+      Effect.gen(function*() {
+        yield* Effect.scoped(Effect.flatMap(greeted(target), (bad) => bad.send(Uint8Array.of(0x49, 0x48, 0x41))))
+        const good = yield* haggling(target)
+        const answered = yield* good.info("INFO", target.exportName)
+        if (answered.length === 0) yield* saw("INFO", "an answer", "none")
+      })
+    )
+  ]
+}

@@ -1,0 +1,111 @@
+/**
+ * What a check of servers expects of replies, and how it says that it saw something else.
+ *
+ * @since 0.1.0
+ */
+import { errno, type ErrnoName, errnoName } from "@effect-nbd/core/wire/Errno"
+import { type OptionReply, replyType, type ReplyTypeName, replyTypeName } from "@effect-nbd/core/wire/OptionReply"
+import { hex } from "@effect-nbd/core/wire/WireError"
+import * as Effect from "effect/Effect"
+import type { RawChunk, RawClient } from "../../RawClient.ts"
+import { ConformanceError } from "../Check.ts"
+
+/**
+ * The answer to one request.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Answer {
+  readonly style: "simple" | "structured" | "extended"
+  /** 0 where there is none. */
+  readonly error: number
+  /** Of a READ, put together. */
+  readonly data: Uint8Array
+  /** None of a simple reply. */
+  readonly chunks: ReadonlyArray<RawChunk>
+}
+
+/**
+ * The answer is one of these errors; `none` is success.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const expectError = (
+  what: string,
+  { error }: Answer,
+  ...allowed: ReadonlyArray<ErrnoName | "none">
+): Effect.Effect<void, ConformanceError> => {
+  const isAllowed = allowed.some((name) => error === (name === "none" ? 0 : errno[name]))
+  return isAllowed
+    ? Effect.void
+    : saw(what, allowed.join(" or "), error === 0 ? "success" : `${errnoName(error)} (${error})`)
+}
+
+/**
+ * The answer is an error, whichever.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const expectFailure = (what: string, { error }: Answer): Effect.Effect<void, ConformanceError> =>
+  error === 0 ? saw(what, "an error", "success") : Effect.void
+
+/**
+ * The server ends the connection without another word.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const expectEnd = (what: string, client: RawClient): Effect.Effect<void, ConformanceError> =>
+  Effect.matchEffect(client.take(1), {
+    onSuccess: ([byte]) => saw(what, "the end of the connection", `a byte ${hex(byte ?? 0, 1)}`),
+    onFailure: () => Effect.void
+  })
+
+/**
+ * The final reply is of one of these types.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const expectReply = (
+  what: string,
+  replies: ReadonlyArray<OptionReply>,
+  ...allowed: ReadonlyArray<ReplyTypeName>
+): Effect.Effect<void, ConformanceError> => {
+  const last = replies.at(-1)
+  const type = last?._tag === "ErrorReply" ? last.type : replyType.ACK
+  return allowed.some((name) => replyType[name] === type)
+    ? Effect.void
+    : saw(`answer to ${what}`, allowed.map((name) => `NBD_REP_${name}`).join(" or "), replyTypeName(type))
+}
+
+/**
+ * Whether the option was agreed to.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isAck = (replies: ReadonlyArray<OptionReply>): boolean => replies.at(-1)?._tag === "Ack"
+
+/**
+ * Whether the option was refused with this.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isRefusal = (replies: ReadonlyArray<OptionReply>, name: ReplyTypeName): boolean => {
+  const last = replies.at(-1)
+  return last?._tag === "ErrorReply" && last.type === replyType[name]
+}
+
+/**
+ * The check fails.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const saw = (what: string, expected: unknown, actual: unknown): Effect.Effect<never, ConformanceError> =>
+  Effect.fail(new ConformanceError({ what, expected, actual }))

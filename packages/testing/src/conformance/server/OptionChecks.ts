@@ -1,0 +1,128 @@
+/**
+ * Options that have nothing to do with one export: unknown ones, LIST, ABORT, and those that switch something on.
+ *
+ * @since 0.1.0
+ */
+import { TransmissionFlags } from "@effect-nbd/core/wire/Flags"
+import { encodeOption, optionCode, type OptionName } from "@effect-nbd/core/wire/NbdOption"
+import * as Effect from "effect/Effect"
+import { type Check, expectEqual, type Target } from "../Check.ts"
+import { expectEnd, expectReply, isAck, isRefusal } from "./Judge.ts"
+import { check, enter, haggling, probe, sizes, skip } from "./Talk.ts"
+
+const someData = new Uint8Array(1000).fill(0x61)
+const nobodyKnows = 0x7fff_1234
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const optionChecks = (target: Target): ReadonlyArray<Check> => {
+  const entered = (client: Effect.Effect.Success<ReturnType<typeof haggling>>) =>
+    Effect.flatMap(
+      client.info("GO", target.exportName, sizes),
+      (replies) => expectReply("a GO after it", replies, "ACK")
+    )
+
+  const withData = (option: OptionName, ...allowed: Parameters<typeof expectReply>[2][]) =>
+    Effect.gen(function*() {
+      const client = yield* haggling(target)
+      const replies = yield* client.option(option, someData)
+      if (isRefusal(replies, "ERR_UNSUP")) return yield* skip(`the server does not know NBD_OPT_${option}`)
+      yield* expectReply(`${option} with data`, replies, "ERR_INVALID", ...allowed)
+      yield* entered(client)
+    })
+
+  const aborted = (data: Uint8Array) =>
+    Effect.gen(function*() {
+      const client = yield* haggling(target)
+      yield* expectReply("ABORT", yield* client.option("ABORT", data), "ACK")
+      yield* expectEnd("ABORT", client)
+    })
+
+  return [
+    check(
+      "an unknown option is ERR_UNSUP, its data is skipped, and haggling goes on",
+      ["S-015", "S-016"],
+      Effect.gen(function*() {
+        const client = yield* haggling(target)
+        for (const data of [new Uint8Array(0), someData]) {
+          yield* expectReply("an unknown option", yield* client.option(nobodyKnows, data), "ERR_UNSUP")
+        }
+        yield* entered(client)
+      })
+    ),
+    check(
+      "sixteen refused options do not end the session",
+      ["S-018"],
+      Effect.gen(function*() {
+        const client = yield* haggling(target)
+        for (let count = 0; count < 16; count++) yield* client.option(nobodyKnows + count)
+        yield* entered(client)
+      })
+    ),
+    check(
+      "LIST names exports, each in a reply of its own, and is acknowledged",
+      ["S-003", "S-024"],
+      Effect.gen(function*() {
+        const client = yield* haggling(target)
+        const replies = yield* client.option("LIST")
+        if (!isAck(replies)) return yield* skip("the server does not list its exports")
+        const kinds = new Set(replies.slice(0, -1).map(({ _tag }) => _tag))
+        yield* expectEqual(
+          "kinds of replies before the acknowledgement",
+          [...kinds].join(),
+          kinds.size === 0 ? "" : "Server"
+        )
+        const names = replies.flatMap((reply) => reply._tag === "Server" ? [reply.name + reply.description] : [])
+        yield* expectEqual("texts with a NUL in them", names.filter((name) => name.includes("\u0000")).length, 0)
+        yield* entered(client)
+      })
+    ),
+    check("LIST with data is ERR_INVALID, and haggling goes on", ["S-025"], withData("LIST")),
+    check(
+      "STRUCTURED_REPLY with data is ERR_INVALID, and agrees on nothing",
+      ["S-028"],
+      Effect.gen(function*() {
+        yield* withData("STRUCTURED_REPLY")
+        const client = yield* haggling(target)
+        yield* client.option("STRUCTURED_REPLY", someData)
+        const told = yield* client.info("INFO", target.exportName, sizes)
+        for (const reply of told) {
+          if (reply._tag !== "InfoReply" || reply.info._tag !== "ExportInfo") continue
+          yield* expectEqual("NBD_FLAG_SEND_DF", reply.info.flags & TransmissionFlags.SEND_DF, 0)
+        }
+      })
+    ),
+    check("EXTENDED_HEADERS with data is ERR_INVALID", ["S-028"], withData("EXTENDED_HEADERS")),
+    check(
+      "an option that has been agreed to may be refused the second time, in sync",
+      ["S-017"],
+      Effect.gen(function*() {
+        const client = yield* haggling(target)
+        if (!isAck(yield* client.option("STRUCTURED_REPLY"))) return yield* skip("there is no such option")
+        yield* expectReply("the second time", yield* client.option("STRUCTURED_REPLY"), "ACK", "ERR_INVALID")
+        yield* entered(client)
+      })
+    ),
+    check(
+      "without structured replies nothing is offered that needs them",
+      ["S-011", "S-029"],
+      Effect.gen(function*() {
+        const { flags } = yield* enter(target)
+        yield* expectEqual("NBD_FLAG_SEND_DF", flags & TransmissionFlags.SEND_DF, 0)
+      })
+    ),
+    check("ABORT is acknowledged, and ends the session", ["S-022"], aborted(new Uint8Array(0))),
+    check("data with ABORT is ignored", ["S-023"], aborted(someData)),
+    check(
+      "a client that aborts and closes without waiting does no harm",
+      ["S-023"],
+      Effect.gen(function*() {
+        const abort = encodeOption(optionCode.ABORT, new Uint8Array(0))
+        yield* Effect.scoped(Effect.flatMap(haggling(target), (hasty) => hasty.send(abort)))
+        yield* probe(yield* enter(target))
+      })
+    )
+  ]
+}

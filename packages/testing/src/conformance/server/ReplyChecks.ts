@@ -1,0 +1,196 @@
+/**
+ * How requests that succeed are answered, what they do, and how a session ends.
+ *
+ * @since 0.1.0
+ */
+import { viewOf } from "@effect-nbd/core/wire/Bytes"
+import { CommandFlags } from "@effect-nbd/core/wire/Flags"
+import { chunkType, isErrorChunk } from "@effect-nbd/core/wire/Reply"
+import * as Effect from "effect/Effect"
+import type { RawChunk } from "../../RawClient.ts"
+import { type Check, expectBytes, expectEqual, pattern, type Target } from "../Check.ts"
+import { expectEnd, expectError, saw } from "./Judge.ts"
+import { answer, ask, check, enter, needs, probe, skip, type Talk, tell } from "./Talk.ts"
+
+const block = 65_536
+
+/** Where the content of a chunk lies; undefined for what is no content. */
+const contentOf = ({ payload, type }: RawChunk): { readonly at: bigint; readonly length: number } | undefined => {
+  const view = viewOf(payload)
+  if (type === chunkType.OFFSET_DATA) return { at: view.getBigUint64(0), length: payload.byteLength - 8 }
+  if (type === chunkType.OFFSET_HOLE) return { at: view.getBigUint64(0), length: view.getUint32(8) }
+  return undefined
+}
+
+/** A pattern with nothing before and behind it. */
+const prepared = (talk: Talk) =>
+  Effect.gen(function*() {
+    yield* needs(talk, "writable")
+    const write = { offset: BigInt(block), payload: pattern(BigInt(block), block, 71) }
+    yield* expectError("WRITE", yield* ask(talk, "WRITE", write), "none")
+  })
+
+const wide = { offset: 0n, length: 3 * block }
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const replyChecks = (target: Target): ReadonlyArray<Check> => [
+  check(
+    "without structured replies every reply is a simple one, with its request's cookie",
+    ["S-067", "S-068", "S-079"],
+    Effect.gen(function*() {
+      const talk = yield* enter(target)
+      yield* ask(talk, "READ", { offset: talk.size, length: talk.block })
+      for (const cookie of [0n, 1n, 2n ** 63n, 2n ** 64n - 1n]) yield* ask(talk, "READ", { length: talk.block, cookie })
+      yield* ask(talk, 0x7777)
+    })
+  ),
+  check(
+    "with structured replies a READ has chunks that cover it once, and DONE on the last",
+    ["S-069", "S-072", "S-073", "S-075"],
+    Effect.gen(function*() {
+      const talk = yield* enter(target, { style: "structured" })
+      yield* prepared(talk)
+      const { chunks, data, error } = yield* ask(talk, "READ", wide)
+      yield* expectEqual("error", error, 0)
+      const pieces = chunks.flatMap((chunk) => contentOf(chunk) ?? []).toSorted((a, b) => Number(a.at - b.at))
+      let at = 0n
+      for (const piece of pieces) {
+        if (piece.length === 0) yield* saw("content of a chunk", "one byte at least", 0)
+        yield* expectEqual("where a piece of content begins", piece.at, at)
+        at += BigInt(piece.length)
+      }
+      yield* expectEqual("where the content ends", at, BigInt(wide.length))
+      yield* expectBytes("read", data.subarray(block, 2 * block), pattern(BigInt(block), block, 71))
+      for (const { done, payload, type } of chunks) {
+        if (type === chunkType.NONE) {
+          yield* expectEqual("NONE is the last, and empty", done && payload.length === 0, true)
+        }
+      }
+    })
+  ),
+  check(
+    "an error to a structured READ is a chunk that is well-formed, and the only error",
+    ["S-077", "S-080"],
+    Effect.gen(function*() {
+      const talk = yield* enter(target, { style: "structured" })
+      const { chunks } = yield* ask(talk, "READ", { offset: talk.size, length: talk.block })
+      yield* expectEqual("error chunks to READ", chunks.filter(({ type }) => isErrorChunk(type)).length, 1)
+    })
+  ),
+  check(
+    "errors to other structured requests are chunks too",
+    ["S-070"],
+    Effect.gen(function*() {
+      const talk = yield* enter(target, { style: "structured" })
+      const { style } = yield* ask(talk, 0x7777)
+      yield* expectEqual("style of the error to an unknown command", style, "structured")
+    })
+  ),
+  check(
+    "no chunk is longer than the payload that the export advertises",
+    ["S-074"],
+    Effect.gen(function*() {
+      const talk = yield* enter(target, { style: "structured" })
+      const { chunks } = yield* ask(talk, "READ", { offset: 0n, length: Math.min(1_048_576, talk.maximum) })
+      const longest = Math.max(...chunks.map((chunk) => contentOf(chunk)?.length ?? 0))
+      if (longest > talk.maximum) yield* saw("a chunk", `${talk.maximum} bytes at most`, longest)
+    })
+  ),
+  check(
+    "with DF there is one piece of content",
+    ["S-078"],
+    Effect.gen(function*() {
+      const talk = yield* enter(target, { style: "structured" })
+      yield* needs(talk, "SEND_DF")
+      yield* prepared(talk)
+      const request = { offset: BigInt(block / 2), length: block, flags: CommandFlags.DF }
+      const { chunks, data, error } = yield* ask(talk, "READ", request)
+      yield* expectEqual("error", error, 0)
+      yield* expectEqual("pieces", chunks.filter((chunk) => contentOf(chunk) !== undefined).length, 1)
+      yield* expectBytes("read", data.subarray(block / 2), pattern(BigInt(block), block / 2, 71))
+    })
+  ),
+  check(
+    "zeroes that are written read as zeroes, also where no hole may be, and are never ENOTSUP unless they have to be fast",
+    ["S-087", "S-088"],
+    Effect.gen(function*() {
+      const talk = yield* enter(target)
+      yield* needs(talk, "SEND_WRITE_ZEROES")
+      for (const flags of [0, CommandFlags.NO_HOLE]) {
+        yield* prepared(talk)
+        const zeroes = yield* ask(talk, "WRITE_ZEROES", { offset: BigInt(block), length: block, flags })
+        yield* expectError("WRITE_ZEROES", zeroes, "none")
+        const { data } = yield* ask(talk, "READ", { offset: BigInt(block), length: block })
+        yield* expectBytes("zeroes", data, new Uint8Array(block))
+      }
+    })
+  ),
+  check(
+    "fast zeroes succeed, or are ENOTSUP and leave the data",
+    ["S-087"],
+    Effect.gen(function*() {
+      const talk = yield* enter(target)
+      yield* needs(talk, "SEND_FAST_ZERO")
+      yield* prepared(talk)
+      const range = { offset: BigInt(block), length: block }
+      const zeroes = yield* ask(talk, "WRITE_ZEROES", { ...range, flags: CommandFlags.FAST_ZERO })
+      yield* expectError("WRITE_ZEROES", zeroes, "none", "ENOTSUP")
+      const { data } = yield* ask(talk, "READ", range)
+      const expected = zeroes.error === 0 ? new Uint8Array(block) : pattern(BigInt(block), block, 71)
+      yield* expectBytes("read", data, expected)
+    })
+  ),
+  check(
+    "what is written with FUA, or flushed, is seen on every connection, where several count as one",
+    ["S-014", "S-071"],
+    Effect.gen(function*() {
+      if (target.keepsContent === false) return yield* skip("every connection finds content of its own")
+      const one = yield* enter(target)
+      yield* needs(one, "CAN_MULTI_CONN", "SEND_FLUSH", "writable")
+      const other = yield* enter(target)
+      for (const seed of [81, 82]) {
+        const bytes = pattern(0n, block, seed)
+        yield* expectError("WRITE", yield* ask(one, "WRITE", { payload: bytes }), "none")
+        yield* expectError("FLUSH", yield* ask(one, "FLUSH"), "none")
+        yield* expectBytes("read by another", (yield* ask(other, "READ", { length: block })).data, bytes)
+      }
+    })
+  ),
+  check(
+    "requests that are sent at once are all answered",
+    ["S-067"],
+    Effect.gen(function*() {
+      const talk = yield* enter(target)
+      const waiting = new Set<bigint>()
+      for (let count = 0; count < 32; count++) waiting.add(yield* tell(talk, "READ", { length: talk.block }))
+      while (waiting.size > 0) {
+        const { cookie, error } = yield* talk.client.simple(talk.block)
+        if (error !== 0 || !waiting.delete(cookie)) yield* saw("a reply", "the data of a request that waits", { error })
+      }
+      yield* probe(talk)
+    })
+  ),
+  check(
+    "DISC ends the session without a reply, when what was asked before is done",
+    ["S-092"],
+    Effect.gen(function*() {
+      const talk = yield* enter(target)
+      yield* needs(talk, "writable")
+      const bytes = pattern(0n, block, 91)
+      const cookie = yield* tell(talk, "WRITE", { payload: bytes })
+      yield* expectError("WRITE before DISC", yield* answer(talk, "WRITE", {}, cookie), "none")
+      const reads = yield* Effect.forEach([1, 2, 3, 4], () => tell(talk, "READ", { length: block }))
+      yield* tell(talk, "DISC")
+      for (const _ of reads) {
+        yield* expectEqual("error of a read before DISC", (yield* talk.client.simple(block)).error, 0)
+      }
+      yield* expectEnd("DISC", talk.client)
+      if (target.keepsContent === false) return
+      const again = yield* enter(target)
+      yield* expectBytes("read again", (yield* ask(again, "READ", { length: block })).data, bytes)
+    })
+  )
+]

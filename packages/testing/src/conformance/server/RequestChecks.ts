@@ -1,0 +1,235 @@
+/**
+ * Requests that a server has to refuse, or to bear: what they are answered with, and that the stream stays framed.
+ *
+ * @since 0.1.0
+ */
+import { CommandFlags } from "@effect-nbd/core/wire/Flags"
+import * as Effect from "effect/Effect"
+import type { RawCommand, RawRequest } from "../../RawClient.ts"
+import { type Check, expectBytes, expectEqual, pattern, type Target } from "../Check.ts"
+import { expectError, expectFailure } from "./Judge.ts"
+import { ask, check, enter, type FlagName, has, needs, probe, skip, type Talk, unlessSkipped } from "./Talk.ts"
+
+/** Commands that an export may offer, and by which flag. */
+const optional: ReadonlyArray<readonly [command: RawCommand, offeredBy: FlagName]> = [
+  ["FLUSH", "SEND_FLUSH"],
+  ["TRIM", "SEND_TRIM"],
+  ["CACHE", "SEND_CACHE"],
+  ["WRITE_ZEROES", "SEND_WRITE_ZEROES"]
+]
+
+const ranged = optional.filter(([command]) => command !== "FLUSH")
+
+const wholeRange = (talk: Talk): RawRequest => ({ offset: 0n, length: talk.block })
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const requestChecks = (target: Target): ReadonlyArray<Check> => {
+  /** Both styles, since a server may lose the thread in one of them alone. */
+  const inStyles = (name: string, rules: Check["rules"], body: (talk: Talk) => Effect.Effect<void, unknown>) =>
+    check(
+      name,
+      rules,
+      Effect.gen(function*() {
+        yield* Effect.flatMap(enter(target), body)
+        yield* unlessSkipped(Effect.flatMap(enter(target, { style: "structured" }), body))
+      })
+    )
+
+  return [
+    inStyles(
+      "an unknown command is EINVAL, and the next request is answered",
+      ["S-085"],
+      (talk) =>
+        Effect.gen(function*() {
+          for (const length of [0, 4096]) {
+            yield* expectError("command 0x7777", yield* ask(talk, 0x7777, { length }), "EINVAL")
+            yield* probe(talk)
+          }
+        })
+    ),
+    inStyles(
+      "unknown flags are EINVAL, and a payload behind them is taken",
+      ["S-085"],
+      (talk) =>
+        Effect.gen(function*() {
+          const flags = 0x8000
+          yield* expectError("READ", yield* ask(talk, "READ", { ...wholeRange(talk), flags }), "EINVAL")
+          const write = yield* ask(talk, "WRITE", { payload: pattern(0n, talk.block, 51), flags })
+          yield* expectError("WRITE", write, "EINVAL", "EPERM")
+          yield* probe(talk)
+        })
+    ),
+    inStyles("flags of other commands are EINVAL", ["S-085"], (talk) =>
+      Effect.gen(function*() {
+        const request = { ...wholeRange(talk), flags: CommandFlags.NO_HOLE }
+        yield* expectError("READ with NO_HOLE", yield* ask(talk, "READ", request), "EINVAL")
+        yield* probe(talk)
+      })),
+    inStyles("commands that the export does not offer are refused", ["S-085"], (talk) =>
+      Effect.gen(function*() {
+        const missing = optional.filter(([, flag]) => !has(talk, flag))
+        if (missing.length === 0) return yield* skip("the export offers every command")
+        for (const [command] of missing) {
+          const range = command === "FLUSH" ? {} : wholeRange(talk)
+          yield* expectError(`${command}`, yield* ask(talk, command, range), "EINVAL", "EPERM", "ENOTSUP")
+        }
+        yield* probe(talk)
+      })),
+    inStyles(
+      "a read past the end is EINVAL, also where offset and length overflow",
+      ["S-055", "S-084"],
+      (talk) =>
+        Effect.gen(function*() {
+          const length = talk.block
+          for (
+            const offset of [talk.size, talk.size - BigInt(length) + BigInt(talk.minimum), 2n ** 64n - BigInt(length)]
+          ) {
+            yield* expectError(`READ at ${offset}`, yield* ask(talk, "READ", { offset, length }), "EINVAL")
+          }
+          yield* probe(talk)
+        })
+    ),
+    inStyles("a write past the end is ENOSPC, and its payload is taken", ["S-084"], (talk) =>
+      Effect.gen(function*() {
+        yield* needs(talk, "writable")
+        const payload = pattern(0n, talk.block, 52)
+        for (const offset of [talk.size, 2n ** 64n - BigInt(talk.block)]) {
+          yield* expectError(`WRITE at ${offset}`, yield* ask(talk, "WRITE", { offset, payload }), "ENOSPC")
+        }
+        yield* probe(talk)
+      })),
+    inStyles(
+      "a write past the end is refused, its payload taken, and nothing is written",
+      ["S-055"],
+      (talk) =>
+        Effect.gen(function*() {
+          yield* needs(talk, "writable")
+          const offset = talk.size - talk.size % BigInt(talk.block) - BigInt(talk.block)
+          const before = pattern(offset, talk.block, 53)
+          yield* expectError("WRITE inside", yield* ask(talk, "WRITE", { offset, payload: before }), "none")
+          const across = { offset, payload: pattern(offset, 4 * talk.block, 54) }
+          yield* expectFailure("WRITE across the end", yield* ask(talk, "WRITE", across))
+          const { data } = yield* ask(talk, "READ", { offset, length: talk.block })
+          yield* expectBytes("what was there", data, before)
+        })
+    ),
+    inStyles("whatever else has a range is refused past the end", ["S-055", "S-084"], (talk) =>
+      Effect.gen(function*() {
+        for (const [command, flag] of ranged) {
+          if (!has(talk, flag)) continue
+          const request = { offset: talk.size, length: talk.block }
+          yield* expectError(`${command}`, yield* ask(talk, command, request), "EINVAL", "ENOSPC")
+        }
+        yield* probe(talk)
+      })),
+    inStyles("too long an effect is an error, not an end", ["S-056"], (talk) =>
+      Effect.gen(function*() {
+        for (const [command, flag] of ranged) {
+          if (!has(talk, flag)) continue
+          const request = { offset: talk.size - BigInt(talk.block), length: 0xffff_0000 }
+          yield* expectFailure(`${command} of nearly 4 GiB`, yield* ask(talk, command, request))
+        }
+        yield* probe(talk)
+      })),
+    check(
+      "a payload of 32 MiB is no abuse",
+      ["S-057"],
+      Effect.gen(function*() {
+        const talk = yield* enter(target)
+        if (talk.maximum < 33_554_432) return yield* skip(`the server takes ${talk.maximum} bytes at most`)
+        // Past the end of most exports: it is refused, or written, but taken.
+        const write = { offset: 0n, payload: new Uint8Array(33_554_432) }
+        const { error } = yield* ask(talk, "WRITE", write)
+        yield* expectEqual("an answer", error >= 0, true)
+        yield* probe(talk)
+      })
+    ),
+    inStyles("requests of no bytes do not end the session", ["S-083"], (talk) =>
+      Effect.gen(function*() {
+        yield* ask(talk, "READ", { length: 0 })
+        yield* ask(talk, "WRITE", { payload: new Uint8Array(0) })
+        for (const [command, flag] of ranged) {
+          if (has(talk, flag)) yield* ask(talk, command, { length: 0 })
+        }
+        yield* probe(talk)
+      })),
+    inStyles(
+      "misaligned requests are EINVAL, and change nothing",
+      ["S-054", "S-055"],
+      (talk) =>
+        Effect.gen(function*() {
+          if (talk.minimum === 1) return yield* skip("every byte is aligned")
+          const before = yield* ask(talk, "READ", wholeRange(talk))
+          const payload = pattern(1n, talk.block, 55)
+          yield* expectError("READ at 1", yield* ask(talk, "READ", { offset: 1n, length: talk.block }), "EINVAL")
+          const write = yield* ask(talk, "WRITE", { offset: 1n, payload })
+          yield* expectError("WRITE at 1", write, "EINVAL", "EPERM")
+          const after = yield* ask(talk, "READ", wholeRange(talk))
+          yield* expectBytes("what was there", after.data, before.data)
+        })
+    ),
+    check(
+      "a client that did not ask for the block sizes gets data or a clean error",
+      ["S-032", "S-054"],
+      Effect.gen(function*() {
+        const { block } = yield* Effect.scoped(enter(target))
+        const talk = yield* enter(target, { asksForSizes: false })
+        const read = yield* ask(talk, "READ", { offset: 1n, length: 1 })
+        yield* expectError("READ of one byte", read, "none", "EINVAL")
+        yield* expectError("READ of a block", yield* ask(talk, "READ", { length: block }), "none")
+      })
+    ),
+    inStyles("where FUA is offered, every command takes it", ["S-086"], (talk) =>
+      Effect.gen(function*() {
+        yield* needs(talk, "SEND_FUA")
+        const flags = CommandFlags.FUA
+        yield* expectError("READ", yield* ask(talk, "READ", { ...wholeRange(talk), flags }), "none")
+        for (const [command, flag] of optional) {
+          if (!has(talk, flag)) continue
+          const range = command === "FLUSH" ? {} : wholeRange(talk)
+          yield* expectError(`${command}`, yield* ask(talk, command, { ...range, flags }), "none")
+        }
+      })),
+    check(
+      "a prefetch takes no unknown flags, and changes nothing",
+      ["S-089"],
+      Effect.gen(function*() {
+        const talk = yield* enter(target)
+        yield* needs(talk, "SEND_CACHE")
+        const before = yield* ask(talk, "READ", wholeRange(talk))
+        yield* expectError("CACHE", yield* ask(talk, "CACHE", wholeRange(talk)), "none")
+        yield* expectError(
+          "CACHE, flag 0x8000",
+          yield* ask(talk, "CACHE", { ...wholeRange(talk), flags: 0x8000 }),
+          "EINVAL"
+        )
+        const after = yield* ask(talk, "READ", wholeRange(talk))
+        yield* expectBytes("what was there", after.data, before.data)
+      })
+    ),
+    inStyles(
+      "a read-only export fails what would change it with EPERM",
+      ["S-013", "S-084"],
+      (talk) =>
+        Effect.gen(function*() {
+          yield* needs(talk, "READ_ONLY")
+          yield* expectError("WRITE", yield* ask(talk, "WRITE", { payload: pattern(0n, talk.block, 56) }), "EPERM")
+          yield* probe(talk)
+        })
+    ),
+    check(
+      "a hundred requests that are refused do not end the session",
+      ["S-094"],
+      Effect.gen(function*() {
+        const talk = yield* enter(target)
+        for (let count = 0; count < 100; count++) {
+          yield* expectFailure("READ past the end", yield* ask(talk, "READ", { offset: talk.size, length: talk.block }))
+        }
+        yield* probe(talk)
+      })
+    )
+  ]
+}

@@ -1,0 +1,120 @@
+/**
+ * NBD_OPT_STARTTLS: servers without TLS, with it for whoever wants it, and with it for all. Which of them a server is
+ * shows in how it answers a client that has not begun TLS.
+ *
+ * @since 0.1.0
+ */
+import { Transport } from "@effect-nbd/core/Transport"
+import { encodeText } from "@effect-nbd/core/wire/Bytes"
+import { TransmissionFlags } from "@effect-nbd/core/wire/Flags"
+import { encodeOption, optionCode } from "@effect-nbd/core/wire/NbdOption"
+import * as Effect from "effect/Effect"
+import { type Check, expectEqual, type Target } from "../Check.ts"
+import { expectEnd, expectReply, isAck, isRefusal, saw } from "./Judge.ts"
+import { check, greeted, sizes, skip } from "./Talk.ts"
+
+const someData = new Uint8Array(16)
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const tlsChecks = (target: Target): ReadonlyArray<Check> => {
+  const { exportName } = target
+
+  /** Skips where the transport brings no TLS. */
+  const settings = Effect.flatMap(
+    Transport,
+    ({ tls }) => tls?.mode === "Require" ? Effect.succeed(tls) : skip("TLS is not asked for")
+  )
+
+  return [
+    check(
+      "without TLS on the server, STARTTLS is refused, nothing is ERR_TLS_REQD, and haggling goes on",
+      ["S-026", "S-043"],
+      Effect.gen(function*() {
+        const client = yield* greeted(target)
+        for (const data of [new Uint8Array(0), someData]) {
+          const replies = yield* client.option("STARTTLS", data)
+          if (isAck(replies)) return yield* skip("the server has TLS")
+          yield* expectReply("STARTTLS", replies, "ERR_UNSUP", "ERR_POLICY", "ERR_INVALID", "ERR_PLATFORM")
+        }
+        yield* expectReply("GO", yield* client.info("GO", exportName, sizes), "ACK")
+      })
+    ),
+    check(
+      "STARTTLS with data is ERR_INVALID, and no TLS follows",
+      ["S-026"],
+      Effect.gen(function*() {
+        yield* settings
+        const client = yield* greeted(target)
+        yield* expectReply("STARTTLS with data", yield* client.option("STARTTLS", someData), "ERR_INVALID")
+        yield* expectReply("ABORT in plaintext", yield* client.option("ABORT"), "ACK")
+      })
+    ),
+    check(
+      "with TLS for all, everything before it but ABORT is ERR_TLS_REQD, and EXPORT_NAME ends the session",
+      ["S-044"],
+      Effect.gen(function*() {
+        const client = yield* greeted(target)
+        if (!isRefusal(yield* client.option("LIST"), "ERR_TLS_REQD")) return yield* skip("TLS is not for all")
+        for (const option of ["STRUCTURED_REPLY", 0x7fff_1234] as const) {
+          yield* expectReply(`${option} before TLS`, yield* client.option(option), "ERR_TLS_REQD")
+        }
+        for (const option of ["INFO", "GO"] as const) {
+          yield* expectReply(`${option} before TLS`, yield* client.info(option, exportName, sizes), "ERR_TLS_REQD")
+        }
+        yield* expectReply("ABORT before TLS", yield* client.option("ABORT"), "ACK")
+        const insistent = yield* greeted(target)
+        yield* insistent.send(encodeOption(optionCode.EXPORT_NAME, encodeText(exportName)))
+        yield* expectEnd("EXPORT_NAME before TLS", insistent)
+      })
+    ),
+    check(
+      "with TLS for some, only INFO and GO are ERR_TLS_REQD",
+      ["S-046", "S-047"],
+      Effect.gen(function*() {
+        yield* settings
+        const client = yield* greeted(target)
+        const listed = yield* client.option("LIST")
+        if (isRefusal(listed, "ERR_TLS_REQD")) return yield* skip("TLS is for all")
+        for (const option of ["STRUCTURED_REPLY", 0x7fff_1234] as const) {
+          const isRequired = isRefusal(yield* client.option(option), "ERR_TLS_REQD")
+          yield* expectEqual(`${option} is ERR_TLS_REQD`, isRequired, false)
+        }
+      })
+    ),
+    check(
+      "with TLS, nothing is ERR_TLS_REQD any more, and a second STARTTLS is ERR_INVALID",
+      ["S-045", "S-048", "S-049"],
+      Effect.gen(function*() {
+        const tls = yield* settings
+        const client = yield* greeted(target)
+        yield* expectReply("STARTTLS", yield* client.startTls(tls), "ACK")
+        yield* expectReply("a second STARTTLS", yield* client.option("STARTTLS"), "ERR_INVALID")
+        for (const replies of [yield* client.option("LIST"), yield* client.info("INFO", exportName, sizes)]) {
+          yield* expectEqual("ERR_TLS_REQD under TLS", isRefusal(replies, "ERR_TLS_REQD"), false)
+        }
+        yield* expectReply("GO", yield* client.info("GO", exportName, sizes), "ACK")
+      })
+    ),
+    check(
+      "nothing agreed on before STARTTLS is kept",
+      ["S-027"],
+      Effect.gen(function*() {
+        const tls = yield* settings
+        const client = yield* greeted(target)
+        const agreed = yield* client.option("STRUCTURED_REPLY")
+        if (!isAck(agreed)) return yield* skip("nothing can be agreed on before TLS")
+        yield* client.startTls(tls)
+        for (const reply of yield* client.info("GO", exportName, sizes)) {
+          if (reply._tag !== "InfoReply" || reply.info._tag !== "ExportInfo") continue
+          yield* expectEqual("NBD_FLAG_SEND_DF", reply.info.flags & TransmissionFlags.SEND_DF, 0)
+        }
+        yield* client.request("READ", { cookie: 3n, length: 512 })
+        const { style } = yield* client.reply(512)
+        if (style !== "simple") yield* saw("style of a reply", "simple", style)
+      })
+    )
+  ]
+}
