@@ -3,6 +3,14 @@
  */
 
 /**
+ * Arbitraries of `effect/FastCheck` for everything there is in NBD: the messages of the protocol, URIs, exports,
+ * servers, and requests to an export.
+ *
+ * @since 0.1.0
+ */
+export * as Arbitraries from "./Arbitraries.ts"
+
+/**
  * The behaviour that every transport and every server must show, as checks that take a Transport from a Layer, and a
  * report that says rule by rule what they found.
  *

@@ -1,8 +1,9 @@
 import * as NbdUri from "@effect-nbd/core/NbdUri"
+import { Arbitraries } from "@effect-nbd/testing"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { format, oddTexts, parse, ssh, tcp, unix, uris, vsock } from "./Uris.ts"
+import { format, parse, ssh, tcp, unix, vsock } from "./Uris.ts"
 
 const refusal = (uri: NbdUri.NbdUri) => Effect.runSync(Effect.flip(NbdUri.format(uri)))
 const withTls = (uri: NbdUri.NbdUri, tls: Partial<NbdUri.UriTls>): NbdUri.NbdUri => ({
@@ -11,11 +12,11 @@ const withTls = (uri: NbdUri.NbdUri, tls: Partial<NbdUri.UriTls>): NbdUri.NbdUri
 })
 
 describe("format", () => {
-  it.prop("is undone by parse", [uris], ([uri]) => {
+  it.prop("is undone by parse", [Arbitraries.uri], ([uri]) => {
     expect(parse(format(uri))).toStrictEqual(uri)
   }, { fastCheck: { numRuns: 4000 } })
 
-  it.prop("parse never throws, and what it takes survives a round trip", [oddTexts], ([input]) => {
+  it.prop("parse never throws, and what it takes survives a round trip", [Arbitraries.oddUriText], ([input]) => {
     const uri = Effect.runSync(Effect.option(NbdUri.parse(input)))
     if (Option.isSome(uri)) expect(parse(format(uri.value))).toStrictEqual(uri.value)
   }, { fastCheck: { numRuns: 4000 } })

@@ -9,9 +9,9 @@ import {
 } from "@effect-nbd/core/wire/BlockStatus"
 import { concat, decodeDisplayText, decodeText, encodeText, viewOf } from "@effect-nbd/core/wire/Bytes"
 import { decodeExportNameReply, encodeExportNameReply } from "@effect-nbd/core/wire/ExportName"
-import { ClientFlags, HandshakeFlags, ReplyFlags, TransmissionFlags } from "@effect-nbd/core/wire/Flags"
+import { ReplyFlags } from "@effect-nbd/core/wire/Flags"
 import * as Greeting from "@effect-nbd/core/wire/Greeting"
-import { decodeInfo, encodeInfo, type Info } from "@effect-nbd/core/wire/Info"
+import { decodeInfo, encodeInfo } from "@effect-nbd/core/wire/Info"
 import {
   decodeMetaContextReply,
   decodeMetaContextRequest,
@@ -22,205 +22,168 @@ import * as OptionReply from "@effect-nbd/core/wire/OptionReply"
 import * as Reply from "@effect-nbd/core/wire/Reply"
 import * as RequestHeader from "@effect-nbd/core/wire/RequestHeader"
 import { isWireError } from "@effect-nbd/core/wire/WireError"
+import { Arbitraries } from "@effect-nbd/testing"
 import { describe, expect, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
 import { u32, u64 } from "../fixtures/HandWritten.ts"
 
-const u16s = FastCheck.integer({ min: 0, max: 0xffff })
-const u32s = FastCheck.integer({ min: 0, max: 0xffff_ffff })
-const u64s = FastCheck.bigInt({ min: 0n, max: 0xffff_ffff_ffff_ffffn })
-/** At most 4096 bytes of UTF-8, of any characters there are. */
-const strings = FastCheck.string({ unit: "binary", maxLength: 1024 })
-const printables = FastCheck.string({ unit: "grapheme", maxLength: 256 }).filter((text) =>
-  decodeDisplayText(encodeText(text)) === text
-)
-const transmissionFlags = u16s.map((flags) => TransmissionFlags(flags))
-const anyBytes = FastCheck.oneof(
-  FastCheck.uint8Array({ maxLength: 64 }),
-  FastCheck.uint8Array({ minLength: 130, maxLength: 5000 })
-)
-
-const infos: FastCheck.Arbitrary<Info> = FastCheck.oneof(
-  FastCheck.record({ _tag: FastCheck.constant("ExportInfo" as const), exportSize: u64s, flags: transmissionFlags }),
-  FastCheck.record({ _tag: FastCheck.constant("NameInfo" as const), name: strings }),
-  FastCheck.record({ _tag: FastCheck.constant("DescriptionInfo" as const), description: strings }),
-  FastCheck.record({
-    _tag: FastCheck.constant("BlockSizeInfo" as const),
-    minimum: u32s,
-    preferred: u32s,
-    maximum: u32s
-  }),
-  FastCheck.record({
-    _tag: FastCheck.constant("UnknownInfo" as const),
-    type: FastCheck.integer({ min: 4, max: 0xffff }),
-    payload: FastCheck.uint8Array({ maxLength: 64 })
-  })
-)
-
-const optionReplies: FastCheck.Arbitrary<OptionReply.OptionReply> = FastCheck.oneof(
-  FastCheck.constant({ _tag: "Ack" as const }),
-  FastCheck.record({ _tag: FastCheck.constant("Server" as const), name: strings, description: strings }),
-  FastCheck.record({ _tag: FastCheck.constant("InfoReply" as const), info: infos }),
-  FastCheck.record({
-    _tag: FastCheck.constant("MetaContextReply" as const),
-    id: u32s,
-    name: strings.filter((name) => name !== "")
-  }),
-  FastCheck.record({
-    _tag: FastCheck.constant("ErrorReply" as const),
-    type: FastCheck.integer({ min: 0x8000_0000, max: 0xffff_ffff }),
-    message: printables
-  })
-)
-
 describe("what was encoded is decoded", () => {
-  it.prop("greetings and client flags", [u16s, u32s, u64s, transmissionFlags], ([few, many, exportSize, flags]) => {
-    const newstyle = Greeting.encodeNewstyleGreeting(HandshakeFlags(few))
-    expect(Greeting.decodeGreetingStart(newstyle.subarray(0, 16))).toBe("NewstyleGreeting")
-    expect(Greeting.decodeNewstyleRest(newstyle.subarray(16))).toStrictEqual({ _tag: "NewstyleGreeting", flags: few })
-    const oldstyle = Greeting.encodeOldstyleGreeting({ exportSize, flags })
-    expect(Greeting.decodeGreetingStart(oldstyle.subarray(0, 16))).toBe("OldstyleGreeting")
-    expect(Greeting.decodeOldstyleRest(oldstyle.subarray(16))).toStrictEqual({
-      _tag: "OldstyleGreeting",
-      exportSize,
-      flags
-    })
-    expect(Greeting.decodeClientFlags(Greeting.encodeClientFlags(ClientFlags(many)))).toBe(many)
+  it.prop("greetings and client flags", [
+    Arbitraries.newstyleGreeting,
+    Arbitraries.oldstyleGreeting,
+    Arbitraries.clientFlags
+  ], ([newstyle, oldstyle, flags]) => {
+    const short = Greeting.encodeNewstyleGreeting(newstyle.flags)
+    expect(Greeting.decodeGreetingStart(short.subarray(0, 16))).toBe("NewstyleGreeting")
+    expect(Greeting.decodeNewstyleRest(short.subarray(16))).toStrictEqual({ ...newstyle })
+    const long = Greeting.encodeOldstyleGreeting(oldstyle)
+    expect(Greeting.decodeGreetingStart(long.subarray(0, 16))).toBe("OldstyleGreeting")
+    expect(Greeting.decodeOldstyleRest(long.subarray(16))).toStrictEqual({ ...oldstyle })
+    expect(Greeting.decodeClientFlags(Greeting.encodeClientFlags(flags))).toBe(flags)
   })
 
-  it.prop(
-    "the answer to an export name",
-    [u64s, transmissionFlags, FastCheck.boolean()],
-    ([exportSize, flags, short]) => {
-      const encoded = encodeExportNameReply({ exportSize, flags }, short)
-      expect(decodeExportNameReply(encoded)).toStrictEqual({ exportSize, flags })
-    }
-  )
-
-  it.prop(
-    "options",
-    [u32s, FastCheck.uint8Array({ maxLength: 64 }), strings, FastCheck.array(u16s, { maxLength: 32 })],
-    ([option, data, exportName, types]) => {
-      const encoded = NbdOption.encodeOption(option, data)
-      expect(NbdOption.decodeOptionHeader(encoded.subarray(0, 16))).toStrictEqual({ option, length: data.byteLength })
-      expect(encoded.subarray(16)).toStrictEqual(data)
-      expect(NbdOption.decodeInfoRequest(NbdOption.encodeInfoRequest({ exportName, types }))).toStrictEqual({
-        exportName,
-        types
-      })
-    }
-  )
-
-  it.prop("information replies", [infos], ([info]) => {
-    expect(decodeInfo(encodeInfo(info))).toStrictEqual(info)
+  it.prop("the answer to an export name", [Arbitraries.exportNameReply, FastCheck.boolean()], ([reply, short]) => {
+    expect(decodeExportNameReply(encodeExportNameReply(reply, short))).toStrictEqual({ ...reply })
   })
 
-  it.prop("option replies", [u32s, optionReplies], ([option, reply]) => {
+  it.prop("options", [Arbitraries.option, Arbitraries.infoRequest], ([{ data, option }, request]) => {
+    const encoded = NbdOption.encodeOption(option, data)
+    expect(NbdOption.decodeOptionHeader(encoded.subarray(0, 16))).toStrictEqual({ option, length: data.byteLength })
+    expect(encoded.subarray(16)).toStrictEqual(data)
+    expect(NbdOption.decodeInfoRequest(NbdOption.encodeInfoRequest(request))).toStrictEqual({ ...request })
+  })
+
+  it.prop("information replies", [Arbitraries.info], ([info]) => {
+    expect(decodeInfo(encodeInfo(info))).toStrictEqual({ ...info })
+  })
+
+  it.prop("option replies", [Arbitraries.u32, Arbitraries.optionReply], ([option, reply]) => {
     const encoded = OptionReply.encodeOptionReply(option, reply)
     const header = OptionReply.decodeOptionReplyHeader(encoded.subarray(0, 20), option)
     expect(header).toMatchObject({ option, length: encoded.byteLength - 20 })
     if (header instanceof Object && "length" in header) {
-      expect(OptionReply.decodeOptionReply(header, encoded.subarray(20))).toStrictEqual(reply)
+      expect(OptionReply.decodeOptionReply(header, encoded.subarray(20))).toEqual(reply)
     }
   })
 
-  it.prop(
-    "requests",
-    [u16s, u16s, FastCheck.maxSafeNat(), u64s, u32s, FastCheck.nat({ max: 9 })],
-    ([flags, command, cookie, offset, length, at]) => {
-      const view = viewOf(new Uint8Array(at + 28))
-      RequestHeader.encodeRequestHeader(view, at, flags, command, cookie, offset, length)
-      expect(RequestHeader.decodeRequestHeader(view, at)).toStrictEqual({
-        flags,
-        command,
-        cookie: BigInt(cookie),
-        offset,
-        length
-      })
-    }
-  )
-
-  it.prop("requests under extended headers", [
-    u16s,
-    u16s,
-    FastCheck.maxSafeNat(),
-    u64s,
-    FastCheck.maxSafeNat(),
+  it.prop("requests, compact and extended", [
+    Arbitraries.requestHeader,
+    Arbitraries.extendedRequestHeader,
     FastCheck.nat({ max: 9 })
-  ], ([flags, command, cookie, offset, length, at]) => {
+  ], ([compact, extended, at]) => {
     const view = viewOf(new Uint8Array(at + 32))
-    RequestHeader.encodeExtendedRequestHeader(view, at, flags, command, cookie, offset, length)
-    expect(RequestHeader.decodeExtendedRequestHeader(view, at)).toStrictEqual({
-      flags,
-      command,
-      cookie: BigInt(cookie),
-      offset,
-      length: BigInt(length)
-    })
+    RequestHeader.encodeRequestHeader(
+      view,
+      at,
+      compact.flags,
+      compact.command,
+      Number(compact.cookie),
+      compact.offset,
+      compact.length
+    )
+    expect(RequestHeader.decodeRequestHeader(view, at)).toStrictEqual({ ...compact })
+    RequestHeader.encodeExtendedRequestHeader(
+      view,
+      at,
+      extended.flags,
+      extended.command,
+      Number(extended.cookie),
+      extended.offset,
+      Number(extended.length)
+    )
+    expect(RequestHeader.decodeExtendedRequestHeader(view, at)).toStrictEqual({ ...extended })
   })
 
-  it.prop(
-    "queries for meta contexts",
-    [strings, FastCheck.array(strings, { maxLength: 9 })],
-    ([exportName, queries]) => {
-      expect(decodeMetaContextRequest(encodeMetaContextRequest({ exportName, queries }))).toStrictEqual({
-        exportName,
-        queries
-      })
-    }
-  )
+  it.prop("queries for meta contexts", [Arbitraries.metaContextRequest], ([request]) => {
+    expect(decodeMetaContextRequest(encodeMetaContextRequest(request))).toStrictEqual({ ...request })
+  })
 
   it.prop("block status in 32 and in 64 bits", [
-    u32s,
-    FastCheck.array(FastCheck.record({ length: u64s, flags: u64s }), { minLength: 1, maxLength: 9 })
-  ], ([contextId, descriptors]) => {
-    for (const width of ["compact", "extended"] as const) {
-      const bits = width === "compact" ? 32 : 64
-      const decoded = decodeBlockStatus(width, encodeBlockStatus(width, { contextId, descriptors }))
+    Arbitraries.blockStatus("compact"),
+    Arbitraries.blockStatus("extended")
+  ], ([compact, extended]) => {
+    for (const [width, status] of [["compact", compact], ["extended", extended]] as const) {
+      const decoded = decodeBlockStatus(width, encodeBlockStatus(width, status))
       if (isWireError(decoded)) throw new Error(decoded.received)
-      expect([decoded.contextId, decoded.count]).toStrictEqual([contextId, descriptors.length])
-      descriptors.forEach(({ flags, length }, index) => {
-        expect(decoded.lengthAt(index)).toBe(BigInt.asUintN(bits, length))
-        expect(decoded.flagsAt(index)).toBe(BigInt.asUintN(bits, flags))
+      expect([decoded.contextId, decoded.count]).toStrictEqual([status.contextId, status.descriptors.length])
+      status.descriptors.forEach(({ flags, length }, index) => {
+        expect([decoded.lengthAt(index), decoded.flagsAt(index)]).toStrictEqual([length, flags])
       })
     }
   })
 
-  it.prop("a filter of block status", [u64s, FastCheck.array(u32s, { maxLength: 9 })], ([length, contextIds]) => {
-    expect(decodeStatusFilter(encodeStatusFilter({ length, contextIds }))).toStrictEqual({ length, contextIds })
-  })
-
-  it.prop("simple replies and the heads of chunks", [u32s, u64s, u16s, u16s], ([error, cookie, flags, type]) => {
-    const simple = viewOf(Reply.encodeSimpleReply({ error, cookie }))
-    expect([simple.getUint32(0), simple.getUint32(4), simple.getBigUint64(8)]).toStrictEqual([
-      0x67446698,
-      error,
-      cookie
-    ])
-    const chunk = viewOf(Reply.encodeChunkHeader({ flags: ReplyFlags(flags), type, cookie, length: error }))
-    expect([chunk.getUint32(0), chunk.getUint16(4), chunk.getUint16(6)]).toStrictEqual([0x668e33ef, flags, type])
-    expect([chunk.getBigUint64(8), chunk.getUint32(16)]).toStrictEqual([cookie, error])
-    expect(Reply.decodeCookie(simple, 0)).toBe(Number(cookie))
-  })
-
   it.prop(
-    "error chunks, and those of other types by their layout",
-    [u32s, printables, u64s, FastCheck.uint8Array({ minLength: 1, maxLength: 64 })],
-    ([error, message, offset, data]) => {
-      const payload = (chunk: Reply.Chunk) => concat(Reply.encodeChunk(7n, ReplyFlags(1), chunk)).subarray(20)
-      expect(
-        Reply.decodeErrorPayload(Reply.chunkType.ERROR, payload({ _tag: "ErrorChunk", error, message }))
-      ).toStrictEqual({ error, message, offset: undefined })
-      expect(
-        Reply.decodeErrorPayload(
-          Reply.chunkType.ERROR_OFFSET,
-          payload({ _tag: "ErrorOffsetChunk", error, message, offset })
-        )
-      ).toStrictEqual({ error, message, offset })
-      expect(payload({ _tag: "OffsetData", offset, data })).toStrictEqual(concat([u64(offset), data]))
-      expect(payload({ _tag: "OffsetHole", offset, length: error })).toStrictEqual(concat([u64(offset), u32(error)]))
+    "the low half of a status that is too wide, in 32 bits",
+    [Arbitraries.blockStatus("extended")],
+    ([status]) => {
+      const decoded = decodeBlockStatus("compact", encodeBlockStatus("compact", status))
+      if (isWireError(decoded)) throw new Error(decoded.received)
+      status.descriptors.forEach(({ flags, length }, index) => {
+        expect(decoded.lengthAt(index)).toBe(BigInt.asUintN(32, length))
+        expect(decoded.flagsAt(index)).toBe(BigInt.asUintN(32, flags))
+      })
     }
   )
+
+  it.prop("a filter of block status", [Arbitraries.statusFilter], ([filter]) => {
+    expect(decodeStatusFilter(encodeStatusFilter(filter))).toStrictEqual({ ...filter })
+  })
+
+  it.prop("simple replies and the heads of chunks", [
+    Arbitraries.simpleReply,
+    Arbitraries.chunkHeader,
+    Arbitraries.extendedChunkHeader
+  ], ([reply, header, extended]) => {
+    const simple = viewOf(Reply.encodeSimpleReply(reply))
+    expect([simple.getUint32(0), simple.getUint32(4), simple.getBigUint64(8)]).toStrictEqual([
+      0x67446698,
+      reply.error,
+      reply.cookie
+    ])
+    expect(Reply.decodeCookie(simple, 0)).toBe(Number(reply.cookie))
+    const chunk = viewOf(Reply.encodeChunkHeader(header))
+    expect([chunk.getUint32(0), chunk.getUint16(4), chunk.getUint16(6)]).toStrictEqual([
+      0x668e33ef,
+      header.flags,
+      header.type
+    ])
+    expect([chunk.getBigUint64(8), chunk.getUint32(16)]).toStrictEqual([header.cookie, header.length])
+    const wide = viewOf(Reply.encodeExtendedChunkHeader(extended))
+    expect([wide.getUint32(0), wide.getUint16(4), wide.getUint16(6)]).toStrictEqual([
+      0x6e8a278c,
+      extended.flags,
+      extended.type
+    ])
+    expect([wide.getBigUint64(8), wide.getBigUint64(16), wide.getBigUint64(24)]).toStrictEqual([
+      extended.cookie,
+      extended.offset,
+      BigInt(extended.length)
+    ])
+  })
+
+  it.prop("chunks by their layout, the same in both styles but for the head", [
+    Arbitraries.chunk("compact"),
+    Arbitraries.u64
+  ], ([chunk, offset]) => {
+    const payload = concat(Reply.encodeChunk(7n, ReplyFlags(1), chunk)).subarray(20)
+    const extended = concat(Reply.encodeExtendedChunk(7n, ReplyFlags(1), offset, chunk)).subarray(32)
+    if (chunk._tag !== "BlockStatus") expect(extended).toStrictEqual(payload)
+    if (chunk._tag === "None") expect(payload).toStrictEqual(new Uint8Array(0))
+    else if (chunk._tag === "OffsetData") expect(payload).toStrictEqual(concat([u64(chunk.offset), chunk.data]))
+    else if (chunk._tag === "OffsetHole") expect(payload).toStrictEqual(concat([u64(chunk.offset), u32(chunk.length)]))
+    else if (chunk._tag === "BlockStatus") {
+      expect(payload).toStrictEqual(encodeBlockStatus("compact", chunk))
+      expect(extended).toStrictEqual(encodeBlockStatus("extended", chunk))
+    } else {
+      const isOffset = chunk._tag === "ErrorOffsetChunk"
+      const type = isOffset ? Reply.chunkType.ERROR_OFFSET : Reply.chunkType.ERROR
+      expect(Reply.decodeErrorPayload(type, payload)).toStrictEqual({
+        error: chunk.error,
+        message: chunk.message,
+        offset: isOffset ? chunk.offset : undefined
+      })
+    }
+  })
 })
 
 describe("no bytes whatever make a decoder throw", () => {
@@ -247,20 +210,28 @@ describe("no bytes whatever make a decoder throw", () => {
     ["decodeText", decodeText]
   ]
 
-  it.prop("in any decoder", [anyBytes], ([bytes]) => {
+  it.prop("in any decoder", [Arbitraries.anyBytes], ([bytes]) => {
     for (const [name, decode] of decoders) expect(() => decode(bytes), name).not.toThrow()
   }, { fastCheck: { numRuns: 300 } })
 
-  it.prop("in a reply of any type", [u32s, FastCheck.nat({ max: 5 }), anyBytes], ([wide, narrow, bytes]) => {
-    for (const type of [wide, narrow, 0x8000_0000 + narrow]) {
-      const header = { option: 7, type, length: bytes.byteLength }
-      expect(() => OptionReply.decodeOptionReply(header, bytes)).not.toThrow()
+  it.prop(
+    "in a reply of any type",
+    [Arbitraries.u32, FastCheck.nat({ max: 5 }), Arbitraries.anyBytes],
+    ([wide, narrow, bytes]) => {
+      for (const type of [wide, narrow, 0x8000_0000 + narrow]) {
+        const header = { option: 7, type, length: bytes.byteLength }
+        expect(() => OptionReply.decodeOptionReply(header, bytes)).not.toThrow()
+      }
     }
-  })
+  )
 
-  it.prop("in an information reply of a known type", [FastCheck.nat({ max: 4 }), anyBytes], ([type, bytes]) => {
-    expect(() => decodeInfo(Uint8Array.from([0, type, ...bytes]))).not.toThrow()
-  })
+  it.prop(
+    "in an information reply of a known type",
+    [FastCheck.nat({ max: 4 }), Arbitraries.anyBytes],
+    ([type, bytes]) => {
+      expect(() => decodeInfo(Uint8Array.from([0, type, ...bytes]))).not.toThrow()
+    }
+  )
 })
 
 /** Unicode's controls but for tab, its line and paragraph separators, and what changes the direction of writing. */
@@ -269,7 +240,7 @@ const controls = (code: number): boolean =>
   code === 0x200f || (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069)
 
 describe("text", () => {
-  it.prop("survives encoding and decoding when it is Unicode (C-005)", [strings], ([text]) => {
+  it.prop("survives encoding and decoding when it is Unicode (C-005)", [Arbitraries.text()], ([text]) => {
     expect(decodeText(encodeText(text))).toBe(text)
   })
 
