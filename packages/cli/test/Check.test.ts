@@ -1,11 +1,10 @@
 /** `effect-nbd check`: our own server has nothing to fear, and others are told what they do otherwise. */
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { pki } from "./support/pki.ts"
 import { cli, itWith } from "./support/programs.ts"
-import { folder, nbdServer } from "./support/servers.ts"
+import { folder, nbdkit } from "./support/servers.ts"
 import { serving } from "./support/serving.ts"
 
 const check = (...args: ReadonlyArray<string>) => cli("check", "--destructive", ...args)
@@ -40,13 +39,14 @@ describe("serve", () => {
 })
 
 describe("other servers", () => {
-  itWith("nbd-server")("are told what they do otherwise, and the exit code is 2", () =>
+  itWith("nbdkit")("are told what they do otherwise, and the exit code is 2", () =>
     Effect.gen(function*() {
-      const image = join(yield* folder, "image")
-      writeFileSync(image, new Uint8Array(2_097_152))
-      const { code, stderr, stdout } = yield* check("--timeout=5s", yield* nbdServer(image))
-      expect(stdout).toMatch(/^FAILED {2}ABORT is acknowledged, and ends the session \(S-022\)\n {8}the stream ended/m)
-      expect(stdout).toMatch(/^FAILED {2}S-022 {2}MUST /m)
+      const { code, stderr, stdout } = yield* check("--timeout=5s", yield* nbdkit("memory", "2M"))
+      expect(stdout).toMatch(
+        /^FAILED {2}each type of information comes once, [^\n]* \(S-034\)\n {8}types of information: /m
+      )
+      expect(stdout).toMatch(/^FAILED {2}S-034 {2}SHOULD /m)
+      expect(stdout).toMatch(/\n\d+ passed, 2 failed, \d+ skipped\n$/)
       expect({ code, stderr }).toEqual({ code: 2, stderr: "" })
     }))
 })

@@ -32,34 +32,6 @@ describe("real clients", () => {
       })
     }))
 
-  itWith("nbdcopy")("nbdcopy writes and reads", () =>
-    Effect.gen(function*() {
-      const directory = yield* folder
-      const bytes = randomBytes(3_000_001)
-      const [from, to] = [join(directory, "from"), join(directory, "to")]
-      writeFileSync(from, bytes)
-      const { uri } = yield* serving("--unix", join(directory, "socket"), "--size", String(bytes.byteLength))
-      yield* succeed("nbdcopy", from, uri)
-      yield* succeed("nbdcopy", uri, to)
-      expect(readFileSync(to).equals(bytes)).toBe(true)
-    }))
-
-  itWith("qemu-io")("qemu-io writes and reads", () =>
-    Effect.gen(function*() {
-      const { uri } = yield* serving("--port=0", "--export=disk")
-      const said = yield* succeed("qemu-io", "-f", "raw", "-c", "write -P 1 0 64k", "-c", "read -P 1 0 64k", uri)
-      expect(said).toContain("wrote 65536/65536 bytes at offset 0")
-      expect(said).toContain("read 65536/65536 bytes at offset 0")
-      expect(said).not.toContain("verification failed")
-    }))
-
-  itWith("nbd-client")("nbd-client lists", () =>
-    Effect.gen(function*() {
-      const { port } = yield* serving("--port=0", "--export=first", "--export=second")
-      const said = yield* succeed("nbd-client", "-l", "127.0.0.1", port)
-      expect(said.split("\n")).toEqual(expect.arrayContaining(["first", "second"]))
-    }))
-
   itWith("nbdinfo", "nbdcopy")("several at once", () =>
     Effect.gen(function*() {
       const { uri } = yield* serving("--port=0", "--size=4M")
