@@ -71,6 +71,12 @@ const zeroSize = 1_073_741_824
 const worthwhile = 65_536
 
 /**
+ * Answers of the source about what it knows that are kept until they are needed: while some are left nobody waits for
+ * the next. More would be memory alone.
+ */
+const answersAhead = 8
+
+/**
  * A request failed, and the copy with it: the destination holds some of the source.
  *
  * @since 0.1.0
@@ -208,7 +214,7 @@ const learning = (
       pieces.close()
       return Effect.void
     }
-    const pull = yield* Stream.toPull(source.extents)
+    const pull = yield* Stream.toPull(Stream.bufferChunks(source.extents, { capacity: answersAhead }))
     const oneAtATime = yield* Effect.makeSemaphore(1)
     const learn = Effect.matchEffect(pull, {
       onSuccess: (known) => Effect.sync(() => pieces.add(Chunk.toReadonlyArray(known))),

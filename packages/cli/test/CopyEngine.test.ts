@@ -3,6 +3,7 @@ import * as Copy from "#cli/Copy"
 import type { BlockSize, Extent, Sink, Source } from "#cli/CopyEnds"
 import * as CopyPlan from "#cli/CopyPlan"
 import { describe, effect, expect } from "@effect/vitest"
+import * as Chunk from "effect/Chunk"
 import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -205,6 +206,37 @@ describe("copy", () => {
         ])
       })
   )
+
+  effect("asks what the source knows while it reads, and not for all of it at once", () =>
+    Effect.gen(function*() {
+      const both = ends(randomBytes(100_000))
+      const askedAgain = yield* Deferred.make<void>()
+      let answers = 0
+      const extents = Stream.repeatEffectChunk(Effect.suspend(() => {
+        const offset = BigInt(answers++ * 1000)
+        return Effect.as(
+          answers > 1 ? Deferred.succeed(askedAgain, undefined) : Effect.void,
+          Chunk.of({ offset, length: 1000n, zero: false })
+        )
+      })).pipe(Stream.take(100))
+      const mostAhead: Array<number> = []
+      const source: Source = {
+        ...both.source,
+        extents,
+        readInto: (offset, destination) =>
+          Effect.zipRight(
+            Deferred.await(askedAgain),
+            Effect.suspend(() => {
+              mostAhead.push(answers - Number(offset) / 1000)
+              return both.source.readInto(offset, destination)
+            })
+          )
+      }
+      // With one request in flight nobody else would ask.
+      yield* Copy.copy(source, both.sink, { requests: 1, requestSize: 1000 })
+      expect(answers).toBe(100)
+      expect(Math.max(...mostAhead)).toBeLessThan(20)
+    }))
 
   effect("leaves zeroes alone where the destination has them", () =>
     Effect.gen(function*() {
