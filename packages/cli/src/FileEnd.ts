@@ -10,6 +10,7 @@ import type * as Scope from "effect/Scope"
 import * as fs from "node:fs"
 import type { BlockSize, Sink, Source } from "./CopyEnds.ts"
 import * as FileCalls from "./FileCalls.ts"
+import * as FileHoles from "./FileHoles.ts"
 import * as WrittenZeroes from "./WrittenZeroes.ts"
 
 /**
@@ -61,7 +62,7 @@ export interface FileSource extends Source {
 }
 
 /**
- * Opens a file for reading. Node has no way to ask where its holes are: they are read, and found to be zeroes.
+ * Opens a file for reading. Where it has holes is asked if it has fewer blocks than its size would take.
  *
  * @since 0.1.0
  * @category constructors
@@ -73,7 +74,8 @@ export const source = (
     name: path,
     size: stats.size,
     blockSize,
-    extents: undefined,
+    // In blocks of 512 bytes, whatever those of the file system are.
+    extents: stats.blocks * 512n < stats.size ? FileHoles.extents(fd, stats.size) : undefined,
     readInto: FileCalls.reading(fd, path),
     stats
   }))

@@ -93,7 +93,9 @@ export const copy = Command.make(
       Options.withDescription("The destination reads as zeroes everywhere: leave it so where the source does")
     ),
     noExtents: Options.boolean("no-extents").pipe(
-      Options.withDescription("Read everything, without asking the source where its zeroes are")
+      Options.withDescription(
+        "Read everything, without asking the source where its zeroes are: an export by its map, a file through perl or python3"
+      )
     ),
     flush: Options.boolean("flush").pipe(
       Options.withDescription("Make the copy durable before it counts as done; off by default")

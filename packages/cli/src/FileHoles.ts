@@ -1,0 +1,160 @@
+/**
+ * Where the holes of a file are.
+ *
+ * Node.js has no `lseek`, and so no way to ask: a file of 1 TiB with 1 GiB of data in it would be read from end to end. Perl
+ * has one, and is on nearly every system; otherwise Python. Whichever is there is given the open file as its standard
+ * input, not its name, and tells where data begins and ends. It moves a position that nobody here uses.
+ *
+ * What it says is checked for sense. Where it makes none, or there is no such program, or it fails, the stream ends: what
+ * that has not reached is read like any data. The number of blocks that a file has does not tell, even where it is zero: not
+ * every file system counts what it keeps in its inodes or has yet to store.
+ *
+ * @since 0.1.0
+ */
+import * as NodeStream from "@effect/platform-node/NodeStream"
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { type ChildProcess, spawn } from "node:child_process"
+import { Readable } from "node:stream"
+import type { Extent } from "./CopyEnds.ts"
+
+/**
+ * A program that walks over its standard input, and prints a line for each run of data, `START END` in bytes, and at last
+ * `end`. The size of the file is added to its arguments.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Walker {
+  readonly command: string
+  readonly args: ReadonlyArray<string>
+}
+
+// The numbers of SEEK_DATA and SEEK_HOLE: Perl does not know them by name, and macOS has them the other way round.
+const [seekData, seekHole] = process.platform === "darwin" ? [4, 3] : [3, 4]
+
+const perl = `
+  use Errno "ENXIO";
+  my ($at, $size) = (0, @ARGV);
+  while ($at < $size) {
+    my $start = sysseek(STDIN, $at, ${seekData});
+    if (!defined $start) { exit 1 if $! != ENXIO; last }
+    last if $start >= $size;
+    my $end = sysseek(STDIN, $start, ${seekHole});
+    exit 1 if !defined $end;
+    $at = $end < $size ? $end : $size;
+    print $start + 0, " ", $at, "\\n";
+  }
+  print "end\\n";
+`
+
+const python = `
+import errno, os, sys
+at, size = 0, int(sys.argv[1])
+while at < size:
+    try:
+        start = os.lseek(0, at, os.SEEK_DATA)
+    except OSError as error:
+        if error.errno != errno.ENXIO: raise
+        break
+    if start >= size: break
+    at = min(os.lseek(0, start, os.SEEK_HOLE), size)
+    print(start, at)
+print("end")
+`
+
+/**
+ * The programs that are tried, in this order.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const walkers: ReadonlyArray<Walker> = [
+  { command: "perl", args: ["-e", perl] },
+  { command: "python3", args: ["-I", "-c", python] }
+]
+
+/**
+ * The extents of an open file of so many bytes, from 0 on and without gaps, as far as one of the programs could tell.
+ * The first that can be started counts. It is gone with the stream.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const extents = (
+  fd: number,
+  size: bigint,
+  programs: ReadonlyArray<Walker> = walkers
+): Stream.Stream<Extent> =>
+  Stream.unwrapScoped(Effect.map(
+    Effect.option(Effect.firstSuccessOf(programs.map((program) => start(program, fd, size)))),
+    Option.match({ onNone: () => Stream.empty, onSome: (output) => told(output, size) })
+  ))
+
+/** What a program says, up to where it makes sense. */
+const told = (output: Readable, size: bigint): Stream.Stream<Extent> =>
+  NodeStream.fromReadable<"Broken">(() => output, () => "Broken").pipe(
+    Stream.catchAll(() => Stream.empty),
+    Stream.mapAccum(nothing, (before, bytes) => {
+      const now = understand(before, Buffer.from(bytes).toString("latin1"), size)
+      return [now, now]
+    }),
+    Stream.takeUntil(({ isOver }) => isOver),
+    Stream.mapConcatChunk(({ found }) => Chunk.unsafeFromArray(found))
+  )
+
+/** Starts a program; answers with its standard output. */
+const start = ({ args, command }: Walker, fd: number, size: bigint): Effect.Effect<Readable, Error, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.async<ChildProcess, Error>((resume) => {
+      const child = spawn(command, [...args, String(size)], { stdio: [fd, "pipe", "ignore"], windowsHide: true })
+      child.once("spawn", () => resume(Effect.succeed(child)))
+      child.once("error", (error) => resume(Effect.fail(error)))
+    }),
+    end
+  ).pipe(Effect.map(({ stdout }) => stdout ?? Readable.from([])))
+
+const end = (child: ChildProcess): Effect.Effect<void> =>
+  Effect.async((resume) => {
+    if (child.exitCode !== null || child.signalCode !== null) return resume(Effect.void)
+    child.once("exit", () => resume(Effect.void))
+    child.kill("SIGKILL")
+  })
+
+interface Understood {
+  /** Where the data that was told of last ends. */
+  readonly at: bigint
+  /** The start of a line. */
+  readonly rest: string
+  readonly found: ReadonlyArray<Extent>
+  /** It has said all, or something senseless. */
+  readonly isOver: boolean
+}
+
+const nothing: Understood = { at: 0n, rest: "", found: [], isOver: false }
+
+/** Two numbers of 64 bits. */
+const longestLine = 40
+
+const understand = (before: Understood, text: string, size: bigint): Understood => {
+  const lines = (before.rest + text).split("\n")
+  const rest = lines.pop() ?? ""
+  const found: Array<Extent> = []
+  let { at } = before
+  for (const line of lines) {
+    if (line === "end") {
+      if (at < size) found.push({ offset: at, length: size - at, zero: true })
+      return { at: size, rest: "", found, isOver: true }
+    }
+    const [, from, to] = /^(\d{1,19}) (\d{1,19})$/.exec(line) ?? []
+    const [start, end] = [BigInt(from ?? 0), BigInt(to ?? 0)]
+    if (start < at || end <= start || end > size) return { at, rest: "", found, isOver: true }
+    if (start > at) found.push({ offset: at, length: start - at, zero: true })
+    found.push({ offset: start, length: end - start, zero: false })
+    at = end
+  }
+  return { at, rest, found, isOver: rest.length > longestLine }
+}

@@ -1,0 +1,209 @@
+/** Where files have holes, as Perl or Python tell it, and what becomes of a copy when they do not. */
+import type { Extent } from "#cli/CopyEnds"
+import * as FileHoles from "#cli/FileHoles"
+import { describe, expect, it } from "@effect/vitest"
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import {
+  chmodSync,
+  closeSync,
+  ftruncateSync,
+  openSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+  writeSync
+} from "node:fs"
+import { join } from "node:path"
+import { bin, itWith, run, start } from "./support/programs.ts"
+import { folder } from "./support/servers.ts"
+
+interface Sparse {
+  readonly path: string
+  readonly fd: number
+  readonly content: Buffer
+}
+
+/** A file of `size` bytes with a few bytes of data at each of these offsets, and holes between them. */
+const sparse = (size: number, ...offsets: ReadonlyArray<number>): Effect.Effect<Sparse, never, Scope.Scope> =>
+  Effect.flatMap(folder, (directory) =>
+    Effect.acquireRelease(
+      Effect.sync(() => {
+        const path = join(directory, "sparse")
+        const fd = openSync(path, "w+")
+        const content = Buffer.alloc(size)
+        ftruncateSync(fd, size)
+        for (const at of offsets) {
+          content.write("data", at)
+          writeSync(fd, "data", at)
+        }
+        return { path, fd, content }
+      }),
+      ({ fd }) => Effect.sync(() => closeSync(fd))
+    ))
+
+const mebibyte = 1_048_576
+const [perl, python] = FileHoles.walkers
+
+const found = (fd: number, size: number, ...walkers: ReadonlyArray<FileHoles.Walker>) =>
+  Effect.map(Stream.runCollect(FileHoles.extents(fd, BigInt(size), walkers)), Chunk.toReadonlyArray)
+
+/** Bytes that are known to be zeroes. The extents begin at 0, and have no gaps. */
+const zeroesIn = (extents: ReadonlyArray<Extent>, content: Buffer): number => {
+  let [at, zeroes] = [0n, 0n]
+  for (const { length, offset, zero } of extents) {
+    expect([offset, length > 0n]).toStrictEqual([at, true])
+    at += length
+    if (!zero) continue
+    zeroes += length
+    expect(content.subarray(Number(offset), Number(at)).every((byte) => byte === 0)).toBe(true)
+  }
+  expect(at).toBe(BigInt(content.byteLength))
+  return Number(zeroes)
+}
+
+/** A program that says this, and no more. */
+const saying = (text: string, more = ""): FileHoles.Walker => ({
+  command: "/bin/sh",
+  args: ["-c", `printf '${text}'; ${more}`]
+})
+
+describe("the holes of a file", () => {
+  for (const walker of [perl, python]) {
+    if (walker === undefined) continue
+    itWith(walker.command)(`are what ${walker.command} finds, wherever the data is`, () =>
+      Effect.gen(function*() {
+        const size = 8 * mebibyte + 1
+        const odd = yield* sparse(size, 0, 2 * mebibyte - 2, 5_000_001, size - 4)
+        const extents = yield* found(odd.fd, size, walker)
+        expect(zeroesIn(extents, odd.content)).toBeGreaterThan(7 * mebibyte)
+        expect(extents.at(-1)?.zero).toBe(false)
+        const open = yield* sparse(size, 100_000)
+        const [first, , last] = yield* found(open.fd, size, walker)
+        expect([first?.zero, last?.zero]).toStrictEqual([true, true])
+        const empty = yield* sparse(size)
+        expect(yield* found(empty.fd, size, walker)).toStrictEqual([{ offset: 0n, length: BigInt(size), zero: true }])
+      }))
+  }
+
+  it.scopedLive("are asked of the first program that is there", () =>
+    Effect.gen(function*() {
+      const { fd } = yield* sparse(8192)
+      const absent: FileHoles.Walker = { command: "/no/such/program", args: [] }
+      expect(yield* found(fd, 8192, absent, saying("end\\n"))).toHaveLength(1)
+      expect(yield* found(fd, 8192, absent, absent)).toStrictEqual([])
+    }))
+
+  it.scopedLive("are known as far as what is said of them makes sense", () =>
+    Effect.gen(function*() {
+      const { fd } = yield* sparse(8192)
+      const data = { offset: 0n, length: 512n, zero: false }
+      const says = (text: string) => found(fd, 8192, saying(text))
+      expect(yield* says("0 512\\n1024 8192\\nend\\n")).toHaveLength(3)
+      for (
+        const nonsense of [
+          "",
+          "512 512\\nend\\n",
+          "256 1024\\nend\\n",
+          "1024 8193\\nend\\n",
+          "-1 1024\\nend\\n",
+          "1024 2e3\\nend\\n",
+          "1024\\nend\\n",
+          "1024 2048",
+          "ende\\n",
+          "\\nend\\n",
+          "9".repeat(100)
+        ]
+      ) expect(yield* says(`0 512\\n${nonsense}`)).toStrictEqual([data])
+    }))
+
+  it.scopedLive("are no longer looked for by a program that nobody listens to", () =>
+    Effect.gen(function*() {
+      const { fd, path } = yield* sparse(8192)
+      const pidFile = `${path}.pid`
+      const busy = saying("0 512\\n", `echo $$ > ${pidFile}; echo 512 1024; exec sleep 1000`)
+      // A line that is too long ends it as well.
+      for (const walker of [busy, saying("9".repeat(100), `echo $$ > ${pidFile}; exec sleep 1000`)]) {
+        writeFileSync(pidFile, "")
+        yield* Stream.runDrain(Stream.take(FileHoles.extents(fd, 8192n, [walker]), 2))
+        expect(isGone(pidFile)).toBe(true)
+      }
+    }))
+})
+
+const isGone = (pidFile: string): boolean => {
+  const pid = readFileSync(pidFile, "utf8").trim()
+  if (pid === "") return true
+  try {
+    process.kill(Number(pid), 0)
+    return false
+  } catch {
+    return true
+  }
+}
+
+/** A folder for PATH, in which `perl` is a shell script, if there is one. */
+const pathWith = (script?: string): Effect.Effect<string, never, Scope.Scope> =>
+  Effect.map(folder, (directory) => {
+    if (script !== undefined) {
+      writeFileSync(join(directory, "perl"), `#!/bin/sh\n${script}\n`)
+      chmodSync(join(directory, "perl"), 0o755)
+    }
+    return `PATH=${directory}`
+  })
+
+const copying = (path: string, ...args: ReadonlyArray<string>) =>
+  ["/usr/bin/env", path, process.execPath, bin, "copy", ...args] as const
+
+describe("a copy of a sparse file", () => {
+  const size = 40 * mebibyte + 3
+
+  it.scopedLive("is right whatever program looks for its holes, and without any", () =>
+    Effect.gen(function*() {
+      const { content, path } = yield* sparse(size, 5000, 20 * mebibyte - 2, size - 4)
+      const copy = `${path}.copy`
+      const environments = [
+        `PATH=${process.env["PATH"]}`,
+        yield* pathWith(),
+        yield* pathWith("echo 0 8192; echo 4096 512; echo end"),
+        yield* pathWith("echo 0 8192; exit 1")
+      ]
+      for (const environment of environments) {
+        writeFileSync(copy, Buffer.alloc(size, 1))
+        const { code, stderr } = yield* run(...copying(environment, path, copy))
+        expect({ code, stderr }).toStrictEqual({ code: 0, stderr: "" })
+        expect(readFileSync(copy).equals(content)).toBe(true)
+        expect(statSync(copy).blocks * 512).toBeLessThan(mebibyte)
+      }
+    }))
+
+  // To read so much would take minutes.
+  itWith("perl")("reads the data alone", () =>
+    Effect.gen(function*() {
+      const { fd, path } = yield* sparse(8192, 0)
+      const tebibyte = 1024 ** 4
+      ftruncateSync(fd, tebibyte)
+      writeSync(fd, "last", tebibyte - 4)
+      const { code, stderr } = yield* run(process.execPath, bin, "copy", path, "null:")
+      expect({ code, stderr }).toStrictEqual({ code: 0, stderr: "" })
+    }))
+
+  it.scopedLive("ends at a signal, and so does the program that looks for holes", () =>
+    Effect.gen(function*() {
+      const { path } = yield* sparse(size)
+      const pidFile = `${path}.pid`
+      const environment = yield* pathWith(`echo $$ > ${pidFile}; exec /bin/sleep 1000`)
+      writeFileSync(pidFile, "")
+      const copy = yield* start(...copying(environment, path, "null:"))
+      yield* Effect.repeat(Effect.sync(() => readFileSync(pidFile, "utf8")), {
+        until: (pid) => pid !== "",
+        schedule: Schedule.spaced("10 millis")
+      })
+      yield* copy.kill("SIGINT")
+      expect((yield* copy.ended).code).toBe(130)
+      expect(isGone(pidFile)).toBe(true)
+    }))
+})
