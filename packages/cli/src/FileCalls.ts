@@ -95,7 +95,7 @@ export const writing = (fd: number, path: string) => {
 }
 
 /** After so many calls everything else has its turn: from a file to a file nothing else would ever wait. */
-const callsInTurn = 16
+const callsInTurn = 4
 
 const pacing = () => {
   let calls = 0

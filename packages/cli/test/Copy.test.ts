@@ -204,8 +204,8 @@ describe("copy", () => {
         yield* server.hold
         const address = yield* Listener.listen({ _tag: "Tcp", host: "127.0.0.1", port: 0 }, server.serve)
         const copy = yield* startCli("copy", "--no-extents", yield* Listener.uriOf(address, ""), other)
-        yield* server.awaitSessions(4)
-        yield* server.awaitRequests(16)
+        yield* server.awaitSessions(2)
+        yield* server.awaitRequests(8)
         yield* copy.kill(signal)
         expect(yield* copy.ended).toEqual({ code: 130, signal: null, stdout: "", stderr: "" })
         // The server would keep its answers for a client that has left as well.

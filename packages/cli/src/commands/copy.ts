@@ -13,8 +13,8 @@ import * as ProgressBar from "../ProgressBar.ts"
 import * as Size from "../Size.ts"
 import { invalid, positional } from "./values.ts"
 
-/** Connections to each end. */
-const defaultConnections = 4
+/** Connections to each end: more would be more to set up, and gained nothing with servers on the same machine. */
+const defaultConnections = 2
 
 const count = (name: string, byDefault: number, maximum: number, description: string) =>
   Options.integer(name).pipe(
