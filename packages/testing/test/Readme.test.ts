@@ -5,12 +5,13 @@ import * as Effect from "effect/Effect"
 import { readFileSync } from "node:fs"
 import { brokenDisk } from "./readme/brokenDisk.ts"
 import { server } from "./readme/disks.ts"
+import { replayed, text } from "./readme/transcript.ts"
 
 const textOf = (path: string): string => readFileSync(new URL(path, import.meta.url), "utf8")
 
 it("README.md has the examples as they are tested", () => {
   const blocks = [...textOf("../README.md").matchAll(/^```ts\n([^]*?)^```$/gm)].map(([, code = ""]) => code)
-  expect(blocks).toEqual([textOf("readme/brokenDisk.ts"), textOf("readme/disks.ts")])
+  expect(blocks).toEqual(["brokenDisk", "disks", "transcript"].map((name) => textOf(`readme/${name}.ts`)))
 })
 
 it.effect("the disk with one bad sector after the other", () =>
@@ -32,3 +33,11 @@ it.scoped("the disks", () =>
     expect([...dirty ?? []].map(({ flags, length }) => [length, flags])).toEqual([[65_536n, 1n], [983_040n, 0n]])
     expect([...heat ?? []].map(({ flags }) => flags)).toEqual([37n])
   }).pipe(Effect.provide(server)))
+
+it.effect("the transcript", () =>
+  Effect.gen(function*() {
+    const recorded = yield* text
+    const shown = /^```\n(client: [^]*?)```$/m.exec(textOf("../README.md"))?.[1] ?? "nothing"
+    expect(recorded).toContain(shown)
+    expect(yield* replayed(recorded)).toEqual(new Uint8Array(512))
+  }))

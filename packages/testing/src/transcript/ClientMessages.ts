@@ -77,7 +77,8 @@ const option = (conversation: Conversation, bytes: Uint8Array): Start => {
     length: header.length,
     body: (data) => optionData(header.option, data),
     learn: () => {
-      conversation.options.push(header.option)
+      // An oldstyle server does not haggle: whatever this is, it has no answer.
+      if (conversation.greeting !== "OldstyleGreeting") conversation.options.push(header.option)
     }
   }
 }
@@ -131,7 +132,7 @@ const request = (conversation: Conversation, bytes: Uint8Array): Start => {
     head: [...requestStart(magic.REQUEST, header), number("length", 4, header.length)],
     length: header.command === commandCode.WRITE ? header.length : 0,
     body: (payload) => payload.byteLength === 0 ? [] : [plain("payload", payload.byteLength)],
-    learn: () => rememberRead(conversation, header, header.length)
+    learn: () => conversation.asked(header.cookie, header.command === commandCode.READ ? header.length : 0)
   }
 }
 
@@ -164,12 +165,6 @@ const requestStart = (start: number, { command, cookie, flags, offset }: Header)
   number("cookie", 8, cookie),
   number("offset", 8, offset)
 ]
-
-/** Extended replies tell their own length, and so do chunks; what answers a compact read may not. */
-const rememberRead = ({ reads }: Conversation, { command, cookie }: Header, length: number): void => {
-  if (command === commandCode.READ) reads.set(cookie, length)
-  else reads.delete(cookie)
-}
 
 const requestPayload = (command: number, payload: Uint8Array): ReadonlyArray<Part> => {
   if (payload.byteLength === 0) return []

@@ -43,8 +43,26 @@ export class Conversation {
   clientFlags: number | undefined
   /** Options without a final reply, the oldest first. */
   readonly options: Array<number> = []
-  /** Lengths of reads without a final reply, by cookie. */
-  readonly reads = new Map<bigint, number>()
+  /** By cookie, how many bytes a reply may bring without saying so: of a read its length, of others none. */
+  private readonly silent = new Map<bigint, Array<number>>()
+
+  /** A compact request was sent. Cookies may be used twice, though they should not: the first is answered first. */
+  asked(cookie: bigint, bytes: number): void {
+    const earlier = this.silent.get(cookie)
+    if (earlier === undefined) this.silent.set(cookie, [bytes])
+    else earlier.push(bytes)
+  }
+
+  /** Bytes that a simple reply brings where it tells of success. */
+  owed(cookie: bigint): number {
+    return this.silent.get(cookie)?.[0] ?? 0
+  }
+
+  answered(cookie: bigint): void {
+    const left = this.silent.get(cookie)
+    left?.shift()
+    if (left?.length === 0) this.silent.delete(cookie)
+  }
 }
 
 /**

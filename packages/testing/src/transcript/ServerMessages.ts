@@ -140,7 +140,7 @@ const optionReply = (conversation: Conversation, bytes: Uint8Array): Start => {
   }
 }
 
-const simpleReply = ({ reads }: Conversation, bytes: Uint8Array): Start => {
+const simpleReply = (conversation: Conversation, bytes: Uint8Array): Start => {
   if (bytes.byteLength < size.simple) return "More"
   const reply = decodeSimpleReply(bytes.subarray(0, size.simple))
   if (isWireError(reply)) return "Unknown"
@@ -152,15 +152,13 @@ const simpleReply = ({ reads }: Conversation, bytes: Uint8Array): Start => {
       number("error", 4, error, error === 0 ? "success" : nameIn(errno, error)),
       number("cookie", 8, cookie)
     ],
-    length: error === 0 ? reads.get(cookie) ?? 0 : 0,
+    length: error === 0 ? conversation.owed(cookie) : 0,
     body: (data) => data.byteLength === 0 ? [] : [plain("data", data.byteLength)],
-    learn: () => {
-      reads.delete(cookie)
-    }
+    learn: () => conversation.answered(cookie)
   }
 }
 
-const chunk = ({ reads }: Conversation, bytes: Uint8Array): Start => {
+const chunk = (conversation: Conversation, bytes: Uint8Array): Start => {
   if (bytes.byteLength < size.chunk) return "More"
   const header = decodeChunkHeader(bytes.subarray(0, size.chunk))
   if (isWireError(header)) return "Unknown"
@@ -170,7 +168,7 @@ const chunk = ({ reads }: Conversation, bytes: Uint8Array): Start => {
     length: header.length,
     body: (payload) => chunkPayload(header.type, payload),
     learn: () => {
-      if ((header.flags & ReplyFlags.DONE) !== 0) reads.delete(header.cookie)
+      if ((header.flags & ReplyFlags.DONE) !== 0) conversation.answered(header.cookie)
     }
   }
 }
