@@ -1,8 +1,8 @@
 /**
  * An NBD server in memory, as a Layer: it provides the Transport that connects to it, and itself to look at and to steer.
  *
- * It keeps the rules of the specification for servers, and holds clients to theirs. A server that breaks them is a
- * script: see ScriptedServer.
+ * It holds clients to the rules of the specification, and keeps those for servers unless it is told how to break them:
+ * see Misbehaviour, and ScriptedServer for exact bytes.
  *
  * @since 0.1.0
  */
@@ -17,6 +17,8 @@ import type * as Scope from "effect/Scope"
 import type { DiskError } from "./Disk.ts"
 import * as FakeExport from "./FakeExport.ts"
 import * as MemoryPipe from "./MemoryPipe.ts"
+import type { Misbehaviour } from "./misbehaviour/Model.ts"
+import { Manners } from "./misbehaviour/Voice.ts"
 import {
   type RecordedClientFlags,
   type RecordedOption,
@@ -55,6 +57,8 @@ export interface FakeServerConfig {
   readonly noZeroes?: boolean
   /** Refuse clients that do not ask for the constraints of an export that has some; `false` by default. */
   readonly requireBlockSize?: boolean
+  /** How it breaks the rules, until `misbehave` says otherwise; not at all by default. */
+  readonly misbehaviours?: ReadonlyArray<Misbehaviour>
   /** Options to refuse; none by default. */
   readonly refuse?: Refusals
   /**
@@ -125,6 +129,11 @@ export interface FakeServerService {
 
   /** Decides about each request from now on; `undefined` lets all of them through again. */
   readonly onRequest: (handler: Handler | undefined) => Effect.Effect<void>
+  /**
+   * Breaks the rules in these ways from now on, and in no others. Where several apply to one thing that the server says,
+   * each is given what the one before it has made of it.
+   */
+  readonly misbehave: (misbehaviours: ReadonlyArray<Misbehaviour>) => Effect.Effect<void>
   /** Holds every request from now on: carried out, but not answered before its release. */
   readonly hold: Effect.Effect<void>
   /** Holds no more, and lets everything held go, in order of arrival. */
@@ -202,7 +211,8 @@ const sharedOf = (config: FakeServerConfig): Session.Shared => {
   } as const
   const recorder = new Recorder(config.history ?? 4096)
   const handshakeTimeout = Duration.decode(config.handshakeTimeout ?? Duration.infinity)
-  return { handshake, handshakeTimeout, transmission, recorder, steering: new Steering(), sessions: new Set() }
+  const manners = new Manners(config.misbehaviours ?? [])
+  return { handshake, handshakeTimeout, transmission, recorder, steering: new Steering(), manners, sessions: new Set() }
 }
 
 const openIn = (
@@ -213,7 +223,7 @@ const openIn = (
   Effect.acquireRelease(
     Effect.flatMap(MemoryPipe.open({ delivery, name: target }), (pipe) => {
       // Acquiring is uninterruptible, and a fiber would inherit that.
-      const session = Effect.interruptible(Session.run(shared, pipe.server, pipe.reset))
+      const session = Effect.interruptible(Session.run(shared, pipe.server, pipe))
       return Effect.as(Effect.forkIn(session, scope), pipe.client)
     }),
     (client) => Effect.sync(client.close)
@@ -252,7 +262,8 @@ const inspection = ({ recorder, steering }: Session.Shared) => {
   }
 }
 
-const steering = ({ sessions, steering }: Session.Shared) => ({
+const steering = ({ manners, sessions, steering }: Session.Shared) => ({
+  misbehave: (misbehaviours: ReadonlyArray<Misbehaviour>) => Effect.sync(() => manners.set(misbehaviours)),
   onRequest: (handler: Handler | undefined) =>
     Effect.sync(() => {
       steering.handler = handler

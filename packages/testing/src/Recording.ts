@@ -160,6 +160,26 @@ const commandName = (code: number): CommandName => {
 }
 
 /**
+ * A request as it is remembered.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const recordedOf = (
+  session: number,
+  { command: code, contextIds, cookie, flags, length, offset }: Request
+): RecordedRequest => ({
+  session,
+  command: commandName(code),
+  code,
+  flags,
+  cookie,
+  offset,
+  length: Number(length),
+  contextIds
+})
+
+/**
  * The memory of one fake server, shared by its sessions.
  *
  * @since 0.1.0
@@ -212,9 +232,8 @@ export class Recorder {
     this.changed()
   }
 
-  request(session: number, { command: code, contextIds, cookie, flags, length, offset }: Request): RecordedRequest {
-    const command = commandName(code)
-    const request = { session, command, code, flags, cookie, offset, length: Number(length), contextIds }
+  request(session: number, received: Request): RecordedRequest {
+    const request = recordedOf(session, received)
     this.requests.add(request)
     this.changed()
     return request

@@ -91,15 +91,21 @@ const oldstyle = (context: SessionContext, rules: HandshakeRules): Effect.Effect
     return Effect.succeed({ _tag: "ExportRefused", exportName: "" })
   }
   const flags = only.flags("Simple")
+  const { session } = context
   const greeting = encodeOldstyleGreeting({ exportSize: only.size, flags })
   const terms: Terms = { export: only, replyStyle: "Simple", contexts: [], flags }
-  return Effect.as(context.reader.send([greeting]), { _tag: "Agreed", terms })
+  return Effect.as(context.say([greeting], () => ({ _tag: "Greeting", session, handshake: "Oldstyle" })), {
+    _tag: "Agreed",
+    terms
+  })
 }
 
 const newstyle = Effect.fnUntraced(function*(context: SessionContext, rules: HandshakeRules) {
   const offered = (rules.protocol === "newstyle-fixed" ? HandshakeFlags.FIXED_NEWSTYLE : 0) |
     (rules.noZeroes ? HandshakeFlags.NO_ZEROES : 0)
-  yield* context.reader.send([encodeNewstyleGreeting(HandshakeFlags(offered))])
+  const { session } = context
+  const greeting = encodeNewstyleGreeting(HandshakeFlags(offered))
+  yield* context.say([greeting], () => ({ _tag: "Greeting", session, handshake: "Newstyle" }))
 
   const flags = decodeClientFlags(yield* takeStart(context, greetingSize.clientFlags, "Client flags, S-007"))
   if (isWireError(flags)) return yield* misbehaved(context, flags)

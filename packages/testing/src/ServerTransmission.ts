@@ -14,6 +14,8 @@ import { WireError } from "@effect-nbd/core/wire/WireError"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
+import type { Speech } from "./misbehaviour/Model.ts"
+import { recordedOf } from "./Recording.ts"
 import { carryOut, safely } from "./session/Execution.ts"
 import { failure, failureInside, type Reply, type ReplyRules, success } from "./session/ReplyEncoding.ts"
 import { maxPayload, type Request } from "./session/Request.ts"
@@ -85,6 +87,8 @@ class Serving {
   private readonly scope: Scope.Scope
   /** Requests not answered yet, in order of arrival. */
   private readonly pending = new Set<Request>()
+  /** Requests that a misbehaving server has answered before it knew what they bring. */
+  private readonly answered = new WeakSet<Request>()
   /** One permit for each request that waits for its answer aside from the reading of requests. */
   private readonly slots: Effect.Semaphore
   /** One permit for each byte of payload that clients have sent and no disk has taken yet. */
@@ -126,7 +130,8 @@ class Serving {
 
   /** Answers everything that still waits with ESHUTDOWN, in order of arrival. */
   failPending(): void {
-    const { connection } = this.context.reader
+    const { reader: { connection }, voice } = this.context
+    if (voice.isMute) return
     for (const request of this.pending) {
       connection.write(this.failed(request, { errno: "ESHUTDOWN", message: "the server is shutting down" }))
     }
@@ -162,6 +167,9 @@ class Serving {
   private accept(request: Request): Effect.Effect<Accepted, StreamEnded | ClientMisbehavedError> {
     return Effect.gen(this, function*() {
       const refused = this.inspect(request)
+      if (request.payloadLength > 0 && (yield* this.say("Payload", request, [])) !== undefined) {
+        this.answered.add(request)
+      }
       const isFilter = isFiltered(request)
       if (refused !== undefined || isFilter && request.payloadLength > longestFilter(this.terms)) {
         yield* skipPayload(this.context, request)
@@ -262,7 +270,7 @@ class Serving {
       : failureInside(rules, terms, request, failed)
     const sending = (reply: Reply): Effect.Effect<void> => {
       this.pending.delete(request)
-      return this.context.reader.send(reply)
+      return this.answered.has(request) ? Effect.void : Effect.asVoid(this.say("Answer", request, reply))
     }
     return failed !== undefined || this.isDoneAtOnce(request)
       ? this.turn.withPermits(1)(Effect.flatMap(made, sending))
@@ -270,6 +278,11 @@ class Serving {
       : this.outgoing.withPermits(this.longestReply(request))(
         Effect.flatMap(made, (reply) => this.turn.withPermits(1)(sending(reply)))
       )
+  }
+
+  private say(moment: "Payload" | "Answer", request: Request, reply: Reply): Effect.Effect<Speech | undefined> {
+    const { context: { session }, context, terms: { replyStyle } } = this
+    return context.say(reply, () => ({ _tag: moment, session, request: recordedOf(session, request), replyStyle }))
   }
 
   private isDoneAtOnce({ command }: Request): boolean {

@@ -55,6 +55,13 @@ export * as FakeServer from "./FakeServer.ts"
 export * as MemoryPipe from "./MemoryPipe.ts"
 
 /**
+ * Ways for the fake server to break the rules, by name: what it says, when, and what a client should make of it.
+ *
+ * @since 0.1.0
+ */
+export * as Misbehaviour from "./Misbehaviour.ts"
+
+/**
  * A client that says exactly what it is told to, by core's wire modules and without core's Handle: for tests of
  * servers, which have to bear clients that break the rules.
  *

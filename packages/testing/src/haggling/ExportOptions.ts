@@ -44,7 +44,8 @@ export const enterByName = (
   if (found === undefined) return Effect.succeed({ _tag: "ExportRefused", exportName: name })
   const terms = termsOf(haggling, found, name)
   const reply = encodeExportNameReply({ exportSize: found.size, flags: terms.flags }, noZeroes)
-  return Effect.as(context.reader.send([reply]), { _tag: "Agreed", terms })
+  const { session } = context
+  return Effect.as(context.say([reply], () => ({ _tag: "ExportName", session, noZeroes })), { _tag: "Agreed", terms })
 }
 
 /**
@@ -80,8 +81,10 @@ export const info = (
   }
   const terms = termsOf(haggling, found, exportName)
   const replies = infosOf(terms, asked).map((info): OptionReply => ({ _tag: "InfoReply", info }))
-  const sent = haggling.reply(option, [...replies, { _tag: "Ack" }])
-  return option === optionCode.GO ? Effect.as(sent, { _tag: "Agreed", terms }) : sent
+  return Effect.map(
+    haggling.grant(option, [...replies, { _tag: "Ack" }]),
+    (granted): Settled | undefined => granted && option === optionCode.GO ? { _tag: "Agreed", terms } : undefined
+  )
 }
 
 const infosOf = (

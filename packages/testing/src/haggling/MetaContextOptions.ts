@@ -67,9 +67,11 @@ export const setMetaContext = (
   const contexts = available
     .filter(({ name }) => queries.includes(name))
     .map((context): SelectedContext => ({ id: haggling.nextContextId(), context }))
-  haggling.progress = { ...haggling.progress, selection: { exportName, contexts } }
   const replies = contexts.map(({ context: { name }, id }): OptionReply => ({ _tag: "MetaContextReply", id, name }))
-  return haggling.reply(option, [...replies, { _tag: "Ack" }])
+  return Effect.map(haggling.grant(option, [...replies, { _tag: "Ack" }]), (granted) => {
+    if (granted) haggling.progress = { ...haggling.progress, selection: { exportName, contexts } }
+    return undefined
+  })
 }
 
 /** What is asked, or the answer to a request that is not sound. */

@@ -3,9 +3,10 @@
  *
  * @since 0.1.0
  */
+import type { ReplyStyle } from "@effect-nbd/core/Export"
 import { optionCode } from "@effect-nbd/core/wire/NbdOption"
 import { WireError } from "@effect-nbd/core/wire/WireError"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import type { Haggling } from "./Haggling.ts"
 
 /**
@@ -29,8 +30,7 @@ export const structuredReply = (haggling: Haggling, data: Uint8Array): Effect.Ef
         new WireError("NBD_OPT_STRUCTURED_REPLY once", "a second one", "C-026, S-017")
       )
     case "Simple":
-      haggling.progress = { ...progress, replyStyle: "Structured" }
-      return haggling.reply(option, [{ _tag: "Ack" }])
+      return agree(haggling, option, "Structured")
   }
 }
 
@@ -49,6 +49,11 @@ export const extendedHeaders = (haggling: Haggling, data: Uint8Array): Effect.Ef
   if (progress.replyStyle === "Extended") {
     return haggling.invalid(option, new WireError("NBD_OPT_EXTENDED_HEADERS once", "a second one", "C-026, S-017"))
   }
-  haggling.progress = { ...progress, replyStyle: "Extended" }
-  return haggling.reply(option, [{ _tag: "Ack" }])
+  return agree(haggling, option, "Extended")
 }
+
+const agree = (haggling: Haggling, option: number, replyStyle: ReplyStyle): Effect.Effect<undefined> =>
+  Effect.map(haggling.grant(option, [{ _tag: "Ack" }]), (granted) => {
+    if (granted) haggling.progress = { ...haggling.progress, replyStyle }
+    return undefined
+  })

@@ -7,7 +7,6 @@
  */
 import type { Connection } from "@effect-nbd/core/Transport"
 import { optionCode } from "@effect-nbd/core/wire/NbdOption"
-import { encodeOptionReply } from "@effect-nbd/core/wire/OptionReply"
 import { WireError } from "@effect-nbd/core/wire/WireError"
 import * as Effect from "effect/Effect"
 import { type ClientMisbehavedError, misbehaved } from "../session/SessionContext.ts"
@@ -38,9 +37,10 @@ export const startTls = (
     const error = new WireError("nothing between NBD_OPT_STARTTLS and its reply", "plaintext", "C-070, S-049")
     return misbehaved(context, error)
   }
-  return Effect.match(agree(connection, accept), {
+  return Effect.match(agree(haggling, accept), {
     onFailure: (error): Settled => ({ _tag: "TlsFailed", error }),
     onSuccess: (encrypted) => {
+      if (encrypted === undefined) return undefined
       context.replace(encrypted)
       haggling.progress = { encrypted: true, replyStyle: "Simple", selection: undefined }
       return undefined
@@ -49,14 +49,18 @@ export const startTls = (
 }
 
 /**
- * Sends the reply and waits for TLS. A fiber that has just yielded goes on without a pause, so that the client's first
- * bytes cannot come before somebody waits for them.
+ * Sends the reply and waits for TLS, unless the server misbehaves in either. A fiber that has just yielded goes on without
+ * a pause, so that the client's first bytes cannot come before somebody waits for them.
  */
-const agree = <E>(connection: Connection, accept: () => Effect.Effect<Connection, E>): Effect.Effect<Connection, E> =>
-  Effect.zipRight(
-    Effect.yieldNow(),
-    Effect.suspend(() => {
-      connection.write([encodeOptionReply(optionCode.STARTTLS, { _tag: "Ack" })])
-      return accept()
-    })
-  )
+const agree = <E>(
+  haggling: Haggling,
+  accept: () => Effect.Effect<Connection, E>
+): Effect.Effect<Connection | undefined, E> =>
+  Effect.gen(function*() {
+    const { context } = haggling
+    const { session } = context
+    yield* Effect.yieldNow()
+    if (!(yield* haggling.grant(optionCode.STARTTLS, [{ _tag: "Ack" }]))) return undefined
+    const instead = yield* context.say([], () => ({ _tag: "TlsHandshake", session }))
+    return instead === undefined ? yield* accept() : undefined
+  })

@@ -11,7 +11,9 @@ import type { Connection } from "@effect-nbd/core/Transport"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import { identity } from "effect/Function"
+import { type Breaks, type Manners, Voice } from "../misbehaviour/Voice.ts"
 import type { Ending, Recorder } from "../Recording.ts"
 import * as ServerHandshake from "../ServerHandshake.ts"
 import * as ServerTransmission from "../ServerTransmission.ts"
@@ -31,6 +33,7 @@ export interface Shared {
   readonly transmission: ServerTransmission.TransmissionRules
   readonly recorder: Recorder
   readonly steering: Steering
+  readonly manners: Manners
   /** The sessions open now. */
   readonly sessions: Set<SessionControl>
 }
@@ -54,7 +57,7 @@ const shutDown: Ending = { _tag: "ShutDown" }
 const timedOut: Ending = { _tag: "HandshakeTimedOut" }
 
 /**
- * Runs one session to its end. `reset` breaks the connection; by default it is closed. Interrupting closes it too.
+ * Runs one session to its end. `breaks` break the connection; by default it is closed. Interrupting closes it too.
  *
  * @since 0.1.0
  * @category constructors
@@ -62,9 +65,9 @@ const timedOut: Ending = { _tag: "HandshakeTimedOut" }
 export const run = (
   shared: Shared,
   connection: Connection,
-  reset?: () => void
+  breaks?: Breaks
 ): Effect.Effect<void> =>
-  Effect.acquireUseRelease(open(shared, connection), (opened) => use(shared, opened, reset), release)
+  Effect.acquireUseRelease(open(shared, connection, breaks), (opened) => use(shared, opened, breaks), release)
 
 interface Opened {
   readonly shared: Shared
@@ -73,25 +76,30 @@ interface Opened {
   readonly state: { ending: Ending | undefined }
 }
 
-const open = Effect.fnUntraced(function*(shared: Shared, connection: Connection) {
+const open = Effect.fnUntraced(function*(shared: Shared, connection: Connection, breaks: Breaks | undefined) {
   const control: SessionControl = { shutDown: yield* Deferred.make<void>(), kill: yield* Deferred.make<void>() }
   shared.sessions.add(control)
-  const { recorder } = shared
-  const context = new SessionContext(recorder.sessionOpened(), recorder, connection)
+  const { manners, recorder } = shared
+  const kill = (): void => Deferred.unsafeDone(control.kill, Exit.void)
+  const voice = new Voice(manners, breaks?.sever ?? kill)
+  const context = new SessionContext(recorder.sessionOpened(), recorder, connection, voice)
   const opened: Opened = { shared, context, control, state: { ending: undefined } }
   return opened
 })
 
-const use = Effect.fnUntraced(function*(shared: Shared, opened: Opened, ownReset: (() => void) | undefined) {
+const use = Effect.fnUntraced(function*(shared: Shared, opened: Opened, breaks: Breaks | undefined) {
   const { context, control } = opened
-  const reset = (): void => ownReset === undefined ? context.reader.connection.close() : ownReset()
+  const reset = (): void => breaks === undefined ? context.reader.connection.close() : breaks.reset()
   const kill = Effect.as(Deferred.await(control.kill), killed)
   const ending = yield* Effect.raceFirst(serve(shared, context, control), kill)
   end(opened, ending)
   if (ending._tag === "Killed") return reset()
   if (!isOrderly(ending)) return
-  context.reader.connection.endWrites()
-  const left = Effect.timeoutOption(untilEnded(context), lingering)
+  yield* context.say([], () => ({ _tag: "Farewell", session: context.session }))
+  const { isMute } = context.voice
+  if (!isMute) context.reader.connection.endWrites()
+  // Who keeps silent stays, though the client has ended its half.
+  const left = isMute ? Effect.sleep(lingering) : Effect.timeoutOption(untilEnded(context), lingering)
   const last = yield* Effect.raceFirst(Effect.as(left, ending), kill)
   if (last._tag === "Killed") reset()
 })

@@ -1,6 +1,6 @@
 /**
- * What the phases of one session share: its reader, its record, and the telling of a client's fault from a lost
- * connection.
+ * What the phases of one session share: its reader, its voice, its record, and the telling of a client's fault from a
+ * lost connection.
  *
  * @since 0.1.0
  */
@@ -9,6 +9,8 @@ import type { Connection } from "@effect-nbd/core/Transport"
 import { WireError } from "@effect-nbd/core/wire/WireError"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import type { Moment, Speech } from "../misbehaviour/Model.ts"
+import type { Voice } from "../misbehaviour/Voice.ts"
 import type { Recorder, Violation } from "../Recording.ts"
 
 /**
@@ -23,17 +25,27 @@ export class SessionContext {
   readonly recorder: Recorder
   /** The server is shutting down: no option is answered well any more (S-020). */
   isShuttingDown = false
+  readonly voice: Voice
   private current: FrameReader
 
-  constructor(session: number, recorder: Recorder, connection: Connection) {
+  constructor(session: number, recorder: Recorder, connection: Connection, voice: Voice) {
     this.session = session
     this.recorder = recorder
+    this.voice = voice
     this.current = new FrameReader(connection)
   }
 
   /** Reads from the connection in use now. */
   get reader(): FrameReader {
     return this.current
+  }
+
+  /**
+   * Says what the server has to say at this moment. Answers with what was said instead, where it misbehaves, and with
+   * `undefined` otherwise.
+   */
+  say(parts: ReadonlyArray<Uint8Array>, moment: () => Moment): Effect.Effect<Speech | undefined> {
+    return this.voice.say(this.current, parts, moment)
   }
 
   /** From now on the session goes on over this connection, which lies over the one before. */
@@ -103,9 +115,13 @@ export const takeStart = (
   count: number,
   rule: string
 ): Effect.Effect<Uint8Array, StreamEnded | ClientMisbehavedError> =>
-  Effect.catchAll(
-    context.reader.take(count),
-    (ended) => ended.received.byteLength === 0 ? Effect.fail(ended) : cutShort(context, ended, rule)
+  Effect.suspend(() =>
+    context.voice.isDeaf
+      ? Effect.never
+      : Effect.catchAll(
+        context.reader.take(count),
+        (ended) => ended.received.byteLength === 0 ? Effect.fail(ended) : cutShort(context, ended, rule)
+      )
   )
 
 const cutShort = (
