@@ -54,7 +54,10 @@ export class OutputError extends Data.TaggedError("OutputError")<{
  * @since 0.1.0
  * @category guards
  */
-export const isReaderGone = (fault: unknown): boolean => fault instanceof OutputError && fault.code === "EPIPE"
+export const isReaderGone = (fault: unknown): boolean =>
+  fault instanceof OutputError
+    ? fault.code === "EPIPE"
+    : fault instanceof Error && fault.cause instanceof OutputError && isReaderGone(fault.cause)
 
 /**
  * Text that is safe on one line of a terminal: line breaks become `; `, other control characters `\xNN` or `\uNNNN`.

@@ -8,10 +8,12 @@ import type { HandleConfig } from "@effect-nbd/core/HandleConfig"
 import * as MetaContext from "@effect-nbd/core/MetaContext"
 import { Transport } from "@effect-nbd/core/Transport"
 import * as Effect from "effect/Effect"
+import * as Brackets from "./Brackets.ts"
 import type { BlockSize, Sink } from "./CopyEnds.ts"
 import { UsageError } from "./Failure.ts"
 import * as FileEnd from "./FileEnd.ts"
 import * as NbdEnd from "./NbdEnd.ts"
+import * as StandardEnd from "./StandardEnd.ts"
 import * as Target from "./Target.ts"
 
 /**
@@ -19,12 +21,13 @@ import * as Target from "./Target.ts"
  * @category models
  */
 export type Operand =
-  | { readonly _tag: "Uri"; readonly uri: string }
+  | { readonly _tag: "Server"; readonly word: string }
   | { readonly _tag: "File"; readonly path: string }
+  | { readonly _tag: "Standard" }
   | { readonly _tag: "Null" }
 
 /**
- * `null:`, anything with `://` in it, or else the path of a file.
+ * `null:`, `-`, a bracket with a program in it, anything with `://` in it, or else the path of a file.
  *
  * @since 0.1.0
  * @category decoding
@@ -32,16 +35,18 @@ export type Operand =
 export const parse = (text: string): Operand =>
   text === "null:"
     ? { _tag: "Null" }
-    : /^[A-Za-z][A-Za-z0-9+.-]*:\/\//.test(text)
-    ? { _tag: "Uri", uri: text }
+    : text === "-"
+    ? { _tag: "Standard" }
+    : Brackets.parse(text) !== undefined || /^[A-Za-z][A-Za-z0-9+.-]*:\/\//.test(text)
+    ? { _tag: "Server", word: text }
     : { _tag: "File", path: text }
 
 const timeout = "30 seconds"
 
 /** As many connections as wanted, where the server lets them be used as one; otherwise one. */
-const connect = (uri: string, wanted: number, config: HandleConfig = {}) =>
+const connect = (word: string, wanted: number, config: HandleConfig = {}) =>
   Effect.gen(function*() {
-    const { exportName, handshakeTimeout, transport } = yield* Target.ofUri(uri, timeout)
+    const { exportName, handshakeTimeout, transport } = yield* Target.ofWord(word, timeout)
     const connection = Effect.provideService(
       Handle.connect({ exportName, handshakeTimeout, ...config }),
       Transport,
@@ -64,15 +69,19 @@ export const openSource = (
   options: { readonly connections: number; readonly extents: boolean }
 ) => {
   switch (operand._tag) {
-    case "Uri":
+    case "Server":
       return Effect.gen(function*() {
-        const connections = yield* connect(operand.uri, options.connections, {
+        const connections = yield* connect(operand.word, options.connections, {
           metaContexts: options.extents ? [{ name: MetaContext.baseAllocation, optional: true }] : []
         })
-        return { source: yield* NbdEnd.source(connections, operand.uri), file: undefined }
+        return { source: yield* NbdEnd.source(connections, Brackets.show(operand.word)), file: undefined }
       })
     case "File":
       return Effect.map(FileEnd.source(operand.path), (source) => ({ source, file: source }))
+    case "Standard":
+      return process.stdin.isTTY
+        ? Effect.fail(new UsageError({ reason: "- cannot be a source here: standard input is a terminal" }))
+        : Effect.map(StandardEnd.source, (source) => ({ source, file: undefined }))
     case "Null":
       return Effect.fail(new UsageError({ reason: "null: cannot be a source, it has no size" }))
   }
@@ -86,16 +95,28 @@ export const openSource = (
  */
 export const openSink = (
   operand: Operand,
-  options: NbdEnd.SinkOptions & { readonly connections: number; readonly from: FileEnd.FileSource | undefined }
+  options: NbdEnd.SinkOptions & {
+    readonly connections: number
+    readonly from: FileEnd.FileSource | undefined
+    readonly destinationIsZero: boolean
+  }
 ) => {
   switch (operand._tag) {
-    case "Uri":
+    case "Server":
       return Effect.flatMap(
-        connect(operand.uri, options.connections),
-        (connections) => NbdEnd.sink(connections, operand.uri, options)
+        connect(operand.word, options.connections),
+        (connections) => NbdEnd.sink(connections, Brackets.show(operand.word), options)
       )
     case "File":
       return FileEnd.sink(operand.path, options)
+    case "Standard":
+      return process.stdout.isTTY
+        ? Effect.fail(new UsageError({ reason: "- cannot be a destination here: standard output is a terminal" }))
+        : options.flush
+        ? Effect.fail(new UsageError({ reason: "standard output cannot be flushed: leave out --flush" }))
+        : options.destinationIsZero
+        ? Effect.fail(new UsageError({ reason: "standard output has no zeroes: leave out --destination-is-zero" }))
+        : StandardEnd.sink
     case "Null":
       return Effect.succeed(nowhere)
   }

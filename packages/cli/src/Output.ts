@@ -24,10 +24,18 @@ export const hasColours = (): boolean => isColoured(process.stdout)
  * @category printing
  */
 export const print = (text: string, options?: { readonly colours?: boolean }): Effect.Effect<void, OutputError> =>
+  Effect.suspend(() => write(options?.colours ?? hasColours() ? text : stripVTControlCharacters(text)))
+
+/**
+ * The same for text or bytes as they are. The bytes may be written over once it is done.
+ *
+ * @since 0.1.0
+ * @category printing
+ */
+export const write = (content: string | Uint8Array): Effect.Effect<void, OutputError> =>
   Effect.async((resume) => {
     quieten(process.stdout)
-    const printed = options?.colours ?? hasColours() ? text : stripVTControlCharacters(text)
-    process.stdout.write(printed, (error) => {
+    process.stdout.write(content, (error) => {
       resume(error == null ? Effect.void : Effect.fail(new OutputError({ code: codeOf(error) })))
     })
   })
@@ -109,4 +117,11 @@ const quieten = (stream: NodeJS.WriteStream): void => {
 
 const ignore = (): void => {}
 
-const codeOf = (error: Error): string => "code" in error && typeof error.code === "string" ? error.code : "EIO"
+/**
+ * The system's name for what went wrong, for example `EPIPE`.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const codeOf = (error: unknown): string =>
+  error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "EIO"

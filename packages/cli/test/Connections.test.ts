@@ -28,7 +28,8 @@ const copied = (can: { readonly multiConn: boolean }) =>
       connections: 4,
       from: undefined,
       flush: true,
-      allocated: false
+      allocated: false,
+      destinationIsZero: false
     })
     const sessions = [yield* from.server.sessions, yield* to.server.sessions]
     yield* Copy.copy(source, sink, { flush: true, sparse: 0 })

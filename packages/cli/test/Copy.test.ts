@@ -7,7 +7,7 @@ import type * as Scope from "effect/Scope"
 import { randomBytes } from "node:crypto"
 import { readFileSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { cli, itWith, startCli, succeed } from "./support/programs.ts"
+import { bin, cli, itWith, run, startCli, succeed } from "./support/programs.ts"
 import { folder, nbdkit, qemuNbd } from "./support/servers.ts"
 
 const copies = (...args: ReadonlyArray<string>) =>
@@ -177,6 +177,38 @@ describe("copy", () => {
       expect(yield* requests("--target-is-zero", "--no-extents")).toEqual([data])
       expect((yield* requests("--sparse=0", "--no-extents")).toSorted())
         .toEqual(["Write 0 1048576", data, "Write 2097152 1048576"])
+    }))
+
+  /** A line of a shell, with our program as `$1 $2`, and what follows from `$3` on. */
+  const shell = (line: string, ...args: ReadonlyArray<string>) =>
+    Effect.map(run("sh", "-c", line, "sh", process.execPath, bin, ...args), ({ code, stderr }) => {
+      expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
+    })
+
+  itWith("nbdkit")("from standard input to an export, and from there to standard output", () =>
+    Effect.gen(function*() {
+      const { other, random } = yield* files(0)
+      const bytes = spotted(size)
+      writeFileSync(random, bytes)
+      const uri = yield* nbdkit("memory", String(size))
+      yield* shell("cat $3 | $1 $2 copy --request-size=64K - $4", random, uri)
+      yield* shell("$1 $2 copy --request-size=64K $3 - | cat >$4", uri, other)
+      expect(readFileSync(other).equals(bytes)).toBe(true)
+      writeFileSync(other, "more than the source has".repeat(size))
+      yield* shell("$1 $2 copy - - <$3 | $1 $2 copy - $4", random, other)
+      expect(readFileSync(other).equals(bytes)).toBe(true)
+      yield* shell("$1 $2 copy - $3 </dev/null", other)
+      expect(readFileSync(other).byteLength).toBe(0)
+      const gone = yield* run("sh", "-c", "{ $1 $2 copy $3 -; echo $? >&2; } | true", "sh", process.execPath, bin, uri)
+      expect(gone.stderr).toBe("141\n")
+    }))
+
+  itWith("nbdkit")("between servers that are run for it", () =>
+    Effect.gen(function*() {
+      const { bytes, other, random } = yield* files(size)
+      writeFileSync(other, Buffer.alloc(size))
+      yield* copies("[", "nbdkit", "file", random, "]", "[", "nbdkit", "file", other, "]")
+      expect(readFileSync(other).equals(bytes)).toBe(true)
     }))
 
   it.scopedLive("from a file to a file", () =>

@@ -161,6 +161,11 @@ describe("copy", () => {
       yield* copyFails("a", "b", /--requests 0: has to be from 1 to 1024/, "--requests", "0")
       yield* copyFails("a", "b", /--request-size 1G: has to be from 4K to 32M/, "--request-size", "1G")
       yield* copyFails("a", "b", /--request-size many/, "--request-size", "many")
+      yield* copyFails("", "null:", /SOURCE is empty/)
+      yield* copyFails("-", "", /DESTINATION is empty/)
+      yield* copyFails("-", "-", /standard output cannot be flushed/, "--flush")
+      yield* copyFails("-", "-", /standard output has no zeroes/, "--destination-is-zero")
+      yield* fails(["info", "-"], /URI cannot be -/)
     }))
 
   itWith("nbdkit")("to an export that is too small, read-only, or cannot be flushed", () =>

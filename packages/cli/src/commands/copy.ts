@@ -61,9 +61,13 @@ const size = (name: string, byDefault: number, { isValid, words }: SizeLimits, d
 export const copy = Command.make(
   "copy",
   {
-    source: positional("SOURCE").pipe(Args.withDescription("An NBD URI, or the path of a file")),
-    destination: positional("DESTINATION").pipe(
-      Args.withDescription("An NBD URI, the path of a file, or null: to only read")
+    source: positional("SOURCE", "-").pipe(
+      Args.withDescription(
+        "An NBD URI, [ PROGRAM ARGUMENTS ], a server to be run, the path of a file, or - for standard input"
+      )
+    ),
+    destination: positional("DESTINATION", "-").pipe(
+      Args.withDescription("The same, with - for standard output, or null: to only read")
     ),
     connections: count("connections", defaultConnections, 64, "Connections to each end that can be used over several"),
     requests: count("requests", Copy.defaults.requests, 1024, "Requests in flight at once"),
@@ -108,13 +112,20 @@ export const copy = Command.make(
       Options.withDescription("Draw a progress bar on standard error, even if that is not a terminal")
     )
   },
-  ({ allocated, destination, flush, noExtents, progress, source: from, synchronous, ...given }) =>
+  ({ allocated, destination, destinationIsZero, flush, noExtents, progress, source: from, synchronous, ...given }) =>
     Effect.scoped(Effect.gen(function*() {
       const extents = !noExtents
       const connections = synchronous ? 1 : Math.min(given.connections, given.requests)
       const { file, source } = yield* Operand.openSource(Operand.parse(from), { connections, extents })
-      const sink = yield* Operand.openSink(Operand.parse(destination), { connections, flush, allocated, from: file })
-      const options: Copy.Options = { ...given, requests: synchronous ? 1 : given.requests, flush, extents }
+      const sink = yield* Operand.openSink(Operand.parse(destination), {
+        connections,
+        flush,
+        allocated,
+        destinationIsZero,
+        from: file
+      })
+      const requests = synchronous ? 1 : given.requests
+      const options: Copy.Options = { ...given, requests, flush, extents, destinationIsZero }
       if (!progress && !process.stderr.isTTY) return yield* Copy.copy(source, sink, options)
       yield* ProgressBar.withBar(
         canvas,

@@ -21,15 +21,20 @@ export const invalid = (reason: string): ValidationError.ValidationError =>
   ValidationError.invalidValue(HelpDoc.p(reason))
 
 /**
- * An operand. One that begins with a dash is a misspelt option, which would otherwise be taken for a file or an address.
+ * An operand. One that begins with a dash is a misspelt option, which would otherwise be taken for a file or an address,
+ * unless it is `allowed`; an empty one is a variable that is not set.
  *
  * @since 0.1.0
  * @category arguments
  */
-export const positional = (name: string): Args.Args<string> =>
+export const positional = (name: string, allowed?: "-"): Args.Args<string> =>
   Args.text({ name }).pipe(
     Args.mapEffect((text) =>
-      text.startsWith("-") ? Effect.fail(HelpDoc.p(`there is no option ${text} here`)) : Effect.succeed(text)
+      text === ""
+        ? Effect.fail(HelpDoc.p(`${name} is empty`))
+        : text.startsWith("-") && text !== allowed
+        ? Effect.fail(HelpDoc.p(text === "-" ? `${name} cannot be -` : `there is no option ${text} here`))
+        : Effect.succeed(text)
     )
   )
 
