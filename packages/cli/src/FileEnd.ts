@@ -46,7 +46,11 @@ export class SameFileError extends Data.TaggedError("SameFileError")<{
 /** Files take what comes, in pages by preference. */
 const blockSize: BlockSize = { minimum: 1, preferred: 4096, maximum: 0x4000_0000 }
 
-interface OpenFile {
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface OpenFile {
   readonly fd: number
   readonly stats: fs.BigIntStats
 }
@@ -112,7 +116,13 @@ export const sink = (
     }
   })
 
-const open = (
+/**
+ * Opens a regular file until the scope is closed.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const open = (
   path: string,
   flags: string | number
 ): Effect.Effect<OpenFile, FileCalls.FileError | NotRegularFileError, Scope.Scope> =>

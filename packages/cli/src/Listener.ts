@@ -25,6 +25,31 @@ export type Address =
   | { readonly _tag: "Unix"; readonly path: string }
 
 /**
+ * Whether this program was started with a socket to listen on, by systemd or by a client that runs its own server.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isActivated = (environment: NodeJS.ProcessEnv): boolean =>
+  environment["LISTEN_PID"] === String(process.pid) && environment["LISTEN_FDS"] === "1"
+
+/** Of that socket, by convention of systemd. */
+const activatedFd = 3
+
+type Session = (connection: Connection) => Effect.Effect<void>
+
+/**
+ * How clients are let in.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ListenOptions {
+  /** At a time; those beyond it are closed on. 256 by default. */
+  readonly maxClients?: number
+}
+
+/**
  * The system does not let us listen there.
  *
  * @since 0.1.0
@@ -40,9 +65,6 @@ export class ListenError extends Data.TaggedError("ListenError")<{
   }
 }
 
-/** Most clients at a time; those beyond it are closed on. */
-const maxClients = 256
-
 /**
  * Listens until the scope is closed: then no more clients are let in, sessions are interrupted, every socket is gone,
  * and so is the file of a Unix socket. What is returned is where it listens, with the port that the system has chosen.
@@ -52,25 +74,48 @@ const maxClients = 256
  */
 export const listen = (
   address: Address,
-  session: (connection: Connection) => Effect.Effect<void>
-): Effect.Effect<Address, ListenError, Scope.Scope> =>
+  session: Session,
+  options: ListenOptions = {}
+): Effect.Effect<Address, ListenError, Scope.Scope> => {
+  const place = address._tag === "Tcp" ? { host: address.host, port: address.port } : { path: address.path }
+  return Effect.map(letIn(place, inWords(address), session, options), (server) => {
+    const bound = server.address()
+    return address._tag === "Tcp" && bound !== null && typeof bound === "object"
+      ? { ...address, port: bound.port }
+      : address
+  })
+}
+
+/**
+ * The same on the socket that this program was started with.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const listenActivated = (
+  session: Session,
+  options: ListenOptions = {}
+): Effect.Effect<void, ListenError, Scope.Scope> =>
+  Effect.asVoid(letIn({ fd: activatedFd }, `file descriptor ${activatedFd}`, session, options))
+
+type Place = net.ListenOptions & { readonly fd?: number }
+
+const letIn = (place: Place, words: string, session: Session, { maxClients = 256 }: ListenOptions) =>
   Effect.gen(function*() {
     // Released from the last to the first: closing, the sessions, and waiting until all is gone.
     const server = yield* Effect.acquireRelease(
-      Effect.sync(() => net.createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true })),
+      Effect.sync(() => net.createServer({ allowHalfOpen: true, pauseOnConnect: true })),
       gone
     )
     server.maxConnections = maxClients
     const fork = yield* FiberSet.makeRuntime()
     server.on("connection", (socket) => {
+      socket.setNoDelay(true)
       const connection = DuplexConnection.fromStreams({ readable: socket, writable: socket, peer: clientOf(socket) })
       fork(session(connection).pipe(Effect.ensuring(Effect.sync(() => connection.close()))))
     })
-    yield* Effect.acquireRelease(open(server, address), () => Effect.sync(() => server.close()))
-    const bound = server.address()
-    return address._tag === "Tcp" && bound !== null && typeof bound === "object"
-      ? { ...address, port: bound.port }
-      : address
+    yield* Effect.acquireRelease(open(server, place, words), () => Effect.sync(() => server.close()))
+    return server
   })
 
 /**
@@ -86,12 +131,14 @@ export const uriOf = (
 ): Effect.Effect<string, NbdUri.UriUnwritableError> =>
   NbdUri.format({ ...NbdUri.of(address, exportName), tls: { ...NbdUri.noTls, required: isEncrypted } })
 
-const open = (server: net.Server, address: Address): Effect.Effect<void, ListenError> =>
+const open = (server: net.Server, place: Place, words: string): Effect.Effect<void, ListenError> =>
   Effect.async((resume) => {
-    server.once("error", (error: NodeJS.ErrnoException) =>
-      resume(Effect.fail(new ListenError({ address: inWords(address), code: error.code ?? "EIO" }))))
-    server.listen(address._tag === "Tcp" ? { host: address.host, port: address.port } : { path: address.path }, () =>
-      resume(Effect.void))
+    server.once(
+      "error",
+      (error: NodeJS.ErrnoException) =>
+        resume(Effect.fail(new ListenError({ address: words, code: error.code ?? "EIO" })))
+    )
+    server.listen(place, () => resume(Effect.void))
   })
 
 const gone = (server: net.Server): Effect.Effect<void> =>

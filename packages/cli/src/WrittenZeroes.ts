@@ -1,25 +1,23 @@
 /**
- * Zeroes for a sink that can only write them.
+ * Zeroes for what can only write them.
  *
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import type { Sink } from "./CopyEnds.ts"
-import type { Fault } from "./Failure.ts"
 
 /** Longest write, in bytes. */
 const longest = 1_048_576
 
 /**
- * The `zero` of a sink: writes zeroes, `maximum` bytes at a time at most.
+ * The `zero` of a sink or a disk: writes zeroes, `maximum` bytes at a time at most.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const by = (
-  write: Sink["write"],
+export const by = <E>(
+  write: (offset: bigint, bytes: Uint8Array) => Effect.Effect<void, E>,
   maximum = longest
-): (offset: bigint, length: bigint) => Effect.Effect<void, Fault> => {
+): (offset: bigint, length: bigint) => Effect.Effect<void, E> => {
   let zeroes: Uint8Array | undefined
   return (offset, length) =>
     Effect.suspend(() => {

@@ -11,7 +11,8 @@ const textOf = (path: string): string => readFileSync(new URL(path, import.meta.
 
 it("README.md has the examples as they are tested", () => {
   const blocks = [...textOf("../README.md").matchAll(/^```ts\n([^]*?)^```$/gm)].map(([, code = ""]) => code)
-  expect(blocks).toEqual(["brokenDisk", "disks", "transcript"].map((name) => textOf(`readme/${name}.ts`)))
+  const examples = ["brokenDisk.ts", "disks.ts", "transcript.ts", "report.ts", "conformance.test.ts"]
+  expect(blocks).toEqual(examples.map((file) => textOf(`readme/${file}`)))
 })
 
 it.effect("the disk with one bad sector after the other", () =>

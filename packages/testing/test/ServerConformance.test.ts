@@ -60,7 +60,7 @@ describe("the fake server", () => {
       const report = yield* reportOf(how === "TLS" ? asking(server) : server, checks)
       expect(failures(report)).toEqual([])
       expect(report.skipped).toBe(skipped)
-    }))
+    }), 30_000)
 })
 
 describe("a server that breaks a rule", () => {
@@ -75,7 +75,7 @@ describe("a server that breaks a rule", () => {
         }]
       })
       expect(failedRules(yield* reportOf(broken))).toEqual(expect.arrayContaining(["S-038", "S-051", "S-052", "S-066"]))
-    }))
+    }), 30_000)
 
   it.scopedLive("fails what depends on a command that it refuses, and nothing else", () =>
     Effect.gen(function*() {
@@ -83,7 +83,7 @@ describe("a server that breaks a rule", () => {
       yield* server.onRequest(({ command }) => command === "WRITE_ZEROES" ? Steering.fail("ENOTSUP") : Steering.proceed)
       const report = yield* Conformance.run(target, { checks: Conformance.serverChecks(target) })
       expect(failedRules(report)).toEqual(["S-055", "S-084", "S-086", "S-087", "S-088"])
-    }).pipe(Effect.provide(FakeServer.layer({ exports: [disk] }))))
+    }).pipe(Effect.provide(FakeServer.layer({ exports: [disk] }))), 30_000)
 
   it.scopedLive("that does not answer fails each check within its time", () =>
     Effect.gen(function*() {

@@ -10,14 +10,16 @@ import * as Steering from "@effect-nbd/testing/Steering"
 import * as Command from "@effect/cli/Command"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as ExportSpec from "../ExportSpec.ts"
 import { UsageError } from "../Failure.ts"
+import * as FileDisk from "../FileDisk.ts"
 import * as Listener from "../Listener.ts"
 import { print } from "../Output.ts"
 import * as ServerTls from "../ServerTls.ts"
 import { how, security, what, where } from "./serveOptions.ts"
 
 /**
- * Serves exports in memory until it is told to end, or over standard input and output until its client leaves.
+ * Serves exports in memory or of files until it is told to end, or over standard input and output until its client leaves.
  *
  * @since 0.1.0
  * @category commands
@@ -28,19 +30,19 @@ export const serve = Command.make(
   ({ how, security, what, where }) =>
     Effect.scoped(Effect.gen(function*() {
       const place = yield* placeOf(where)
-      const names = yield* different("export", what.exports.length === 0 ? [""] : what.exports)
-      const bitmaps = yield* different("bitmap", what.bitmaps)
+      const specs = what.exports.length === 0 ? [ExportSpec.unnamed] : what.exports
+      const names = yield* different("export", specs.map(({ name }) => name))
+      for (const { bitmaps } of specs) yield* different("bitmap", [...what.bitmaps, ...bitmaps])
       const tls = yield* ServerTls.rulesOf(security)
+      const defaults = { ...what, blockSize: Option.getOrUndefined(what.blockSize) }
+      const exports = yield* Effect.forEach(specs, (spec) =>
+        Effect.gen(function*() {
+          if (spec.file === undefined) return ExportSpec.configOf(spec, defaults)
+          const file = yield* FileDisk.make(spec.file, { readOnly: spec.readOnly ?? what.readOnly })
+          return ExportSpec.configOf(spec, defaults, file)
+        }))
       const server = yield* FakeServer.make({
-        exports: names.map((name) => ({
-          name,
-          size: what.size,
-          readOnly: what.readOnly,
-          description: what.description,
-          ...Option.match(what.blockSize, { onNone: () => ({}), onSome: (blockSize) => ({ blockSize }) }),
-          allocationDepth: what.allocationDepth,
-          dirtyBitmaps: bitmaps.map((name) => ({ name }))
-        })),
+        exports,
         protocol: how.oldstyle ? "oldstyle" : "newstyle-fixed",
         structuredReplies: !how.noStructuredReplies,
         extendedHeaders: !how.noExtendedHeaders && !how.noStructuredReplies,
@@ -54,9 +56,9 @@ export const serve = Command.make(
         const answer = Steering.delay(how.delay.value)
         yield* server.onRequest(() => answer)
       }
-      yield* whereverServed(place, names, tls?.mode === "Require", server.serve)
+      yield* whereverServed(place, { ...where, names, isEncrypted: tls?.mode === "Require" }, server.serve)
     }))
-).pipe(Command.withDescription("Serve exports in memory, to try clients on"))
+).pipe(Command.withDescription("Serve exports in memory or of files, to try clients on"))
 
 /** Names that can be told apart, none longer than a string of the protocol may be with what stands before it. */
 const different = (what: string, names: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<string>, UsageError> => {
@@ -74,7 +76,7 @@ const different = (what: string, names: ReadonlyArray<string>): Effect.Effect<Re
 
 const longestName = 4000
 
-type Place = Listener.Address | { readonly _tag: "Stdio" }
+type Place = Listener.Address | { readonly _tag: "Stdio" } | { readonly _tag: "Activated" }
 
 const placeOf = (
   { host, port, stdio, unix }: {
@@ -87,6 +89,7 @@ const placeOf = (
   const places: Array<Place> = stdio ? [{ _tag: "Stdio" }] : []
   if (Option.isSome(port)) places.push({ _tag: "Tcp", host, port: port.value })
   if (Option.isSome(unix)) places.push({ _tag: "Unix", path: unix.value })
+  if (Listener.isActivated(process.env)) places.push({ _tag: "Activated" })
   const [place, other] = places
   return place === undefined || other !== undefined
     ? Effect.fail(new UsageError({ reason: "serve needs exactly one of --stdio, --port and --unix (see --help)" }))
@@ -95,8 +98,11 @@ const placeOf = (
 
 const whereverServed = (
   place: Place,
-  names: ReadonlyArray<string>,
-  isEncrypted: boolean,
+  { isEncrypted, maxClients, names }: {
+    readonly names: ReadonlyArray<string>
+    readonly isEncrypted: boolean
+    readonly maxClients: number
+  },
   session: (connection: Connection) => Effect.Effect<void>
 ) =>
   Effect.gen(function*() {
@@ -110,7 +116,12 @@ const whereverServed = (
       })
       return yield* Effect.ensuring(session(connection), Effect.sync(() => connection.close()))
     }
-    const address = yield* Listener.listen(place, session)
+    if (place._tag === "Activated") {
+      // Whoever has opened the socket knows where that is.
+      yield* Listener.listenActivated(session, { maxClients })
+      return yield* Effect.never
+    }
+    const address = yield* Listener.listen(place, session, { maxClients })
     const uris = yield* Effect.forEach(names, (name) => Listener.uriOf(address, name, isEncrypted))
     yield* print(`${uris.join("\n")}\n`)
     yield* Effect.never

@@ -7,6 +7,7 @@ import * as Options from "@effect/cli/Options"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as BlockSize from "../BlockSize.ts"
+import * as ExportSpec from "../ExportSpec.ts"
 import * as Size from "../Size.ts"
 import { invalid } from "./values.ts"
 
@@ -36,6 +37,15 @@ export const where = {
   unix: Options.text("unix").pipe(
     Options.optional,
     Options.withDescription("Listen on a Unix socket at this path")
+  ),
+  maxClients: Options.integer("max-clients").pipe(
+    Options.withDefault(256),
+    Options.mapEffect((count) =>
+      count >= 1 && count <= 65_535
+        ? Effect.succeed(count)
+        : Effect.fail(invalid(`--max-clients ${count}: has to be from 1 to 65535`))
+    ),
+    Options.withDescription("Clients at a time; those beyond it are closed on. 256 by default")
   )
 }
 
@@ -61,7 +71,16 @@ const blockSize = Options.text("block-size").pipe(
 export const what = {
   exports: Options.text("export").pipe(
     Options.repeated,
-    Options.withDescription("Name of an export, may be given several times; the empty name by default")
+    Options.mapEffect((texts) =>
+      Effect.forEach(texts, (text) => {
+        const found = ExportSpec.parse(text)
+        return typeof found === "string" ? Effect.fail(invalid(`--export ${text}: ${found}`)) : Effect.succeed(found)
+      })
+    ),
+    Options.withPseudoName("NAME,…"),
+    Options.withDescription(
+      "An export, may be given several times; the empty name by default. After its name, what holds for it alone: size=1G or file=PATH, read-only, writable, description=TEXT, block-size=512:4K:32M, bitmap=NAME, allocation-depth, tls-only, rotational, and no-flush, no-fua, no-trim, no-zero, no-fast-zero, no-cache, no-df, no-multi-conn. A comma inside is doubled"
+    )
   ),
   size: Options.text("size").pipe(
     Options.withDefault("64M"),
