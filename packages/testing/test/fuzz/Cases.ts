@@ -131,6 +131,8 @@ const checkRead = ({ bytes, offset }: Read, recorded: Transcript.Transcript, wat
       const hole = Number(value(reply, "hole size"))
       for (let index = 0; index < hole; index++) legal[at + index] = 0
       if (data !== undefined) sent.subarray(data.start, data.end).forEach((byte, index) => (legal[at + index] = byte))
+      // What comes behind the final reply is another breach, and nobody's data.
+      if (reply.kind === "simple reply" || value(reply, "reply flags") === "0x0001") break
     }
     return bytes.every((byte, index) => byte === legal[index])
   })
