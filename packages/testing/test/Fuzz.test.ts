@@ -62,9 +62,11 @@ describe("the fuzzer", () => {
   it("writes a case as a transcript that is played in the same way", async () => {
     const [transcript] = await seeds(goldens)
     if (transcript === undefined) return expect.unreachable()
-    const one = { side: "client", seed: 17, transcript } as const
-    const again = caseOf(Either.getOrThrow(Transcript.parse(printCase(one, ["about"]))))
-    expect({ ...again, transcript: again.transcript.events }).toEqual({ ...one, transcript: transcript.events })
+    const plain = { side: "client", seed: 17, transcript } as const
+    for (const one of [plain, { ...plain, side: "server", misbehaviours: ["a", "b"] }] as const) {
+      const again = caseOf(Either.getOrThrow(Transcript.parse(printCase(one, ["about"]))))
+      expect({ ...again, transcript: again.transcript.events }).toEqual({ ...one, transcript: transcript.events })
+    }
   })
 
   it("sees what throws, what hangs, what stays behind, and a defect", async () => {

@@ -1,5 +1,5 @@
 /** Case after case: each a seed or an earlier one that led somewhere new, changed a little. */
-import { Transcript } from "@effect-nbd/testing"
+import { Misbehaviour, Transcript } from "@effect-nbd/testing"
 import { type Case, run } from "./Cases.ts"
 import { decode } from "./Decoders.ts"
 import { mutate } from "./Mutation.ts"
@@ -59,18 +59,20 @@ export const campaign = async ({ goesOn, onFinding, onNovelty, seed, seeds }: Op
     const other = random.pick(seeds)
     if (start === undefined || other === undefined) break
     const side = origin?.side ?? (random.chance(0.7) ? "server" : "client")
-    const one: Case = {
+    const one = random.chance(0.25) ? misbehaving(random, seeds) : {
       side,
       transcript: mutate(random, start, side, other),
-      seed: random.chance(0.2) ? random.below(2) : random.below(1_000_000)
+      seed: seedOf(random)
     }
     const { faults, outcomes } = await run(one)
-    const way = `${side}: ${outcomes.join(", ")}`
+    const way = `${one.misbehaviours === undefined ? side : "misbehaviours"}: ${outcomes.join(", ")}`
     if (!ways.has(way)) {
       ways.add(way)
-      if (corpus.length < kept) corpus.push(one)
-      else corpus[random.below(kept)] = one
-      onNovelty?.(one, way)
+      // What misbehaves by name is not changed further.
+      if (one.misbehaviours === undefined) {
+        corpus[corpus.length < kept ? corpus.length : random.below(kept)] = one
+        onNovelty?.(one, way)
+      }
     }
     for (const fault of faults) {
       const signature = signatureOf(fault)
@@ -80,12 +82,32 @@ export const campaign = async ({ goesOn, onFinding, onNovelty, seed, seeds }: Op
   return { runs, ways: ways.size, findings: [...findings.values()] }
 }
 
+const seedOf = (random: Random): number => random.chance(0.2) ? random.below(2) : random.below(1_000_000)
+
+/** What one of the clients did, with a server that has up to three kinds of bad manners. */
+const misbehaving = (random: Random, seeds: ReadonlyArray<Transcript.Transcript>): Case => ({
+  side: "server",
+  transcript: random.pick(seeds) ?? Transcript.make([]),
+  seed: seedOf(random),
+  misbehaviours: Array.from({ length: 1 + random.below(3) }, () => random.pick(Misbehaviour.all)?.name ?? "")
+})
+
 /** A case as a file: its transcript, and in its remarks how it is played. */
-export const printCase = ({ seed, side, transcript }: Case, about: ReadonlyArray<string>): string =>
-  Transcript.print(Transcript.make(transcript.events, [...about, `played as ${side}, delivery ${seed}`]))
+export const printCase = ({ misbehaviours, seed, side, transcript }: Case, about: ReadonlyArray<string>): string => {
+  const manners = misbehaviours === undefined ? "" : `, misbehaviours ${misbehaviours.join(" ")}`
+  return Transcript.print(
+    Transcript.make(transcript.events, [...about, `played as ${side}, delivery ${seed}${manners}`])
+  )
+}
 
 /** What `printCase` has written. */
 export const caseOf = (transcript: Transcript.Transcript): Case => {
-  const match = /^played as (client|server), delivery (\d+)$/.exec(transcript.remarks.at(-1) ?? "")
-  return { side: match?.[1] === "client" ? "client" : "server", seed: Number(match?.[2] ?? "0"), transcript }
+  const pattern = /^played as (client|server), delivery (\d+)(?:, misbehaviours (.*))?$/
+  const [, side, seed = "0", misbehaviours] = pattern.exec(transcript.remarks.at(-1) ?? "") ?? []
+  return {
+    side: side === "client" ? "client" : "server",
+    seed: Number(seed),
+    transcript,
+    ...(misbehaviours === undefined ? {} : { misbehaviours: misbehaviours.split(" ") })
+  }
 }

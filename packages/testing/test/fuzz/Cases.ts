@@ -1,17 +1,20 @@
 /**
  * One case: a transcript of which one side is played, whatever it says, against this library as the other.
  *
- * As server: the client does what the transcript's client did, through a handle. As client: the fake server serves. Either
- * may fail as it likes; but nothing may throw, hang, stay behind, or tell what was never said.
+ * As server: the client does what the transcript's client did, through a handle. As client: the fake server serves. Or the
+ * client meets a fake server that misbehaves. Either may fail as it likes; but nothing may throw, hang, stay behind, or
+ * tell what was never said.
  */
 import { Handle } from "@effect-nbd/core"
 import { FrameReader } from "@effect-nbd/core/framing/FrameReader"
 import { type Connection, Transport } from "@effect-nbd/core/Transport"
-import { FakeServer, MemoryPipe, ScriptedServer, Transcript } from "@effect-nbd/testing"
+import { FakeServer, MemoryPipe, Misbehaviour, ScriptedServer, Transcript } from "@effect-nbd/testing"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Redacted from "effect/Redacted"
-import { programOf, type Read } from "./Program.ts"
+import type * as Scope from "effect/Scope"
+import { type Program, programOf, type Read } from "./Program.ts"
 import { turns, Watch } from "./Watch.ts"
 
 export interface Case {
@@ -20,6 +23,8 @@ export interface Case {
   readonly transcript: Transcript.Transcript
   /** How bytes are cut, and whether commands are sent together. */
   readonly seed: number
+  /** By name: then the fake server is the server, and breaks the rules in these ways. */
+  readonly misbehaviours?: ReadonlyArray<string>
 }
 
 export interface Verdict {
@@ -79,30 +84,61 @@ const impatient = (
     watch.peerEnded = true
   })
 
-const asServer = async ({ seed, transcript }: Case): Promise<Verdict> => {
-  const watch = new Watch()
-  const program = programOf(transcript)
+/** The server that a client meets, and what is looked at when the client has left. */
+type Server = Effect.Effect<
+  { readonly transport: Context.Tag.Service<Transport>; readonly left: Effect.Effect<void> },
+  never,
+  Scope.Scope
+>
+
+/** The client does what the transcript's client did. */
+const meet = async ({ seed }: Case, watch: Watch, program: Program, server: Server): Promise<Verdict> => {
   const reads: Array<Read> = []
   const exit = await watch.settle(Effect.scoped(Effect.gen(function*() {
-    const readers: Array<FrameReader> = []
-    const script = impatient(transcript, watch, (reader) => void readers.push(reader))
-    const server = yield* ScriptedServer.make(script, { delivery: deliveryOf(seed) })
-    const recording = Transcript.record(watch.over(server))
+    const { left, transport } = yield* server
+    const recording = Transcript.record(watch.over(transport))
     const outcomes = yield* program.run(seed % 2 === 1, (read) => void reads.push(read), (exit) => watch.judge(exit))
-      .pipe(
-        Effect.scoped,
-        Effect.provideService(Transport, recording.transport)
-      )
-    // Whoever is under TLS, or has stopped to read, does not see the end.
-    for (const reader of program.config.tls?.mode === "Disable" ? readers : []) {
-      if (reader.buffered < 65_536 && !(yield* endsSoon(reader))) watch.fault("the connection is left open")
-    }
+      .pipe(Effect.scoped, Effect.provideService(Transport, recording.transport))
+    yield* left
     return { outcomes, recorded: (yield* recording.transcripts)[0] }
   })))
   if (exit === undefined || Exit.isFailure(exit)) return { outcomes: ["none"], faults: watch.faults }
   const { outcomes, recorded } = exit.value
   if (recorded !== undefined) { for (const read of reads) checkRead(read, recorded, watch) }
   return { outcomes, faults: watch.faults }
+}
+
+const asServer = (one: Case): Promise<Verdict> => {
+  const watch = new Watch()
+  const program = programOf(one.transcript)
+  const readers: Array<FrameReader> = []
+  const script = impatient(one.transcript, watch, (reader) => void readers.push(reader))
+  // Whoever is under TLS, or has stopped to read, does not see the end.
+  const left = Effect.gen(function*() {
+    for (const reader of program.config.tls?.mode === "Disable" ? readers : []) {
+      if (reader.buffered < 65_536 && !(yield* endsSoon(reader))) watch.fault("the connection is left open")
+    }
+  })
+  const server = Effect.map(
+    ScriptedServer.make(script, { delivery: deliveryOf(one.seed) }),
+    (transport) => ({ transport, left })
+  )
+  return meet(one, watch, program, server)
+}
+
+/** The fake server of the transcript's style, with the manners that the case names. */
+const asMisbehaving = (one: Case): Promise<Verdict> => {
+  const { misbehaviours = [], seed, transcript } = one
+  const server = Effect.map(
+    FakeServer.make({
+      ...styleOf(transcript),
+      exports,
+      delivery: deliveryOf(seed),
+      misbehaviours: Misbehaviour.all.filter(({ name }) => misbehaviours.includes(name))
+    }),
+    (fake) => ({ transport: FakeServer.transport(fake), left: Effect.void })
+  )
+  return meet(one, new Watch(), programOf(transcript), server)
 }
 
 const endsSoon = (reader: FrameReader): Effect.Effect<boolean> =>
@@ -115,6 +151,8 @@ const endsSoon = (reader: FrameReader): Effect.Effect<boolean> =>
 const checkRead = ({ bytes, offset }: Read, recorded: Transcript.Transcript, watch: Watch): void => {
   const { client, server } = Transcript.annotate(recorded)
   const sent = Transcript.bytesFrom("server", recorded)
+  // A reply may begin before its request has left, and cannot be told from noise then.
+  if (server.some(({ kind }) => kind === "unknown bytes")) return
   const value = (message: Transcript.Message, name: string): string =>
     message.fields.find((field) => field.name === name)?.value.split(" ")[0] ?? ""
   const wanted = [value, `${offset}`, `${bytes.byteLength}`] as const
@@ -141,17 +179,21 @@ const checkRead = ({ bytes, offset }: Read, recorded: Transcript.Transcript, wat
 
 const exports = [{ name: "disk", size: 1_048_576, dirtyBitmaps: [{ name: "b0" }], description: "a disk" }]
 
+const styleOf = (transcript: Transcript.Transcript): Partial<FakeServer.FakeServerConfig> => ({
+  ...(Transcript.bytesFrom("server", transcript)[8] === 0 ? { protocol: "oldstyle" } : {}),
+  ...(hasTls(transcript) ? { tls: { mode: "Allow", settings: certificate } } : {})
+})
+
+const hasTls = ({ events }: Transcript.Transcript): boolean => events.some(({ _tag }) => _tag === "TlsBegan")
+
 /** Says what the client said, whatever the server says. */
 const asClient = async ({ seed, transcript }: Case): Promise<Verdict> => {
   const watch = new Watch()
-  const isOld = Transcript.bytesFrom("server", transcript)[8] === 0
-  const hasTls = transcript.events.some(({ _tag }) => _tag === "TlsBegan")
   const exit = await watch.settle(Effect.scoped(Effect.gen(function*() {
     const fake = yield* FakeServer.make({
+      ...styleOf(transcript),
       exports,
       delivery: deliveryOf(seed),
-      ...(isOld ? { protocol: "oldstyle" } as const : {}),
-      ...(hasTls ? { tls: { mode: "Allow", settings: certificate } } as const : {}),
       extendedHeaders: seed % 3 !== 0
     })
     const recording = Transcript.record(watch.over(FakeServer.transport(fake)))
@@ -159,7 +201,7 @@ const asClient = async ({ seed, transcript }: Case): Promise<Verdict> => {
     yield* fake.awaitSessions(0)
     const ends = yield* fake.ends
     const violations = yield* fake.violations
-    const others = yield* Effect.exit(hasTls ? Effect.void : another(fake))
+    const others = yield* Effect.exit(hasTls(transcript) ? Effect.void : another(fake))
     if (Exit.isFailure(others)) watch.fault(`another client is refused: ${String(others.cause)}`)
     return { outcomes: [...ends.map(({ ending }) => ending._tag), ...violations.map(({ rule }) => rule)], recording }
   })))
@@ -203,6 +245,7 @@ const checkServer = (recorded: Transcript.Transcript, watch: Watch): void => {
 
 export const run = async (one: Case): Promise<Verdict> => {
   try {
+    if (one.misbehaviours !== undefined) return await asMisbehaving(one)
     return await (one.side === "server" ? asServer(one) : asClient(one))
   } catch (thrown) {
     return {

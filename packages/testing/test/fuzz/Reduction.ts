@@ -33,6 +33,10 @@ export const reduce = async (found: Case, signature: string): Promise<Case> => {
       break
     }
   }
+  for (const name of best.misbehaviours ?? []) {
+    const misbehaviours = (best.misbehaviours ?? []).filter((other) => other !== name)
+    if (await fails({ ...best, misbehaviours })) best = { ...best, misbehaviours }
+  }
   for (let wasSmaller = true; wasSmaller && budget.left > 0;) {
     wasSmaller = false
     for (const side of ["server", "client"] as const) {
