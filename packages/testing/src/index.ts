@@ -62,6 +62,14 @@ export * as MemoryPipe from "./MemoryPipe.ts"
 export * as Misbehaviour from "./Misbehaviour.ts"
 
 /**
+ * Random programs of concurrent operations, interruptions, faults and ends, run beside a model of the disk and of the
+ * handle: for those who write a server or a transport, as for ourselves.
+ *
+ * @since 0.1.0
+ */
+export * as Program from "./Program.ts"
+
+/**
  * A client that says exactly what it is told to, by core's wire modules and without core's Handle: for tests of
  * servers, which have to bear clients that break the rules.
  *

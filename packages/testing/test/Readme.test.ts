@@ -1,17 +1,19 @@
 /** The examples in this package's README are files that compile and run. */
 import { Handle } from "@effect-nbd/core"
+import { FakeServer } from "@effect-nbd/testing"
 import { expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { readFileSync } from "node:fs"
 import { brokenDisk } from "./readme/brokenDisk.ts"
 import { server } from "./readme/disks.ts"
+import { keepsToTheModel } from "./readme/programs.ts"
 import { replayed, text } from "./readme/transcript.ts"
 
 const textOf = (path: string): string => readFileSync(new URL(path, import.meta.url), "utf8")
 
 it("README.md has the examples as they are tested", () => {
   const blocks = [...textOf("../README.md").matchAll(/^```ts\n([^]*?)^```$/gm)].map(([, code = ""]) => code)
-  const examples = ["brokenDisk.ts", "disks.ts", "transcript.ts", "report.ts", "conformance.test.ts"]
+  const examples = ["brokenDisk.ts", "disks.ts", "transcript.ts", "programs.ts", "report.ts", "conformance.test.ts"]
   expect(blocks).toEqual(examples.map((file) => textOf(`readme/${file}`)))
 })
 
@@ -42,3 +44,8 @@ it.effect("the transcript", () =>
     expect(recorded).toContain(shown)
     expect(yield* replayed(recorded)).toEqual(new Uint8Array(512))
   }))
+
+it("the programs", async () => {
+  const block = { minimum: 512, preferred: 512, maximum: 4096 }
+  await keepsToTheModel(FakeServer.layer({ exports: [{ name: "disk", size: 4096, blockSize: block }] }))
+})

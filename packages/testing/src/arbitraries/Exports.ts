@@ -42,13 +42,13 @@ export interface ExportOptions {
   readonly name?: string
 }
 
-/** Bytes that tell where they belong. */
-const numbered = (offset: bigint, length: number): Uint8Array => {
+/** Bytes that tell where they belong; in a counterexample, a word. */
+const numbered = Object.assign((offset: bigint, length: number): Uint8Array => {
   const bytes = new Uint8Array(length)
   const start = Number(offset % 251n)
   for (let index = 0; index < length; index++) bytes[index] = (start + index) % 251
   return bytes
-}
+}, { [FastCheck.toStringMethod]: () => "numbered" })
 
 const capability = FastCheck.boolean()
 
