@@ -3,7 +3,7 @@
  * of it, and which meta contexts it is entered with (C-112, C-149).
  */
 import { Handle, type HandleConfig } from "@effect-nbd/core"
-import { FakeServer } from "@effect-nbd/testing"
+import { FakeServer, MemoryPipe } from "@effect-nbd/testing"
 import { expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as FastCheck from "effect/FastCheck"
@@ -162,7 +162,7 @@ const perform = (handle: Handle.Handle, model: Model, each: Step): Effect.Effect
 
 const visited = new Set<string>()
 
-const run = (steps: ReadonlyArray<Step>, last: Step) =>
+const run = (delivery: MemoryPipe.Delivery, steps: ReadonlyArray<Step>, last: Step) =>
   Effect.gen(function*() {
     const server = yield* FakeServer.FakeServer
     const handle = yield* Handle.make({ optMode: true, exportName: "a", requestStructuredReplies: false })
@@ -189,6 +189,7 @@ const run = (steps: ReadonlyArray<Step>, last: Step) =>
   }).pipe(
     Effect.scoped,
     Effect.provide(FakeServer.layer({
+      delivery,
       exports: ["a", "b"].map((each) => ({
         name: each,
         size: 4096,
@@ -200,9 +201,14 @@ const run = (steps: ReadonlyArray<Step>, last: Step) =>
 it("every program of haggling leaves what the model says", async () => {
   await FastCheck.assert(
     FastCheck.asyncProperty(
+      FastCheck.oneof(
+        { weight: 7, arbitrary: FastCheck.constantFrom(MemoryPipe.whole, MemoryPipe.coalesced, MemoryPipe.random(7)) },
+        // Dear, and rarely different.
+        { weight: 1, arbitrary: FastCheck.constant(MemoryPipe.bytes) }
+      ),
       FastCheck.array(step, { maxLength: 12, size: "max" }),
       FastCheck.record({ op: FastCheck.constant("go" as const), name: maybe }),
-      (steps, last) => Effect.runPromise(run(steps, last))
+      (delivery, steps, last) => Effect.runPromise(run(delivery, steps, last))
     ),
     { numRuns: 300 }
   )
