@@ -5,18 +5,23 @@ import * as Copy from "#cli/Copy"
 import * as Listener from "#cli/Listener"
 import * as Operand from "#cli/Operand"
 import * as FakeServer from "@effect-nbd/testing/FakeServer"
+import * as Misbehaviour from "@effect-nbd/testing/Misbehaviour"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 
 const mebibyte = 1_048_576
 
 /** Copies 8 MiB from one export to another over up to four connections each, and gives the two servers. */
-const copied = (can: { readonly multiConn: boolean }) =>
+const copied = (
+  can: { readonly multiConn: boolean },
+  misbehaviours: ReadonlyArray<Misbehaviour.Misbehaviour> = []
+) =>
   Effect.gen(function*() {
     const served = (blockSize?: { readonly minimum: number; readonly preferred: number; readonly maximum: number }) =>
       Effect.gen(function*() {
         const server = yield* FakeServer.make({
-          exports: [{ name: "", size: 8 * mebibyte, can, ...(blockSize === undefined ? {} : { blockSize }) }]
+          exports: [{ name: "", size: 8 * mebibyte, can, ...(blockSize === undefined ? {} : { blockSize }) }],
+          misbehaviours
         })
         const address = yield* Listener.listen({ _tag: "Tcp", host: "127.0.0.1", port: 0 }, server.serve)
         return { server, operand: Operand.parse(yield* Listener.uriOf(address, "")) }
@@ -42,6 +47,18 @@ describe("a copy", () => {
       expect((yield* copied({ multiConn: true })).sessions).toStrictEqual([4, 4])
       expect((yield* copied({ multiConn: false })).sessions).toStrictEqual([1, 1])
     }))
+
+  it.scopedLive.each([Misbehaviour.lacksMultiConnNext, Misbehaviour.otherExportNext])(
+    "keeps to the first connection where the server says something else on the next ones (H-151, $name)",
+    (misbehaviour) =>
+      Effect.gen(function*() {
+        const { read, written } = yield* copied({ multiConn: true }, [misbehaviour])
+        expect(new Set([...read, ...written].filter(({ command }) => command !== "DISC").map(({ session }) => session)))
+          .toStrictEqual(new Set([1]))
+        expect(written.reduce((bytes, { command, length }) => command === "WRITE" ? bytes + length : bytes, 0))
+          .toBe(8 * mebibyte)
+      })
+  )
 
   it.scopedLive("is flushed once, when every write on every connection has been answered (C-144)", () =>
     Effect.gen(function*() {
