@@ -2,11 +2,14 @@
  * Connections under TLS: the seam's promises, both ends ours, and what goes wrong on the way there. Pre-shared keys do
  * for it: nothing here is about certificates.
  */
+import * as Handle from "@effect-nbd/core/Handle"
 import type { TlsSettings } from "@effect-nbd/core/Tls"
-import type { Connection } from "@effect-nbd/core/Transport"
+import { type Connection, Transport } from "@effect-nbd/core/Transport"
 import * as DuplexConnection from "@effect-nbd/node/DuplexConnection"
 import * as OnreadTls from "@effect-nbd/node/OnreadTls"
 import * as SocketConnection from "@effect-nbd/node/SocketConnection"
+import * as FakeServer from "@effect-nbd/testing/FakeServer"
+import * as Misbehaviour from "@effect-nbd/testing/Misbehaviour"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -304,6 +307,35 @@ describe("under TLS", () => {
       expect(yield* recorder.ended).toStrictEqual({ _tag: "Finished", program: undefined })
       expect(recorder.text).toBe("half a rep")
       encrypted.close()
+    }))
+
+  it.scopedLive("H-073 that ends while replies are owed loses them once, and is over", () =>
+    Effect.gen(function*() {
+      const size = 65_536
+      const [up, down] = crossed()
+      const ours = DuplexConnection.fromStreams({ readable: up, writable: up, peer: "server" })
+      const theirs = DuplexConnection.fromStreams({ readable: down, writable: down, peer: "client" })
+      const [near, far] = yield* Effect.all([prepared(ours), accept(theirs)], { concurrency: 2 })
+      // The end comes inside the second reply.
+      const cut = Misbehaviour.at(Misbehaviour.replyCut({ after: 4000, by: "End" }), { nth: 2 })
+      const server = yield* FakeServer.make({
+        exports: [{ name: "", size, content: pattern(size) }],
+        misbehaviours: [cut]
+      })
+      yield* Effect.forkScoped(server.serve(far))
+      const transport = { target: "streams", open: Effect.succeed(near) }
+      const connected = yield* Effect.provideService(Handle.connect(), Transport, transport)
+      expect(digest(yield* connected.read(0n, 8192))).toBe(digest(pattern(size).subarray(0, 8192)))
+      const outcomes = yield* Effect.forEach(
+        [0n, 8192n, 16_384n],
+        (offset) => Effect.flip(connected.read(offset, 8192)),
+        { concurrency: "unbounded" }
+      )
+      for (const outcome of outcomes) {
+        expect(outcome).toMatchObject({ _tag: "NbdCommandLostError", reason: { _tag: "NbdServerDisconnectedError" } })
+      }
+      expect((yield* connected.state)._tag).toBe("Dead")
+      expect(yield* Effect.flip(connected.read(0n, 512))).toMatchObject({ _tag: "NbdHandleDeadError" })
     }))
 
   it.scopedLive("a record that somebody has changed breaks the connection", () =>
