@@ -3,6 +3,7 @@ import { join } from "node:path"
 import { test } from "node:test"
 import { barrel } from "./generate/barrel.mjs"
 import { renderHandleStates } from "./generate/handleStates.mjs"
+import { misdescribed, renderMisbehaviours } from "./generate/misbehaviours.mjs"
 import { filled, performancePage } from "./generate/performance.mjs"
 import { withTree } from "./lib/temporaryTree.mjs"
 
@@ -98,4 +99,20 @@ test("a missing file and the results of a quick run are reported", () => {
     assert.match(violation("none.json"), /none\.json is missing/)
     assert.match(violation("quick.json"), /numbers mean nothing/)
   })
+})
+
+test("the page of misbehaviours has them in their sections, and their comments say the same", () => {
+  const all = [
+    { name: "early", rule: "H-014", sentence: "Too early.", reaction: "Connection" },
+    { name: "late", rule: "H-090", sentence: "Too late.", reaction: "Tolerated" }
+  ]
+  const text = renderMisbehaviours({ all, elsewhere: [{ rule: "H-068", why: "takes more than this" }] })
+  assert.match(text, /## The greeting\n\n.*\n.*\n\| H-014 \| `early` \| Too early\. \| the connection is lost \|\n/)
+  assert.match(text, /## Replies\n\n.*\n.*\n\| H-090 \| `late` \| Too late\. \| nothing fails \|\n/)
+  assert.match(text, /\| H-068 \| takes more than this \|\n$/)
+  const source =
+    "/**\n * Too\n * early. And more.\n */\nexport const early = 1\n\n/**\n * Late.\n */\nexport const late = 2\n"
+  assert.deepEqual(withTree({ "A.ts": source }, (root) => misdescribed(root, all)), [
+    "A.ts:1 the comment of late does not begin with its sentence"
+  ])
 })

@@ -1,11 +1,12 @@
 /** The client before each misbehaviour of the catalogue: what fails, with what, and what goes on. */
-import type { Handle } from "@effect-nbd/core"
+import { Handle, Transport } from "@effect-nbd/core"
 import type { BlockStatusOptions } from "@effect-nbd/core/transmission/CommandOptions"
-import { Misbehaviour } from "@effect-nbd/testing"
+import { MemoryPipe, Misbehaviour } from "@effect-nbd/testing"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/TestClock"
+import { readFileSync } from "node:fs"
 import {
   type Case,
   clientTls,
@@ -448,4 +449,119 @@ describe("a client before a server that misbehaves", () => {
     const { name, reaction, rule } = misbehaviour
     it.scoped(`${rule} ${name}: ${reaction}`, () => cases[name]?.(misbehaviour) ?? Effect.dieMessage("has no case"))
   }
+})
+
+describe("the catalogue", () => {
+  const { all, elsewhere } = Misbehaviour
+
+  it("has each of H-001 to H-156 by name, or says why not, and a case here for each name", () => {
+    const rules = Array.from({ length: 156 }, (_, index) => `H-${`${index + 1}`.padStart(3, "0")}`)
+    const named = new Set(all.map(({ rule }) => rule))
+    expect(rules.filter((rule) => !named.has(rule))).toStrictEqual(elsewhere.map(({ rule }) => rule))
+    expect(all.map(({ rule }) => rule).filter((rule) => !rules.includes(rule))).toStrictEqual([])
+    expect(all.map(({ name }) => name).toSorted()).toStrictEqual(Object.keys(cases).toSorted())
+    const exported: Record<string, unknown> = Misbehaviour
+    expect(all.filter(({ name }) => exported[name] === undefined)).toStrictEqual([])
+  })
+
+  it("differs from the list of rules where that leaves a choice, and nowhere else", () => {
+    const levels = { CONN: "Connection", REQUEST: "Request", OPTION: "Option", TOLERATE: "Tolerated", GUARD: "Guarded" }
+    const list = readFileSync(new URL("../../../scripts/generate/rules.tsv", import.meta.url), "utf8")
+    const listed = new Map(
+      [...list.matchAll(/^(H-\d+)\t(\w+)/gm)].map((
+        [, rule, level]
+      ) => [rule, Object.entries(levels).find(([name]) => name === level)?.[1]])
+    )
+    const differing = all.filter(({ reaction, rule }) => listed.get(rule) !== reaction)
+    expect(differing.map(({ name, reaction, rule }) => [rule, name, reaction])).toStrictEqual([
+      // The text is tolerated; what it comes with is an error.
+      ["H-019", "hostileErrorText", "Option"],
+      ["H-132", "hostileErrorMessage", "Request"],
+      // Cut at the end of the export.
+      ["H-141", "extentsBeyondExport", "Tolerated"],
+      // A handle connects once: each is believed for itself, and a copy uses one of them.
+      ["H-150", "otherExportNext", "Tolerated"],
+      ["H-151", "lacksMultiConnNext", "Tolerated"]
+    ])
+  })
+})
+
+describe("misbehaviours", () => {
+  it.scoped("apply together, each to what the one before has made of it", () =>
+    Effect.gen(function*() {
+      const server = yield* serving(undefined, {})
+      const connected = yield* connecting(server)
+      const { chunksReceived } = yield* connected.statistics
+      yield* server.misbehave([Misbehaviour.unknownReplyFlags(), Misbehaviour.gapInData])
+      expect(yield* Effect.flip(connected.read(0n, 512))).toMatchObject(invalid("C-176"))
+      // Three chunks of one byte, 29 bytes each, and half a header.
+      yield* server.misbehave([Misbehaviour.singleByteChunks, Misbehaviour.replyCut({ after: 97, by: "Break" })])
+      expect(yield* Effect.flip(connected.read(0n, 512))).toMatchObject({
+        _tag: "NbdCommandLostError",
+        reason: { _tag: "NbdTransportLostError", code: "ECONNRESET" }
+      })
+      expect((yield* connected.statistics).chunksReceived - chunksReceived).toBe(1n + 3n)
+    }))
+
+  it.scoped("stay at their place: that session, that request, so many times", () =>
+    Effect.gen(function*() {
+      const server = yield* serving(undefined, {})
+      const [first, second] = [yield* connecting(server), yield* connecting(server)]
+      const failing = Misbehaviour.at(Misbehaviour.overflow, {
+        session: 2,
+        request: ({ offset }) => offset === 512n,
+        nth: 2,
+        times: 2
+      })
+      yield* server.misbehave([failing])
+      const outcomes = (connected: Handle.Connected, offset: bigint) =>
+        Effect.replicateEffect(Effect.isFailure(connected.read(offset, 512)), 5)
+      expect(yield* outcomes(first, 512n)).toStrictEqual([false, false, false, false, false])
+      expect(yield* outcomes(second, 0n)).toStrictEqual([false, false, false, false, false])
+      expect(yield* outcomes(second, 512n)).toStrictEqual([false, true, true, false, false])
+      yield* server.misbehave([Misbehaviour.at(failing, { nth: 1, times: 1 })])
+      expect(yield* outcomes(second, 512n)).toStrictEqual([true, false, false, false, false])
+      yield* server.misbehave([failing])
+      yield* server.misbehave([])
+      expect(yield* outcomes(second, 512n)).toStrictEqual([false, false, false, false, false])
+    }))
+
+  it.scoped("stay at their option", () =>
+    Effect.gen(function*() {
+      const server = yield* serving(Misbehaviour.at(Misbehaviour.unknownErrorReply(), { option: "LIST" }), {})
+      const handle = yield* negotiating(server)
+      yield* handle.info()
+      expect(yield* Effect.flip(handle.list)).toMatchObject(refusal("reply type 0x80004242"))
+      const connected = yield* handle.go()
+      expect(yield* connected.read(0n, 512)).toStrictEqual(dataAt(0, 512))
+    }))
+
+  it.scoped("go by what was said: an option whose acknowledgement became an error is not agreed on", () =>
+    Effect.gen(function*() {
+      const refusing = (option: "STRUCTURED_REPLY" | "SET_META_CONTEXT" | "STARTTLS") =>
+        Misbehaviour.at(Misbehaviour.unknownErrorReply(), { option })
+      for (const option of ["STRUCTURED_REPLY", "SET_META_CONTEXT", "STARTTLS"] as const) {
+        const server = yield* serving(refusing(option), allowsTls)
+        const metaContexts = [{ name: "base:allocation", optional: true }]
+        const connected = yield* connecting(server, { ...allowsTls.handle, metaContexts })
+        expect(connected.agreed.replyStyle).toBe(option === "STRUCTURED_REPLY" ? "Simple" : "Structured")
+        expect(yield* connected.read(0n, 512)).toStrictEqual(dataAt(0, 512))
+        expect(yield* server.violations).toStrictEqual([])
+      }
+    }))
+
+  it.scoped("break connections that were made elsewhere too", () =>
+    Effect.gen(function*() {
+      const server = yield* serving(Misbehaviour.replyCut({ after: 11, by: "Break" }), {})
+      const pipe = MemoryPipe.make()
+      yield* Effect.forkScoped(server.serve(pipe.server))
+      const transport = { target: "a pipe", open: Effect.succeed(pipe.client) }
+      const connected = yield* Effect.provideService(
+        Handle.connect({ exportName: "disk" }),
+        Transport.Transport,
+        transport
+      )
+      expect(yield* Effect.flip(connected.read(0n, 512))).toMatchObject({ _tag: "NbdCommandLostError" })
+      expect(yield* server.awaitEnds(1)).toMatchObject([{ ending: { _tag: "Killed" } }])
+    }))
 })

@@ -4,6 +4,7 @@ import { FakeServer } from "@effect-nbd/testing"
 import { expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { readFileSync } from "node:fs"
+import { badReplies } from "./readme/badReplies.ts"
 import { brokenDisk } from "./readme/brokenDisk.ts"
 import { server } from "./readme/disks.ts"
 import { keepsToTheModel } from "./readme/programs.ts"
@@ -13,7 +14,15 @@ const textOf = (path: string): string => readFileSync(new URL(path, import.meta.
 
 it("README.md has the examples as they are tested", () => {
   const blocks = [...textOf("../README.md").matchAll(/^```ts\n([^]*?)^```$/gm)].map(([, code = ""]) => code)
-  const examples = ["brokenDisk.ts", "disks.ts", "transcript.ts", "programs.ts", "report.ts", "conformance.test.ts"]
+  const examples = [
+    "brokenDisk.ts",
+    "disks.ts",
+    "transcript.ts",
+    "badReplies.ts",
+    "programs.ts",
+    "report.ts",
+    "conformance.test.ts"
+  ]
   expect(blocks).toEqual(examples.map((file) => textOf(`readme/${file}`)))
 })
 
@@ -43,6 +52,14 @@ it.effect("the transcript", () =>
     const shown = /^```\n(client: [^]*?)```$/m.exec(textOf("../README.md"))?.[1] ?? "nothing"
     expect(recorded).toContain(shown)
     expect(yield* replayed(recorded)).toEqual(new Uint8Array(512))
+  }))
+
+it.effect("the bad replies", () =>
+  Effect.gen(function*() {
+    const { gap, lost, sound } = yield* badReplies
+    expect([...sound]).toEqual([1, 2, 3, 4])
+    expect(gap).toMatchObject({ _tag: "NbdReplyInvalidError" })
+    expect(lost).toMatchObject({ _tag: "NbdCommandLostError", reason: { _tag: "NbdProtocolError" } })
   }))
 
 it("the programs", async () => {

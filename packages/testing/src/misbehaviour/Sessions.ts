@@ -34,7 +34,7 @@ export const otherExportNext: Misbehaviour = make({
 export const lacksMultiConnNext: Misbehaviour = make({
   name: "lacksMultiConnNext",
   rule: "H-151",
-  reaction: "Connection",
+  reaction: "Tolerated",
   sentence: "The export has no NBD_FLAG_CAN_MULTI_CONN on every session but the first.",
   moment: "OptionAnswer",
   place: { session: (session) => session > 1 },
