@@ -96,6 +96,7 @@ export class PendingCommand {
 export class InFlight {
   private readonly byCookie = new Map<number, PendingCommand>()
   private lastCookie = 0
+  private lastSent = 0
   private payload = 0
 
   get size(): number {
@@ -115,8 +116,14 @@ export class InFlight {
     this.payload += payloadBytes(pending.command)
   }
 
+  /** Everything registered was handed to the connection. */
+  markSent(): void {
+    this.lastSent = this.lastCookie
+  }
+
+  /** What was sent with this cookie. Nobody can have an answer to a command that has not left yet (H-078). */
   find(cookie: number): PendingCommand | undefined {
-    return this.byCookie.get(cookie)
+    return cookie > this.lastSent ? undefined : this.byCookie.get(cookie)
   }
 
   /** After the final reply, and only then. */

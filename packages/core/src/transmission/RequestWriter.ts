@@ -30,6 +30,7 @@ const headersInSlab = 512
 export class RequestWriter {
   private readonly connection: Connection
   private readonly traffic: Traffic
+  private readonly sent: () => void
   private readonly isExtended: boolean
   private readonly headerSize: number
   private slab: Uint8Array
@@ -42,8 +43,10 @@ export class RequestWriter {
   private isHeldBack = false
   private isOver = false
 
-  constructor(connection: Connection, isExtended: boolean, traffic: Traffic) {
+  /** `sent` is called whenever everything appended so far goes to the connection. */
+  constructor(connection: Connection, isExtended: boolean, traffic: Traffic, sent: () => void) {
     this.connection = connection
+    this.sent = sent
     this.isExtended = isExtended
     this.traffic = traffic
     this.headerSize = isExtended ? extendedHeaderSize : headerSize
@@ -79,6 +82,11 @@ export class RequestWriter {
   drained(): void {
     this.isHeldBack = false
     this.flush()
+  }
+
+  /** Sends at once what would leave at the end of this turn. */
+  flushScheduled(): void {
+    if (this.isScheduled) this.flush()
   }
 
   private header(flags: number, code: number, cookie: number, offset: bigint, length: number): void {
@@ -119,6 +127,7 @@ export class RequestWriter {
     if (this.parts.length === 0) return
     const parts = this.parts
     this.parts = []
+    this.sent()
     this.isHeldBack = !this.connection.write(parts)
   }
 }

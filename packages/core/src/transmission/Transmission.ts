@@ -101,7 +101,12 @@ export class Transmission implements Receiver {
     this.limits = options.limits
     this.events = options.events
     this.traffic = options.traffic
-    this.writer = new RequestWriter(options.connection, options.export.replyStyle === "Extended", options.traffic)
+    this.writer = new RequestWriter(
+      options.connection,
+      options.export.replyStyle === "Extended",
+      options.traffic,
+      () => this.inFlight.markSent()
+    )
     this.reader = new ReplyReader(this.inFlight, options.export, options.traffic, {
       onSettled: (pending) => this.settled(pending),
       onBreach: (breach) => this.breach(breach)
@@ -180,7 +185,11 @@ export class Transmission implements Receiver {
 
   onBytes(bytes: Uint8Array): boolean {
     this.traffic.bytesReceived += bytes.byteLength
-    if (this.course !== "Over") this.reader.push(bytes)
+    if (this.course !== "Over") {
+      // What was submitted before these came may be what they answer.
+      this.writer.flushScheduled()
+      this.reader.push(bytes)
+    }
     return true
   }
 

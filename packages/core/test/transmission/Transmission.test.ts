@@ -62,11 +62,23 @@ describe("sending", () => {
     await turn()
     submit({ name: "write", offset: 8n, length: 5, payload: Uint8Array.of(1, 2, 3, 4, 5) })
     connection.arrive(reply(1, 28))
-    connection.arrive(reply(2, 28))
-    expect(outcomes).toMatchObject([{ errno: "ENOSPC" }, { errno: "ENOSPC" }])
+    expect(outcomes).toMatchObject([{ errno: "ENOSPC" }, undefined])
     connection.drain()
     expect(connection.requests).toHaveLength(2)
     expect(concat(connection.written).subarray(-5)).toStrictEqual(Uint8Array.of(1, 2, 3, 4, 5))
+    connection.arrive(reply(2, 28))
+    expect(outcomes).toMatchObject([{ errno: "ENOSPC" }, { errno: "ENOSPC" }])
+  })
+
+  it("takes no answer to a request that has not left yet: its payload would be the caller's again (C-154, H-078)", async () => {
+    const { connection, outcomes, submit } = transmission({ replyStyle: "Simple" })
+    connection.hasRoom = false
+    submit({ name: "write", offset: 0n, length: 3, payload: new Uint8Array(3) })
+    await turn()
+    submit({ name: "write", offset: 8n, length: 5, payload: Uint8Array.of(1, 2, 3, 4, 5) })
+    connection.arrive(reply(2, 0))
+    const lost = { _tag: "NbdCommandLostError", reason: { rule: "C-154, H-078" } }
+    expect(outcomes).toMatchObject([lost, lost])
   })
 })
 

@@ -151,7 +151,7 @@ const endsSoon = (reader: FrameReader): Effect.Effect<boolean> =>
 const checkRead = ({ bytes, offset }: Read, recorded: Transcript.Transcript, watch: Watch): void => {
   const { client, server } = Transcript.annotate(recorded)
   const sent = Transcript.bytesFrom("server", recorded)
-  // A reply may begin before its request has left, and cannot be told from noise then.
+  // A reply may begin to come in the turn in which its request leaves, and is noise to whoever looks at one of them first.
   if (server.some(({ kind }) => kind === "unknown bytes")) return
   const value = (message: Transcript.Message, name: string): string =>
     message.fields.find((field) => field.name === name)?.value.split(" ")[0] ?? ""
