@@ -11,6 +11,7 @@ import { conformance } from "./generate/conformance.mjs"
 import { handleStates } from "./generate/handleStates.mjs"
 import { libnbdParity } from "./generate/libnbdParity.mjs"
 import { misbehaviours } from "./generate/misbehaviours.mjs"
+import { mutantsPage } from "./generate/mutants.mjs"
 import { performancePage } from "./generate/performance.mjs"
 import { ruleTable } from "./generate/ruleTable.mjs"
 import { isMain, report, repositoryRoot, shown } from "./lib/sources.mjs"
@@ -67,6 +68,9 @@ export const generate = async (root, { check }) => {
     violations.push(...found)
     if (found.length === 0) violations.push(...settle(root, check, join(root, "docs", page), text))
   }
+  const faults = mutantsPage(root)
+  violations.push(...faults.violations)
+  if (faults.violations.length === 0) violations.push(...settle(root, check, join(root, "docs/mutants.md"), faults.text))
   return [...violations, ...settlePerformance(root, check)]
 }
 

@@ -211,6 +211,14 @@ describe("a breach ends the connection: every command fails once, each with its 
         chunk(1, more, data(102n, 1, 2, 3))
       ])
     ],
+    [
+      "content that begins where an error was reported (C-173, H-106)",
+      "Structured",
+      concat([
+        chunk(1, more, { _tag: "ErrorOffsetChunk", error: 5, message: "", offset: 103n }),
+        chunk(1, more, data(103n, 1, 2, 3))
+      ])
+    ],
     ["NONE without DONE (C-172, H-107)", "Structured", chunk(1, more, none)],
     ["NONE with a payload (C-169, C-172, H-107)", "Structured", raw(1, 1, 0, new Uint8Array(1))],
     ["a hole of another length than 12 (C-169, C-174, H-112)", "Structured", raw(1, 0, 2, new Uint8Array(13))],
@@ -218,6 +226,11 @@ describe("a breach ends the connection: every command fails once, each with its 
     ["a hole outside the request (C-174, H-114)", "Structured", chunk(1, more, hole(100n, 9))],
     ["a hole that wraps round (C-174, H-114)", "Structured", chunk(1, more, hole(0xffff_ffff_ffff_ffffn, 0xffff_ffff))],
     ["an unknown chunk type (C-167, H-115)", "Structured", raw(1, 0, 3, new Uint8Array(4))],
+    [
+      "an unknown chunk type, though it looks like data (C-167, H-115)",
+      "Structured",
+      raw(1, 1, 7, concat([u64(100n), new Uint8Array(8)]))
+    ],
     [
       "an unknown chunk type with all bits but the error's (C-167, H-115)",
       "Structured",
