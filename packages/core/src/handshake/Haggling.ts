@@ -186,7 +186,7 @@ export const haggle = <A>(
     }
   }).pipe(
     Effect.annotateLogs("nbd.option", optionName(option)),
-    Effect.withSpan(`nbd.${optionName(option)}`, { kind: "client" })
+    Effect.withSpan(`nbd.${optionName(option)}`, { kind: "client", captureStackTrace: false })
   )
 
 /**

@@ -37,7 +37,7 @@ export const rawOption = (
     }
   }).pipe(
     Effect.annotateLogs("nbd.option", optionName(option)),
-    Effect.withSpan(`nbd.${optionName(option)}`, { kind: "client" })
+    Effect.withSpan(`nbd.${optionName(option)}`, { kind: "client", captureStackTrace: false })
   )
 
 /**
