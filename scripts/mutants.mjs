@@ -42,7 +42,12 @@ const isBuilt = (path) => ["dist", "build", "node_modules", ".git"].includes(bas
 const copyOf = (root) => {
   const copy = mkdtempSync(join(tmpdir(), "effect-nbd-mutants-"))
   for (const name of readdirSync(root)) {
-    if (!isBuilt(name)) cpSync(join(root, name), join(copy, name), { recursive: true, filter: (path) => !isBuilt(path) })
+    if (!isBuilt(name)) {
+      cpSync(join(root, name), join(copy, name), {
+        recursive: true,
+        filter: (path) => !isBuilt(path)
+      })
+    }
   }
   const modules = join(copy, "node_modules")
   mkdirSync(join(modules, "@effect-nbd"), { recursive: true })

@@ -46,6 +46,20 @@ const install = (packages) => {
   return said
 }
 
+/** The one client that is an npm package. The benchmark has it, apart from everything else, and fixes its version. */
+const npmPeer = { program: "@vates/nbd-client", folder: "benchmarks" }
+
+const hasNpmPeer = (root) => existsSync(join(root, npmPeer.folder, "node_modules", npmPeer.program))
+
+/** Installs it where it is missing, and says what went wrong. */
+const obtainNpmPeer = (root) => {
+  if (hasNpmPeer(root)) return undefined
+  console.log(`installing ${npmPeer.program}`)
+  const args = ["ci", "--prefix", npmPeer.folder, "--ignore-scripts", "--no-audit", "--no-fund"]
+  const { error, stderr } = spawnSync("npm", args, { cwd: root, encoding: "utf8", timeout: 600_000 })
+  return hasNpmPeer(root) ? undefined : (stderr || error?.message || "npm failed").trim()
+}
+
 /** The peers that are still missing after trying to install them. */
 const obtainPeers = () => {
   const missing = missingPeers()
@@ -100,7 +114,11 @@ const main = (root, args) => {
   for (const { debian, program } of missing) {
     console.log(`${program} is not installed (Debian package ${debian}): tests against it are skipped`)
   }
-  if (ci && missing.length > 0) {
+  const npmFailure = obtainNpmPeer(root)
+  if (npmFailure !== undefined) {
+    console.log(`${npmPeer.program} is not installed: tests of it are skipped\n${npmFailure}`)
+  }
+  if (ci && (missing.length > 0 || npmFailure !== undefined)) {
     console.error("CI=true: nothing may be skipped, so nothing was run")
     console.log(inWords(summarize({ testResults: [] })))
     return 1

@@ -10,7 +10,9 @@ import { mutants } from "../mutants/mutants.mjs"
 const escaped = (text) => text.replaceAll(/[\\|`*<>[\]]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])/g, "\\$&")
 
 const row = ({ by, fault, rule }) =>
-  `| ${rule} | ${escaped(fault)} | ${by === undefined ? "none" : `[${by.file.split("/").at(-1)}](../${by.file}): ${escaped(by.test)}`} |`
+  `| ${rule} | ${escaped(fault)} | ${
+    by === undefined ? "none" : `[${by.file.split("/").at(-1)}](../${by.file}): ${escaped(by.test)}`
+  } |`
 
 /** The page, or why there is none: results that are not of the faults on the list, in its order. */
 export const mutantsPage = (root, list = mutants) => {
