@@ -44,8 +44,8 @@ export const parse = (text: string): Operand =>
 const timeout = "30 seconds"
 
 /**
- * As many connections as wanted, where the server lets them be used as one and says the same on each; otherwise one
- * (C-143, H-151).
+ * As many connections as wanted, where the server lets them be used as one and says so on each; otherwise one (C-143,
+ * H-151).
  */
 const connect = (word: string, wanted: number, config: HandleConfig = {}) =>
   Effect.gen(function*() {
@@ -58,8 +58,7 @@ const connect = (word: string, wanted: number, config: HandleConfig = {}) =>
     const first = yield* connection
     if (!first.export.canMultiConn) return [first] as const
     const others = yield* Effect.replicateEffect(connection, wanted - 1, { concurrency: "unbounded" })
-    const isSame = (other: Handle.Connected) => other.export.canMultiConn && other.export.size === first.export.size
-    return others.every(isSame) ? [first, ...others] as const : [first] as const
+    return others.every((other) => other.export.canMultiConn) ? [first, ...others] as const : [first] as const
   })
 
 /**

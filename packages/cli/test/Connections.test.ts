@@ -48,17 +48,20 @@ describe("a copy", () => {
       expect((yield* copied({ multiConn: false })).sessions).toStrictEqual([1, 1])
     }))
 
-  it.scopedLive.each([Misbehaviour.lacksMultiConnNext, Misbehaviour.otherExportNext])(
-    "keeps to the first connection where the server says something else on the next ones (H-151, $name)",
-    (misbehaviour) =>
-      Effect.gen(function*() {
-        const { read, written } = yield* copied({ multiConn: true }, [misbehaviour])
-        expect(new Set([...read, ...written].filter(({ command }) => command !== "DISC").map(({ session }) => session)))
-          .toStrictEqual(new Set([1]))
-        expect(written.reduce((bytes, { command, length }) => command === "WRITE" ? bytes + length : bytes, 0))
-          .toBe(8 * mebibyte)
-      })
-  )
+  it.scopedLive("keeps to the first connection where the next ones cannot be used as one with it (H-151)", () =>
+    Effect.gen(function*() {
+      const { read, written } = yield* copied({ multiConn: true }, [Misbehaviour.lacksMultiConnNext])
+      const requests = [...read, ...written].filter(({ command }) => command !== "DISC")
+      expect(new Set(requests.map(({ session }) => session))).toStrictEqual(new Set([1]))
+      expect(written.reduce((bytes, { command, length }) => command === "WRITE" ? bytes + length : bytes, 0))
+        .toBe(8 * mebibyte)
+    }))
+
+  it.scopedLive("is refused where the next connections have another size (H-151)", () =>
+    Effect.gen(function*() {
+      const refused = yield* Effect.flip(Effect.asVoid(copied({ multiConn: true }, [Misbehaviour.otherExportNext])))
+      expect(refused).toMatchObject({ _tag: "ExportChangedError" })
+    }))
 
   it.scopedLive("is flushed once, when every write on every connection has been answered (C-144)", () =>
     Effect.gen(function*() {

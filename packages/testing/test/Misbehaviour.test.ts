@@ -479,7 +479,7 @@ describe("the catalogue", () => {
       ["H-132", "hostileErrorMessage", "Request"],
       // Cut at the end of the export.
       ["H-141", "extentsBeyondExport", "Tolerated"],
-      // A handle connects once: each is believed for itself, and a copy uses one of them.
+      // A handle connects once: each is believed for itself, and a copy refuses or uses one of them.
       ["H-150", "otherExportNext", "Tolerated"],
       ["H-151", "lacksMultiConnNext", "Tolerated"]
     ])
