@@ -24,8 +24,15 @@ export const mutants = [
     rule: "C-154",
     fault: "a reply is taken for the oldest request, whatever its cookie",
     file: `${core}/transmission/InFlight.ts`,
-    find: `return this.byCookie.get(cookie)`,
+    find: `return cookie > this.lastSent ? undefined : this.byCookie.get(cookie)`,
     replace: `return this.byCookie.get(cookie) ?? this.byCookie.values().next().value`
+  },
+  {
+    rule: "H-078",
+    fault: "a reply is taken to a request that has not left yet",
+    file: `${core}/transmission/InFlight.ts`,
+    find: `return cookie > this.lastSent ? undefined : this.byCookie.get(cookie)`,
+    replace: `return this.byCookie.get(cookie)`
   },
   {
     rule: "C-173",

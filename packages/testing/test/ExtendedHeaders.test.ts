@@ -5,7 +5,7 @@ import { encodeOption, optionCode } from "@effect-nbd/core/wire/NbdOption"
 import { type OptionReply, replyType } from "@effect-nbd/core/wire/OptionReply"
 import { chunkType } from "@effect-nbd/core/wire/Reply"
 import type { commandCode } from "@effect-nbd/core/wire/RequestHeader"
-import { FakeServer, Steering } from "@effect-nbd/testing"
+import { FakeServer, MemoryPipe, Steering } from "@effect-nbd/testing"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -340,7 +340,8 @@ describe("bad clients are closed on, and hurt nobody else", () => {
       const blockSize = { minimum: 1, preferred: 4096, maximum: 65_536 }
       const large = { minimum: 1, preferred: 4096, maximum: 40_000_000 }
       const server = yield* FakeServer.make({
-        exports: [{ name: "disk", size: 2 ** 30, blockSize }, { name: "large", size: 2 ** 30, blockSize: large }]
+        exports: [{ name: "disk", size: 2 ** 30, blockSize }, { name: "large", size: 2 ** 30, blockSize: large }],
+        delivery: MemoryPipe.whole
       })
       const { client } = yield* transmittingExtended(server, "disk")
       yield* client.extended("WRITE", { flags: payloadLength, payload: filled(33_554_432, 1) })

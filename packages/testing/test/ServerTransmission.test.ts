@@ -1,7 +1,7 @@
 import { concat, decodeText, viewOf } from "@effect-nbd/core/wire/Bytes"
 import { CommandFlags } from "@effect-nbd/core/wire/Flags"
 import { chunkType } from "@effect-nbd/core/wire/Reply"
-import { FakeServer, Steering } from "@effect-nbd/testing"
+import { FakeServer, MemoryPipe, Steering } from "@effect-nbd/testing"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as FastCheck from "effect/FastCheck"
@@ -281,17 +281,20 @@ describe("errors (S-070 S-080 S-084 S-085)", () => {
       })))
 
   it.scoped("S-057: 32 MiB are written and read, and more than 64 MiB end the session", () =>
-    session({ exports: [{ ...disk, size: 2 ** 30 }] }, (client, server) =>
-      Effect.gen(function*() {
-        const payload = filled(33_554_432, 7)
-        yield* write(client, 0, payload)
-        yield* client.request("READ", { length: payload.byteLength })
-        const [chunk] = yield* client.chunks()
-        expect(Buffer.compare(chunk?.payload.subarray(8) ?? payload.subarray(1), payload)).toBe(0)
-        yield* client.request("WRITE", { length: 67_108_865 })
-        expect(yield* client.end()).toEqual({ _tag: "Finished", unread: 0 })
-        expect(yield* server.violations).toMatchObject([{ rule: "NBD_CMD_WRITE, S-057", fatal: true }])
-      })))
+    session(
+      { exports: [{ ...disk, size: 2 ** 30 }], delivery: MemoryPipe.whole },
+      (client, server) =>
+        Effect.gen(function*() {
+          const payload = filled(33_554_432, 7)
+          yield* write(client, 0, payload)
+          yield* client.request("READ", { length: payload.byteLength })
+          const [chunk] = yield* client.chunks()
+          expect(Buffer.compare(chunk?.payload.subarray(8) ?? payload.subarray(1), payload)).toBe(0)
+          yield* client.request("WRITE", { length: 67_108_865 })
+          expect(yield* client.end()).toEqual({ _tag: "Finished", unread: 0 })
+          expect(yield* server.violations).toMatchObject([{ rule: "NBD_CMD_WRITE, S-057", fatal: true }])
+        })
+    ))
 
   it.scoped("S-013: whatever would change a read-only export is EPERM, also by clients that were not told", () =>
     session(
