@@ -24,10 +24,10 @@ import * as ZeroRuns from "./ZeroRuns.ts"
  * @category models
  */
 export interface Options {
-  /** Requests in flight, and so buffers. Default: 8. */
+  /** Requests in flight, and so buffers. Default: what suits the sink, or 8. */
   readonly requests?: number | undefined
   /**
-   * Bytes a request. Default: 1 MiB. Adjusted to the block sizes of both ends: a multiple of what they prefer, and not
+   * Bytes a request. Default: what suits the sink, or 1 MiB. Adjusted to the block sizes of both ends: a multiple of what they prefer, and not
    * more than they take.
    */
   readonly requestSize?: number | undefined
@@ -109,7 +109,11 @@ export const copy = (
   options: Options = {}
 ): Effect.Effect<void, CopyPlan.Misfit | CopyError> =>
   Effect.scoped(Effect.gen(function*() {
-    const plan = yield* CopyPlan.make(source, sink, options.requestSize ?? defaults.requestSize)
+    const plan = yield* CopyPlan.make(
+      source,
+      sink,
+      options.requestSize ?? sink.suited?.requestSize ?? defaults.requestSize
+    )
     yield* Effect.mapError(sink.prepare(source.size), failed("prepare", sink))
     const size = yield* transfer(source, sink, plan, options)
     yield* Effect.mapError(sink.finish(size), failed("finish", sink))
@@ -180,7 +184,8 @@ const transfer = (
         Effect.mapError((error) => first ??= error)
       )
     })
-    const buffers = Math.max(1, Math.min(options.requests ?? defaults.requests, Math.floor(queueSize / requestSize)))
+    const wanted = options.requests ?? sink.suited?.requests ?? defaults.requests
+    const buffers = Math.max(1, Math.min(wanted, Math.floor(queueSize / requestSize)))
     const requests = source.size === undefined ? buffers : Math.min(buffers, Math.ceil(Number(size) / requestSize))
     yield* Effect.forEach(Array.from({ length: requests }), () => worker, { concurrency: "unbounded", discard: true })
     return size

@@ -67,6 +67,8 @@ export interface Sink {
   /** The most that fits; `undefined` where there is no limit. */
   readonly capacity: bigint | undefined
   readonly blockSize: BlockSize
+  /** Requests that suit it better than the usual ones. */
+  readonly suited?: { readonly requests: number; readonly requestSize: number }
   /** Called once, after all checks and before the first write, with the size of the source if that is known. */
   readonly prepare: (size: bigint | undefined) => Effect.Effect<void, Fault>
   /** Writes all of `bytes`, which are written over afterwards. */

@@ -44,6 +44,9 @@ export class SameFileError extends Data.TaggedError("SameFileError")<{
 }
 
 /** Files take what comes, in pages by preference. */
+/** On ext4 writes of 512 KiB and more take two to three times as much system time as those of 256 KiB. */
+const suited = { requests: 16, requestSize: 262_144 }
+
 const blockSize: BlockSize = { minimum: 1, preferred: 4096, maximum: 0x4000_0000 }
 
 /**
@@ -108,6 +111,7 @@ export const sink = (
       name: path,
       capacity: undefined,
       blockSize,
+      suited,
       prepare: (size) => Effect.zipRight(truncate(0n), size === undefined ? Effect.void : truncate(size)),
       write,
       zero: allocated ? WrittenZeroes.by(write) : () => Effect.void,

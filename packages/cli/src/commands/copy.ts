@@ -16,16 +16,16 @@ import { invalid, positional } from "./values.ts"
 /** Connections to each end: more would be more to set up, and gained nothing with servers on the same machine. */
 const defaultConnections = 2
 
-const count = (name: string, byDefault: number, maximum: number, description: string) =>
+const count = <Default>(name: string, byDefault: Default, maximum: number, description: string) =>
   Options.integer(name).pipe(
     Options.withPseudoName("N"),
-    Options.withDefault(byDefault),
     Options.mapEffect((count) =>
       count >= 1 && count <= maximum
         ? Effect.succeed(count)
         : Effect.fail(invalid(`--${name} ${count}: has to be from 1 to ${maximum}`))
     ),
-    Options.withDescription(`${description}, 1 to ${maximum}; ${byDefault} by default`)
+    Options.withDefault(byDefault),
+    Options.withDescription(`${description}, 1 to ${maximum}`)
   )
 
 interface SizeLimits {
@@ -39,17 +39,17 @@ const between = (minimum: bigint, maximum: bigint) => (size: bigint): boolean =>
 const isBlock = (size: bigint): boolean =>
   size === 0n || (between(512n, 33_554_432n)(size) && (size & (size - 1n)) === 0n)
 
-const size = (name: string, byDefault: number, { isValid, words }: SizeLimits, description: string) =>
+const size = <Default>(name: string, byDefault: Default, { isValid, words }: SizeLimits, description: string) =>
   Options.text(name).pipe(
     Options.withPseudoName("SIZE"),
-    Options.withDefault(Size.exact(BigInt(byDefault))),
     Options.mapEffect((text) => {
       const size = Size.parse(text)
       return size !== undefined && isValid(size)
         ? Effect.succeed(Number(size))
         : Effect.fail(invalid(`--${name} ${text}: has to be ${words}`))
     }),
-    Options.withDescription(`${description}; ${Size.exact(BigInt(byDefault))} by default`)
+    Options.withDefault(byDefault),
+    Options.withDescription(description)
   )
 
 /**
@@ -69,25 +69,30 @@ export const copy = Command.make(
     destination: positional("DESTINATION", "-").pipe(
       Args.withDescription("The same, with - for standard output, or null: to only read")
     ),
-    connections: count("connections", defaultConnections, 64, "Connections to each end that can be used over several"),
-    requests: count("requests", Copy.defaults.requests, 1024, "Requests in flight at once"),
+    connections: count(
+      "connections",
+      defaultConnections,
+      64,
+      `Connections to each end that can be used over several, ${defaultConnections} by default`
+    ),
+    requests: count("requests", undefined, 1024, "Requests in flight at once, 8 or to a file 16 by default"),
     requestSize: size(
       "request-size",
-      Copy.defaults.requestSize,
+      undefined,
       { isValid: between(4096n, 33_554_432n), words: "from 4K to 32M" },
-      "Bytes a request, 4K to 32M, adjusted to the block sizes of both ends"
+      "Bytes a request, 4K to 32M, adjusted to the block sizes of both ends; 1M or to a file 256K by default"
     ),
     queueSize: size(
       "queue-size",
       Copy.defaults.queueSize,
       { isValid: between(4096n, 1_073_741_824n), words: "from 4K to 1G" },
-      "Bytes in flight at once, 4K to 1G"
+      "Bytes in flight at once, 4K to 1G; 16M by default"
     ),
     sparse: size(
       "sparse",
       Copy.defaults.sparse,
       { isValid: isBlock, words: "0, or a power of two from 512 to 32M" },
-      "So many zero bytes in a row become a hole where the destination can have one; 0 to write them"
+      "So many zero bytes in a row become a hole where the destination can have one; 0 to write them. 4K by default"
     ),
     allocated: Options.boolean("allocated").pipe(
       Options.withDescription("Leave no holes in the destination: store zeroes")
@@ -115,7 +120,7 @@ export const copy = Command.make(
   ({ allocated, destination, destinationIsZero, flush, noExtents, progress, source: from, synchronous, ...given }) =>
     Effect.scoped(Effect.gen(function*() {
       const extents = !noExtents
-      const connections = synchronous ? 1 : Math.min(given.connections, given.requests)
+      const connections = synchronous ? 1 : Math.min(given.connections, given.requests ?? Copy.defaults.requests)
       const { file, source } = yield* Operand.openSource(Operand.parse(from), { connections, extents })
       const sink = yield* Operand.openSink(Operand.parse(destination), {
         connections,
