@@ -2,7 +2,7 @@
 import { decodeText, viewOf } from "@effect-nbd/core/wire/Bytes"
 import { CommandFlags } from "@effect-nbd/core/wire/Flags"
 import { chunkType } from "@effect-nbd/core/wire/Reply"
-import { Disk, FakeServer } from "@effect-nbd/testing"
+import { Disk, FakeServer, MemoryPipe } from "@effect-nbd/testing"
 import { describe, expect, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -139,7 +139,8 @@ it.scoped("no more than 64 MiB of payload are with it at a time, and no more tha
         return Deferred.await(gate)
       }
     }
-    const server = yield* FakeServer.make({ exports: [{ name: "disk", size, disk }], maxPending: 4 })
+    const exports = [{ name: "disk", size, disk }]
+    const server = yield* FakeServer.make({ exports, maxPending: 4, delivery: MemoryPipe.whole })
     const client = yield* transmitting(server, false)
     const payload = filled(1 << 24, 1)
     const sending = yield* Effect.fork(

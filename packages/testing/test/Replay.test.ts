@@ -111,12 +111,13 @@ describe("a replay as server", () => {
     "says where the client differs, unless only the length is compared (%s)",
     ([compare, field]) =>
       Effect.gen(function*() {
-        const [recorded] = yield* record({ requestExtendedHeaders: false })
+        const delivery = MemoryPipe.whole
+        const [recorded] = yield* record({ requestExtendedHeaders: false }, { delivery })
         const text = Transcript.print(recorded ?? { remarks: [], events: [] })
         const other = Either.getOrThrow(
           Transcript.parse(text.replaceAll("  00 00                   | command flags", "  00 08 | "))
         )
-        const replay = yield* Transcript.replayServer(other, { compare })
+        const replay = yield* Transcript.replayServer(other, { compare, delivery })
         const again = Effect.provideService(converse({ requestExtendedHeaders: false }, 0), Transport, replay.transport)
         if (field === undefined) {
           expect(yield* again).toEqual(data)

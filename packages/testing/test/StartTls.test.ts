@@ -191,7 +191,7 @@ describe("the upgrade", () => {
         yield* client.send(Uint8Array.from([...starttls, ...injected]))
         expect((yield* client.end())._tag).toBe("Finished")
         expect(yield* server.violations).toMatchObject([{ rule: "C-070, S-049", fatal: true }])
-      })))
+      }), { delivery: MemoryPipe.whole }))
 
   const instead: ReadonlyArray<readonly [string, Uint8Array]> = [
     ["an option", encodeOption(optionCode.LIST, new Uint8Array(0))],
