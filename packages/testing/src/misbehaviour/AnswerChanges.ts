@@ -118,6 +118,10 @@ export interface Content {
   readonly data: Uint8Array
 }
 
+/** Another misbehaviour may have taken the offset away. */
+const hasContent = (frame: Frame): frame is ChunkFrame =>
+  isOf(chunkType.OFFSET_DATA)(frame) && frame.payload.byteLength >= 8
+
 /**
  * Other chunks of data in place of the first one, the last of them being what that was.
  *
@@ -125,7 +129,7 @@ export interface Content {
  * @category constructors
  */
 export const onData = (change: (content: Content) => ReadonlyArray<Content>) => (speech: Speech): Speech | undefined =>
-  first(speech, isOf(chunkType.OFFSET_DATA), (frame) => {
+  first(speech, hasContent, (frame) => {
     const contents = change({ offset: viewOf(frame.payload).getBigUint64(0), data: frame.payload.subarray(8) })
     return contents.map(({ data, offset }, index) =>
       withPayload(index < contents.length - 1 ? unfinished(frame) : frame, concat([fields([8, offset]), data]))

@@ -13,14 +13,17 @@ import { apart, behind, type Cut, cutAfter, saying } from "./Changes.ts"
 import { encode, optionReply, raw } from "./Frame.ts"
 import { make, type Misbehaviour, type MomentOf, type Speech } from "./Model.ts"
 
-const patched = (change: (view: DataView) => void) => ({ frames, afterwards }: Speech): Speech => {
-  const bytes = concat(frames.map(encode))
-  change(viewOf(bytes))
-  return { frames: [raw(bytes)], afterwards }
-}
+/** Nothing where there are fewer than so many bytes, since another misbehaviour has taken some away. */
+const patched =
+  (size: number, change: (view: DataView) => void) => ({ frames, afterwards }: Speech): Speech | undefined => {
+    const bytes = concat(frames.map(encode))
+    if (bytes.byteLength < size) return undefined
+    change(viewOf(bytes))
+    return { frames: [raw(bytes)], afterwards }
+  }
 
 const handshakeFlags = (change: (flags: number) => number) => (speech: Speech, { handshake }: MomentOf<"Greeting">) =>
-  handshake === "Newstyle" ? patched((view) => view.setUint16(16, change(view.getUint16(16))))(speech) : undefined
+  handshake === "Newstyle" ? patched(18, (view) => view.setUint16(16, change(view.getUint16(16))))(speech) : undefined
 
 const oldstyle = raw(
   encodeOldstyleGreeting({ exportSize: 1_048_576n, flags: TransmissionFlags(TransmissionFlags.HAS_FLAGS) })
@@ -28,8 +31,9 @@ const oldstyle = raw(
 
 /** Of a server of the other style it is an oldstyle greeting all the same. */
 const patchedOldstyle =
-  (change: (view: DataView) => void) => (speech: Speech, { handshake }: MomentOf<"Greeting">): Speech =>
-    patched(change)(handshake === "Oldstyle" ? speech : saying(oldstyle))
+  (size: number, change: (view: DataView) => void) =>
+  (speech: Speech, { handshake }: MomentOf<"Greeting">): Speech | undefined =>
+    patched(size, change)(handshake === "Oldstyle" ? speech : saying(oldstyle))
 
 /**
  * The server speaks another protocol.
@@ -59,7 +63,7 @@ export const unknownSecondMagic: Misbehaviour = make({
   reaction: "Connection",
   sentence: "The second magic of the greeting is neither the old nor the new one.",
   moment: "Greeting",
-  change: patched((view) => view.setBigUint64(8, 0x4948_4156_454f_5055n))
+  change: patched(16, (view) => view.setBigUint64(8, 0x4948_4156_454f_5055n))
 })
 
 /**
@@ -228,7 +232,7 @@ export const oldstyleUpperFlags: Misbehaviour = make({
   reaction: "Connection",
   sentence: "An oldstyle greeting has bits in the upper half of its flags.",
   moment: "Greeting",
-  change: patchedOldstyle((view) => view.setUint16(24, 0x8000))
+  change: patchedOldstyle(26, (view) => view.setUint16(24, 0x8000))
 })
 
 /**
@@ -243,7 +247,7 @@ export const oldstylePadding: Misbehaviour = make({
   reaction: "Tolerated",
   sentence: "The padding of an oldstyle greeting is not zero.",
   moment: "Greeting",
-  change: patchedOldstyle((view) => new Uint8Array(view.buffer, view.byteOffset + 28).fill(0xff))
+  change: patchedOldstyle(28, (view) => new Uint8Array(view.buffer, view.byteOffset + 28).fill(0xff))
 })
 
 /**
@@ -259,5 +263,5 @@ export const exportNamePadding: Misbehaviour = make({
   sentence: "The padding behind the answer to NBD_OPT_EXPORT_NAME is not zero.",
   moment: "ExportName",
   change: (speech, { noZeroes }) =>
-    noZeroes ? undefined : patched((view) => new Uint8Array(view.buffer, view.byteOffset + 10).fill(0xff))(speech)
+    noZeroes ? undefined : patched(10, (view) => new Uint8Array(view.buffer, view.byteOffset + 10).fill(0xff))(speech)
 })
