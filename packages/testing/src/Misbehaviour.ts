@@ -19,6 +19,7 @@ import * as ReadChunks from "./misbehaviour/ReadChunks.ts"
 import * as ReplyFraming from "./misbehaviour/ReplyFraming.ts"
 import * as Sessions from "./misbehaviour/Sessions.ts"
 import * as StatusChunks from "./misbehaviour/StatusChunks.ts"
+import * as StatusExtents from "./misbehaviour/StatusExtents.ts"
 import * as TlsUpgrade from "./misbehaviour/TlsUpgrade.ts"
 import * as ToldExports from "./misbehaviour/ToldExports.ts"
 
@@ -82,8 +83,11 @@ export * from "./misbehaviour/ReadChunks.ts"
 /** In error chunks (H-120 to H-132). */
 export * from "./misbehaviour/ErrorChunks.ts"
 
-/** In block status (H-133 to H-149). */
+/** In the chunks of block status (H-133 to H-136, H-143, H-145 to H-149). */
 export * from "./misbehaviour/StatusChunks.ts"
+
+/** In the extents that it tells of (H-137 to H-142, H-144, H-148). */
+export * from "./misbehaviour/StatusExtents.ts"
 
 /** From one session to the next, and from what was told to what is done (H-150 to H-154). */
 export * from "./misbehaviour/Sessions.ts"
@@ -101,6 +105,7 @@ const catalogue = {
   ...ReadChunks,
   ...ErrorChunks,
   ...StatusChunks,
+  ...StatusExtents,
   ...Sessions
 }
 

@@ -10,7 +10,7 @@
 import { FrameReader, type StreamEnded } from "@effect-nbd/core/framing/FrameReader"
 import type { TlsSettings } from "@effect-nbd/core/Tls"
 import { type Connection, Transport } from "@effect-nbd/core/Transport"
-import { concat, encodeText, viewOf } from "@effect-nbd/core/wire/Bytes"
+import { encodeText, viewOf } from "@effect-nbd/core/wire/Bytes"
 import { decodeExportNameReply, replySize } from "@effect-nbd/core/wire/ExportName"
 import { ClientFlags } from "@effect-nbd/core/wire/Flags"
 import { decodeGreetingStart, decodeNewstyleRest, encodeClientFlags, size } from "@effect-nbd/core/wire/Greeting"
@@ -24,16 +24,12 @@ import {
   type OptionReply
 } from "@effect-nbd/core/wire/OptionReply"
 import { size as replyHeaderSize } from "@effect-nbd/core/wire/Reply"
-import {
-  commandCode,
-  encodeExtendedRequestHeader,
-  encodeRequestHeader,
-  extendedHeaderSize,
-  headerSize
-} from "@effect-nbd/core/wire/RequestHeader"
 import { hex, isWireError, WireError } from "@effect-nbd/core/wire/WireError"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import { extendedBytes, type RawCommand, type RawRequest, requestBytes } from "./raw/RawRequest.ts"
+
+export { extendedBytes, type RawCommand, type RawRequest, requestBytes } from "./raw/RawRequest.ts"
 
 /**
  * The server sent what is no message of the protocol, or not the one that has to come here.
@@ -61,22 +57,6 @@ export class UndecodableError extends Data.TaggedError("NbdUndecodableError")<{
 export const bothFlags: number = ClientFlags.FIXED_NEWSTYLE | ClientFlags.NO_ZEROES
 
 /**
- * A request, as its sender wants it: nothing in it has to fit the rest.
- *
- * @since 0.1.0
- * @category models
- */
-export interface RawRequest {
-  /** 1 by default. */
-  readonly cookie?: bigint | number
-  readonly offset?: bigint | number
-  /** That of the payload by default, and 0 without one. */
-  readonly length?: bigint | number
-  readonly flags?: number
-  readonly payload?: Uint8Array
-}
-
-/**
  * One chunk of a structured or extended reply, its payload not decoded.
  *
  * @since 0.1.0
@@ -100,51 +80,6 @@ export interface RawChunk {
 export type RawReply =
   | { readonly style: "simple"; readonly error: number; readonly cookie: bigint; readonly data: Uint8Array }
   | ({ readonly style: "structured" | "extended" } & RawChunk)
-
-/**
- * A command by its name, or by a number that need not be one.
- *
- * @since 0.1.0
- * @category models
- */
-export type RawCommand = keyof typeof commandCode | number
-
-const codeOf = (command: RawCommand): number => typeof command === "number" ? command : commandCode[command]
-
-const withPayload = (header: Uint8Array, { payload }: RawRequest): Uint8Array =>
-  payload === undefined ? header : concat([header, payload])
-
-/**
- * A request with a compact header, and its payload. The length is cut to 32 bits.
- *
- * @since 0.1.0
- * @category encoding
- */
-export const requestBytes = (command: RawCommand, request: RawRequest): Uint8Array => {
-  const header = new Uint8Array(headerSize)
-  const view = viewOf(header)
-  const { cookie = 1, flags = 0, offset = 0, payload } = request
-  const length = Number(BigInt.asUintN(32, BigInt(request.length ?? payload?.byteLength ?? 0)))
-  encodeRequestHeader(view, 0, flags, codeOf(command), 0, BigInt(offset), length)
-  view.setBigUint64(8, BigInt(cookie))
-  return withPayload(header, request)
-}
-
-/**
- * The same with an extended header, whose length has 64 bits.
- *
- * @since 0.1.0
- * @category encoding
- */
-export const extendedBytes = (command: RawCommand, request: RawRequest): Uint8Array => {
-  const header = new Uint8Array(extendedHeaderSize)
-  const view = viewOf(header)
-  const { cookie = 1, flags = 0, offset = 0, payload } = request
-  encodeExtendedRequestHeader(view, 0, flags, codeOf(command), 0, BigInt(offset), 0)
-  view.setBigUint64(8, BigInt(cookie))
-  view.setBigUint64(24, BigInt(request.length ?? payload?.byteLength ?? 0))
-  return withPayload(header, request)
-}
 
 const decoded = <A>(message: A | WireError): Effect.Effect<A, UndecodableError> => {
   if (!isWireError(message)) return Effect.succeed(message)
