@@ -20,6 +20,7 @@ import { checkChunk } from "./ChunkCheck.ts"
 import type { InFlight, PendingCommand } from "./InFlight.ts"
 import { addPiece } from "./Piece.ts"
 import { acceptContent, acceptError, commandError, complete, destinationOf } from "./ReplyAssembly.ts"
+import { checkMagic, magicBytes } from "./ReplyMagic.ts"
 import { StatusGather } from "./StatusGather.ts"
 
 /**
@@ -153,8 +154,16 @@ export class ReplyReader {
     const count = Math.min(this.wanted - this.heldLength, available)
     this.held.set(bytes.subarray(at, at + count), this.heldLength)
     this.heldLength += count
-    if (this.heldLength === this.wanted && this.interpret(this.heldView, 0, this.held, 0)) this.heldLength = 0
+    if (this.heldLength < this.wanted) this.foresee()
+    else if (this.interpret(this.heldView, 0, this.held, 0)) this.heldLength = 0
     return count
+  }
+
+  /** What begins like no reply is none, and may be too short for the rest of a header ever to come. */
+  private foresee(): void {
+    if (this.stage !== "Header" || this.heldLength < magicBytes) return
+    const fault = checkMagic(this.replyStyle, this.heldView.getUint32(0))
+    if (fault !== undefined) this.fail(fault)
   }
 
   /** `false`: the header turned out to be longer than `wanted`, which has grown; nothing is used up. */
@@ -164,11 +173,11 @@ export class ReplyReader {
       return true
     }
     const kind = view.getUint32(at)
-    if (kind === magic.SIMPLE_REPLY && this.replyStyle !== "Extended") this.readSimple(view, at)
-    else if (kind === magic.EXTENDED_REPLY && this.replyStyle === "Extended") this.readExtended(view, at)
-    else if (kind !== magic.STRUCTURED_REPLY || this.replyStyle !== "Structured") {
-      this.breach(expectedMagic[this.replyStyle], hex(kind, 4), "C-153, C-158, C-219")
-    } else if (this.wanted < size.chunk) {
+    const fault = checkMagic(this.replyStyle, kind)
+    if (fault !== undefined) this.fail(fault)
+    else if (kind === magic.SIMPLE_REPLY) this.readSimple(view, at)
+    else if (kind === magic.EXTENDED_REPLY) this.readExtended(view, at)
+    else if (this.wanted < size.chunk) {
       this.wanted = size.chunk
       return false
     } else {
@@ -306,12 +315,6 @@ export class ReplyReader {
     this.pending = undefined
     this.events.onBreach(error)
   }
-}
-
-const expectedMagic: { readonly [Style in ReplyStyle]: string } = {
-  Simple: `reply magic ${hex(magic.SIMPLE_REPLY, 4)}`,
-  Structured: `reply magic ${hex(magic.SIMPLE_REPLY, 4)} or ${hex(magic.STRUCTURED_REPLY, 4)}`,
-  Extended: `reply magic ${hex(magic.EXTENDED_REPLY, 4)}`
 }
 
 const errorValue = (head: Uint8Array): number => new DataView(head.buffer, head.byteOffset).getUint32(0)
