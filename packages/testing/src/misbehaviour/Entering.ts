@@ -11,7 +11,9 @@ import { encode, type Frame, optionReply, type OptionReplyFrame, raw, simpleRepl
 import { make, type Misbehaviour, type Moment, type MomentOf, type Speech } from "./Model.ts"
 import { firstReply, ofType } from "./ReplyChanges.ts"
 
-const isContext = ofType(replyType.META_CONTEXT)
+/** With an id: another misbehaviour may have made it one of the type alone. */
+const isContext = (frame: Frame): frame is OptionReplyFrame =>
+  ofType(replyType.META_CONTEXT)(frame) && frame.payload.byteLength >= 4
 const isAck = ofType(replyType.ACK)
 
 const isChoice = (option: number): boolean => option === optionCode.INFO || option === optionCode.GO

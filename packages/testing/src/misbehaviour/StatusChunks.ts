@@ -141,7 +141,8 @@ export const wrongExtentCount: Misbehaviour = make({
   moment: "Answer",
   change: firstStatus((chunk) => {
     const payload = Uint8Array.from(chunk.payload)
-    if (widthOf(chunk) === "extended") payload.set(fields([4, 0]), 4)
+    // Another misbehaviour may have left no count.
+    if (widthOf(chunk) === "extended" && payload.byteLength >= 8) payload.set(fields([4, 0]), 4)
     return withPayload(chunk, payload)
   })
 })

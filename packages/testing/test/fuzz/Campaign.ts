@@ -59,7 +59,7 @@ export const campaign = async ({ goesOn, onFinding, onNovelty, seed, seeds }: Op
     const other = random.pick(seeds)
     if (start === undefined || other === undefined) break
     const side = origin?.side ?? (random.chance(0.7) ? "server" : "client")
-    const one = random.chance(0.25) ? misbehaving(random, seeds) : {
+    const one = random.chance(0.4) ? misbehaving(random, seeds) : {
       side,
       transcript: mutate(random, start, side, other),
       seed: seedOf(random)
@@ -84,12 +84,15 @@ export const campaign = async ({ goesOn, onFinding, onNovelty, seed, seeds }: Op
 
 const seedOf = (random: Random): number => random.chance(0.2) ? random.below(2) : random.below(1_000_000)
 
-/** What one of the clients did, with a server that has up to three kinds of bad manners. */
+/** What one of the clients did, with a server that has up to three kinds of bad manners, all the time or at some time. */
 const misbehaving = (random: Random, seeds: ReadonlyArray<Transcript.Transcript>): Case => ({
   side: "server",
   transcript: random.pick(seeds) ?? Transcript.make([]),
   seed: seedOf(random),
-  misbehaviours: Array.from({ length: 1 + random.below(3) }, () => random.pick(Misbehaviour.all)?.name ?? "")
+  misbehaviours: Array.from({ length: 1 + random.below(3) }, () => {
+    const name = random.pick(Misbehaviour.all)?.name ?? ""
+    return random.chance(0.5) ? name : `${name}@${1 + random.below(4)}`
+  })
 })
 
 /** A case as a file: its transcript, and in its remarks how it is played. */

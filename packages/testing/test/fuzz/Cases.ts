@@ -23,7 +23,10 @@ export interface Case {
   readonly transcript: Transcript.Transcript
   /** How bytes are cut, and whether commands are sent together. */
   readonly seed: number
-  /** By name: then the fake server is the server, and breaks the rules in these ways. */
+  /**
+   * By name: then the fake server is the server, and breaks the rules in these ways, in this order. `name@3` does so once,
+   * the third time that it can.
+   */
   readonly misbehaviours?: ReadonlyArray<string>
 }
 
@@ -37,7 +40,9 @@ export interface Verdict {
 const deliveryOf = (seed: number): MemoryPipe.Delivery =>
   seed === 0 ? MemoryPipe.whole : seed === 1 ? MemoryPipe.bytes : MemoryPipe.random(seed)
 
-const certificate = { credentials: { _tag: "Psk", keyOf: () => Redacted.make(new Uint8Array(16)) } } as const
+const isConcurrent = (seed: number): boolean => seed % 2 === 1
+
+export const certificate = { credentials: { _tag: "Psk", keyOf: () => Redacted.make(new Uint8Array(16)) } } as const
 
 /** Takes what the other side says, for as long as it goes on saying something; it may say nothing at all. */
 const listen = (reader: FrameReader): Effect.Effect<void> =>
@@ -85,19 +90,24 @@ const impatient = (
   })
 
 /** The server that a client meets, and what is looked at when the client has left. */
-type Server = Effect.Effect<
+export type Server = Effect.Effect<
   { readonly transport: Context.Tag.Service<Transport>; readonly left: Effect.Effect<void> },
   never,
   Scope.Scope
 >
 
-/** The client does what the transcript's client did. */
-const meet = async ({ seed }: Case, watch: Watch, program: Program, server: Server): Promise<Verdict> => {
+/** The client does what the program says, its commands one after another or together. */
+export const meet = async (
+  concurrent: boolean,
+  watch: Watch,
+  program: Program,
+  server: Server
+): Promise<Verdict> => {
   const reads: Array<Read> = []
   const exit = await watch.settle(Effect.scoped(Effect.gen(function*() {
     const { left, transport } = yield* server
     const recording = Transcript.record(watch.over(transport))
-    const outcomes = yield* program.run(seed % 2 === 1, (read) => void reads.push(read), (exit) => watch.judge(exit))
+    const outcomes = yield* program.run(concurrent, (read) => void reads.push(read), (exit) => watch.judge(exit))
       .pipe(Effect.scoped, Effect.provideService(Transport, recording.transport))
     yield* left
     return { outcomes, recorded: (yield* recording.transcripts)[0] }
@@ -123,7 +133,7 @@ const asServer = (one: Case): Promise<Verdict> => {
     ScriptedServer.make(script, { delivery: deliveryOf(one.seed) }),
     (transport) => ({ transport, left })
   )
-  return meet(one, watch, program, server)
+  return meet(isConcurrent(one.seed), watch, program, server)
 }
 
 /** The fake server of the transcript's style, with the manners that the case names. */
@@ -134,11 +144,17 @@ const asMisbehaving = (one: Case): Promise<Verdict> => {
       ...styleOf(transcript),
       exports,
       delivery: deliveryOf(seed),
-      misbehaviours: Misbehaviour.all.filter(({ name }) => misbehaviours.includes(name))
+      misbehaviours: misbehaviours.flatMap(misbehaviourOf)
     }),
     (fake) => ({ transport: FakeServer.transport(fake), left: Effect.void })
   )
-  return meet(one, new Watch(), programOf(transcript), server)
+  return meet(isConcurrent(seed), new Watch(), programOf(transcript), server)
+}
+
+const misbehaviourOf = (text: string): ReadonlyArray<Misbehaviour.Misbehaviour> => {
+  const [wanted, nth] = text.split("@")
+  const found = Misbehaviour.all.filter(({ name }) => name === wanted)
+  return nth === undefined ? found : found.map((one) => Misbehaviour.at(one, { nth: Number(nth), times: 1 }))
 }
 
 const endsSoon = (reader: FrameReader): Effect.Effect<boolean> =>
@@ -177,7 +193,7 @@ const checkRead = ({ bytes, offset }: Read, recorded: Transcript.Transcript, wat
   if (!isLegal) watch.fault("a read gave back what the server never sent")
 }
 
-const exports = [{ name: "disk", size: 1_048_576, dirtyBitmaps: [{ name: "b0" }], description: "a disk" }]
+export const exports = [{ name: "disk", size: 1_048_576, dirtyBitmaps: [{ name: "b0" }], description: "a disk" }]
 
 const styleOf = (transcript: Transcript.Transcript): Partial<FakeServer.FakeServerConfig> => ({
   ...(Transcript.bytesFrom("server", transcript)[8] === 0 ? { protocol: "oldstyle" } : {}),
@@ -227,7 +243,7 @@ const speak = (transcript: Transcript.Transcript, connection: Connection): Effec
   })
 
 /** What one client did is no other's trouble. */
-const another = (fake: FakeServer.FakeServerService): Effect.Effect<unknown, unknown> =>
+export const another = (fake: FakeServer.FakeServerService): Effect.Effect<unknown, unknown> =>
   Effect.scoped(Effect.flatMap(Handle.connect(), (disk) => disk.read(0n, 512))).pipe(
     Effect.provideService(Transport, FakeServer.transport(fake))
   )

@@ -27,6 +27,9 @@ class ManualClock implements Clock.Clock {
   unsafeCurrentTimeNanos(): bigint {
     return BigInt(Math.floor(this.now)) * 1_000_000n
   }
+  get waiting(): number {
+    return this.sleeping.size
+  }
   sleep(duration: Duration.Duration): Effect.Effect<void> {
     return Effect.async((resume) => {
       const sleeper = { until: this.now + Duration.toMillis(duration), wake: () => resume(Effect.void) }
@@ -64,6 +67,8 @@ export class Watch extends Supervisor.AbstractSupervisor<void> {
   progress = 0
   /** The peer has ended: nothing may wait any more. */
   peerEnded = false
+  /** Whatever waits has a time limit of its own: a few minutes must be enough. */
+  isTimed = false
   readonly value = Effect.void
   private readonly alive = new Set<Fiber.RuntimeFiber<unknown, unknown>>()
 
@@ -138,11 +143,13 @@ export class Watch extends Supervisor.AbstractSupervisor<void> {
         this.judge(exit.value)
         await this.idle(() => this.alive.size === 0 ? Option.some(true) : Option.none())
         if (this.alive.size > 0) this.fault("fibers are left")
+        if (this.clock.waiting > 0) this.fault("timers are left")
         return exit.value
       }
       if (round < 6) this.clock.pass(60_000)
       else {
         if (this.peerEnded) this.fault("it waits for a peer that has ended")
+        if (this.isTimed) this.fault("it waits beyond every time limit")
         fiber.unsafeInterruptAsFork(FiberId.none)
       }
     }

@@ -5,14 +5,18 @@ import { join } from "node:path"
 import { parseArgs } from "node:util"
 import { campaign, type Finding, printCase } from "./Campaign.ts"
 import type { Case } from "./Cases.ts"
+import { allPairs, Atlas, type Figures, playAll } from "./Pairs.ts"
 import { seeds, transcriptsIn } from "./Seeds.ts"
 
 const usage = `usage: npm run fuzz -- [--minutes N] [--runs N] [--seed N] [--corpus FOLDER]
+       npm run fuzz -- --pairs [--minutes N] [--runs N] [--seed N]
 
   --minutes N      how long; 1 by default, unless --runs is given
   --runs N         how many cases
   --seed N         where randomness begins; the time by default
-  --corpus FOLDER  cases that led somewhere new, of this run and others; build/fuzz by default`
+  --corpus FOLDER  cases that led somewhere new, of this run and others; build/fuzz by default
+  --pairs          each two misbehaviours of the fake server together, in both orders, and nothing else: all of them,
+                   which takes some ten minutes, unless --minutes or --runs (of pairs) is given`
 
 const { values } = parseArgs({
   options: {
@@ -20,6 +24,7 @@ const { values } = parseArgs({
     runs: { type: "string" },
     seed: { type: "string" },
     corpus: { type: "string" },
+    pairs: { type: "boolean" },
     help: { type: "boolean" }
   }
 })
@@ -81,6 +86,36 @@ const main = async (): Promise<number> => {
   return findings.length > 0 || leaks ? 1 : 0
 }
 
+/** What it finds is two names, for the list in the test. */
+const pairs = async (): Promise<number> => {
+  const seed = Number(values.seed ?? 1)
+  const most = Number(values.runs ?? "Infinity")
+  const minutes = Number(values.minutes ?? "Infinity")
+  const started = Date.now()
+  let told = started
+  let heap = 0
+  const tell = ({ findings, meetings: { Apart, Both, Same }, pairs, sessions }: Figures): void =>
+    say(
+      `${pairs} pairs in ${sessions} sessions and ${
+        Math.round((Date.now() - started) / 1000)
+      } s: ${Same} changed the same ` +
+        `thing, ${Both} others one session, ${Apart} could not; ${findings.size} found; heap ${mebibytes(used())} MiB`
+    )
+  const figures = await playAll(await Atlas.make(), allPairs(seed), (figures) => {
+    if (figures.pairs === 2000) heap = used()
+    const now = Date.now()
+    if (now - told > 10_000) {
+      told = now
+      tell(figures)
+    }
+    return figures.pairs < most && now - started < minutes * 60_000
+  })
+  tell(figures)
+  if (heap > 0) say(`heap grew by ${mebibytes(used() - heap)} MiB after the first 2000 pairs`)
+  for (const [signature, fault] of figures.findings) say(`FOUND ${signature}\n${fault}`)
+  return figures.findings.size > 0 ? 1 : 0
+}
+
 const used = (): number => {
   globalThis.gc?.()
   return process.memoryUsage().heapUsed
@@ -96,4 +131,4 @@ process.on("unhandledRejection", (thrown) => {
   process.exitCode = 1
 })
 if (values.help === true) say(usage)
-else process.exitCode = Math.max(await main(), Number(process.exitCode ?? 0))
+else process.exitCode = Math.max(await (values.pairs === true ? pairs() : main()), Number(process.exitCode ?? 0))
