@@ -93,9 +93,9 @@ export const mutants = [
   {
     rule: "C-158",
     fault: "chunks are taken that were never agreed on",
-    file: `${core}/transmission/ReplyReader.ts`,
-    find: `kind !== magic.STRUCTURED_REPLY || this.replyStyle !== "Structured"`,
-    replace: `kind !== magic.STRUCTURED_REPLY || this.replyStyle === "Extended"`
+    file: `${core}/transmission/ReplyMagic.ts`,
+    find: `Simple: [magic.SIMPLE_REPLY],`,
+    replace: `Simple: [magic.SIMPLE_REPLY, magic.STRUCTURED_REPLY],`
   },
   {
     rule: "C-159",

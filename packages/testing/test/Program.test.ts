@@ -67,6 +67,19 @@ it("every program of operations, faults and ends keeps to the model, under every
   expect(policies.size).toBe(MemoryPipe.policies.length)
 }, 60_000)
 
+it("a reply that is still coming in when everything else is over is waited for", async () => {
+  const config = { exports: [{ name: "disk", size: 64 }], delivery: MemoryPipe.bytes }
+  for (let turns = 4; turns <= 60; turns += 4) {
+    const program = new Program.Program({ size: 64 }, 1024, [
+      { _tag: "Start", request: { command: "read", offset: 0n, length: 8 } },
+      { _tag: "Yield", turns },
+      { _tag: "Interrupt", operation: 1 }
+    ])
+    const report = await Effect.runPromise(run({ program, policy: "bytes", config }))
+    expect(report).toMatchObject({ operations: 1, state: "Connected" })
+  }
+})
+
 it("a connection that ends, breaks or goes silent at any byte leaves nothing unsettled", async () => {
   const fates = [MemoryPipe.finishAfter, MemoryPipe.resetAfter, MemoryPipe.stallAfter]
   let lost = 0

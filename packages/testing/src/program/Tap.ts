@@ -35,26 +35,35 @@ export interface SeenRequest {
   readonly length: number
 }
 
-/** Finds the headers in a stream of bytes, and passes over what `read` says lies behind each. */
-class Headers {
+/** Finds the headers in a stream of bytes, and passes over what `read` says lies behind each; then it is `over`. */
+class Messages {
   private readonly sizeOf: (start: number) => number | undefined
   private readonly read: (header: DataView) => number
+  private readonly over: () => void
   private readonly header = new Uint8Array(32)
   private filled = 0
   private skip = 0
   private isLost = false
 
-  constructor(sizeOf: (start: number) => number | undefined, read: (header: DataView) => number) {
+  constructor(
+    sizeOf: (start: number) => number | undefined,
+    read: (header: DataView) => number,
+    over: () => void = () => {}
+  ) {
     this.sizeOf = sizeOf
     this.read = read
+    this.over = over
   }
 
   push(bytes: Uint8Array): void {
     for (let at = 0; at < bytes.byteLength && !this.isLost;) {
-      const passed = Math.min(this.skip, bytes.byteLength - at)
-      this.skip -= passed
-      at += passed
-      if (this.skip > 0 || at === bytes.byteLength) return
+      if (this.skip > 0) {
+        const passed = Math.min(this.skip, bytes.byteLength - at)
+        this.skip -= passed
+        at += passed
+        if (this.skip === 0) this.over()
+        continue
+      }
       this.header[this.filled++] = bytes[at++] ?? 0
       if (this.filled >= 4) this.perhaps()
     }
@@ -67,6 +76,7 @@ class Headers {
     else if (this.filled === size) {
       this.filled = 0
       this.skip = this.read(view)
+      if (this.skip === 0) this.over()
     }
   }
 }
@@ -83,8 +93,10 @@ export class Tap {
   /** What the client did that it must not. */
   readonly problems: Array<string> = []
   private readonly pending = new Map<bigint, SeenRequest>()
-  private sent: Headers | undefined
-  private received: Headers | undefined
+  private sent: Messages | undefined
+  private received: Messages | undefined
+  /** Whose last reply is going by. */
+  private settling: bigint | undefined
   private saidGoodbye = false
   private readonly limit: number
 
@@ -92,7 +104,7 @@ export class Tap {
     this.limit = limit
   }
 
-  /** Requests that were sent and not answered yet. */
+  /** Requests that were sent and whose last reply has not come whole. */
   get unanswered(): number {
     return this.pending.size
   }
@@ -101,11 +113,8 @@ export class Tap {
   begin(style: ReplyStyle): void {
     const isExtended = style === "Extended"
     const requestSize = isExtended ? extendedHeaderSize : headerSize
-    this.sent = new Headers(() => requestSize, (header) => this.request(header, isExtended))
-    this.received = new Headers(
-      (start) => replySizes.get(start),
-      (header) => this.reply(header)
-    )
+    this.sent = new Messages(() => requestSize, (header) => this.request(header, isExtended))
+    this.received = new Messages((start) => replySizes.get(start), (header) => this.reply(header), () => this.replied())
   }
 
   /** The transport, with every connection tapped, under its TLS if there is any. */
@@ -173,11 +182,16 @@ export class Tap {
     const cookie = view.getBigUint64(8)
     if (view.getUint32(0) === magic.SIMPLE_REPLY) {
       const answered = this.pending.get(cookie)
-      this.pending.delete(cookie)
+      this.settling = cookie
       return answered?.command === commandCode.READ && view.getUint32(4) === 0 ? answered.length : 0
     }
-    if ((view.getUint16(4) & ReplyFlags.DONE) !== 0) this.pending.delete(cookie)
+    if ((view.getUint16(4) & ReplyFlags.DONE) !== 0) this.settling = cookie
     return view.getUint32(0) === magic.STRUCTURED_REPLY ? view.getUint32(16) : Number(view.getBigUint64(24))
+  }
+
+  private replied(): void {
+    if (this.settling !== undefined) this.pending.delete(this.settling)
+    this.settling = undefined
   }
 }
 
