@@ -10,79 +10,25 @@ import { type Connection, Transport } from "@effect-nbd/core/Transport"
 import { ConnectionRefusedError, type OpenError } from "@effect-nbd/core/TransportError"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type { DiskError } from "./Disk.ts"
-import * as FakeExport from "./FakeExport.ts"
+import type { FakeExport } from "./FakeExport.ts"
 import * as MemoryPipe from "./MemoryPipe.ts"
 import type { Misbehaviour } from "./misbehaviour/Model.ts"
-import { Manners } from "./misbehaviour/Voice.ts"
-import {
-  type RecordedClientFlags,
-  type RecordedOption,
-  type RecordedRequest,
-  Recorder,
-  type SessionEnd,
-  type Violation
-} from "./Recording.ts"
-import type { HandshakeRules, Protocol, Refusals, TlsRules } from "./ServerHandshake.ts"
+import type { RecordedClientFlags, RecordedOption, RecordedRequest, SessionEnd, Violation } from "./Recording.ts"
+import { type FakeServerConfig, sharedOf } from "./session/ServerConfig.ts"
 import * as Session from "./session/Session.ts"
-import { type Handler, Steering } from "./Steering.ts"
+import type { Handler } from "./Steering.ts"
 
-/**
- * What to serve and how. Everything but the exports has a default.
- *
- * @since 0.1.0
- * @category models
- */
-export interface FakeServerConfig {
-  /** In the order of listing. The first is the default export, unless one has the empty name. */
-  readonly exports: ReadonlyArray<FakeExport.FakeExportConfig | FakeExport.FakeExport>
-  /** `newstyle-fixed` by default. */
-  readonly protocol?: Protocol
-  /** Whether structured replies can be negotiated; `true` by default. */
-  readonly structuredReplies?: boolean
-  /** Whether extended headers can be negotiated; `true` by default. */
-  readonly extendedHeaders?: boolean
-  /** Whether meta contexts can be listed and selected; `true` by default. */
-  readonly metaContexts?: boolean
+export {
   /**
-   * Whether TLS can or must be begun; none by default. It takes a connection that can be encrypted. Those of `open` only
-   * make believe: they look at no credentials and hide nothing.
+   * @since 0.1.0
+   * @category models
    */
-  readonly tls?: TlsRules
-  /** Whether the server offers to leave out the padding after NBD_OPT_EXPORT_NAME; `true` by default. */
-  readonly noZeroes?: boolean
-  /** Refuse clients that do not ask for the constraints of an export that has some; `false` by default. */
-  readonly requireBlockSize?: boolean
-  /** How it breaks the rules, until `misbehave` says otherwise; not at all by default. */
-  readonly misbehaviours?: ReadonlyArray<Misbehaviour>
-  /** Options to refuse; none by default. */
-  readonly refuse?: Refusals
-  /**
-   * How bytes arrive, in both directions or in each; by default what `MemoryPipe.fromConfig` says. Of no effect on
-   * `serve`.
-   */
-  readonly delivery?: MemoryPipe.Delivery | MemoryPipe.Directions
-  /** Most bytes of data in one chunk of a structured READ; an extent in one chunk by default. */
-  readonly chunkSize?: number
-  /** Order of the chunks of a structured READ; `Ascending` by default. */
-  readonly chunkOrder?: "Ascending" | "Descending"
-  /** Most descriptors in one chunk of block status, and 1,048,576 at most; 65,536 by default. */
-  readonly maxDescriptors?: number
-  /** End each structured reply that has content with a NONE chunk; `false` by default. */
-  readonly endWithNone?: boolean
-  /** How anything but a READ is answered once structured replies are negotiated; `Structured` by default. */
-  readonly acknowledgements?: "Simple" | "Structured"
-  /** How long a client may take to enter an export, on Effect's clock; for ever by default. */
-  readonly handshakeTimeout?: Duration.DurationInput
-  /** Requests of one session that may wait for their answer at a time; 256 by default. */
-  readonly maxPending?: number
-  /** Entries that each list of the record keeps, the newest ones; 4096 by default. */
-  readonly history?: number
-}
+  type FakeServerConfig
+} from "./session/ServerConfig.ts"
 
 /**
  * A running fake server.
@@ -92,7 +38,7 @@ export interface FakeServerConfig {
  */
 export interface FakeServerService {
   /** The exports by name. */
-  readonly exports: ReadonlyMap<string, FakeExport.FakeExport>
+  readonly exports: ReadonlyMap<string, FakeExport>
   /** The bytes of an export, behind the protocol's back. A name that is not exported is a defect. */
   readonly exportBytes: (name: string, offset: bigint, length: number) => Effect.Effect<Uint8Array, DiskError>
 
@@ -188,32 +134,6 @@ export const make = (config: FakeServerConfig): Effect.Effect<FakeServerService,
         })
     }
   })
-
-const sharedOf = (config: FakeServerConfig): Session.Shared => {
-  const handshake: HandshakeRules = {
-    exports: config.exports.map(FakeExport.make),
-    protocol: config.protocol ?? "newstyle-fixed",
-    structuredReplies: config.structuredReplies ?? true,
-    extendedHeaders: config.extendedHeaders ?? true,
-    metaContexts: config.metaContexts ?? true,
-    tls: config.tls,
-    noZeroes: config.noZeroes ?? true,
-    requireBlockSize: config.requireBlockSize ?? false,
-    refuse: config.refuse ?? {}
-  }
-  const transmission = {
-    acknowledgements: config.acknowledgements ?? "Structured",
-    chunkSize: config.chunkSize,
-    chunkOrder: config.chunkOrder ?? "Ascending",
-    endWithNone: config.endWithNone ?? false,
-    maxDescriptors: config.maxDescriptors ?? 65_536,
-    maxPending: config.maxPending ?? 256
-  } as const
-  const recorder = new Recorder(config.history ?? 4096)
-  const handshakeTimeout = Duration.decode(config.handshakeTimeout ?? Duration.infinity)
-  const manners = new Manners(config.misbehaviours ?? [])
-  return { handshake, handshakeTimeout, transmission, recorder, steering: new Steering(), manners, sessions: new Set() }
-}
 
 const openIn = (
   scope: Scope.Scope,

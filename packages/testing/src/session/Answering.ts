@@ -1,0 +1,208 @@
+/**
+ * The answers of one session: each request is carried out, and answered at once, later or not at all.
+ *
+ * Memory is bounded: so many requests wait at a time, and so many bytes of payload in each direction. One reply at a time
+ * is made and sent. Which requests there are, and what is wrong with them, is for others to say.
+ *
+ * @since 0.1.0
+ */
+import { commandCode } from "@effect-nbd/core/wire/RequestHeader"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { Speech } from "../misbehaviour/Model.ts"
+import { recordedOf } from "../Recording.ts"
+import type { Decision, Failure } from "../Steering.ts"
+import { carryOut, safely } from "./Execution.ts"
+import { failure, failureInside, type Reply, type ReplyRules, success } from "./ReplyEncoding.ts"
+import { maxPayload, type Request } from "./Request.ts"
+import type { SessionContext } from "./SessionContext.ts"
+import type { Terms } from "./Terms.ts"
+
+/**
+ * What the transmission phase of a session goes by.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface TransmissionRules extends ReplyRules {
+  /** Requests that may wait for their answer at a time. */
+  readonly maxPending: number
+}
+
+/**
+ * A request that is to be answered: what it asks has been decided on, and its payload is there.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Accepted {
+  readonly request: Request
+  readonly payload: Uint8Array
+  /** Why it must fail, if it must. */
+  readonly refused: Failure | undefined
+}
+
+/**
+ * What is to be answered in one session, and has not been yet.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export class Answering {
+  /** Requests not answered yet, in order of arrival. */
+  readonly pending = new Set<Request>()
+  /** Requests that a misbehaving server has answered before it knew what they bring. */
+  private readonly answered = new WeakSet<Request>()
+  /** One permit for each request that waits for its answer aside from the reading of requests. */
+  private readonly slots: Effect.Semaphore
+  /** One permit for each byte of payload that clients have sent and no disk has taken yet. */
+  readonly incoming = Effect.unsafeMakeSemaphore(maxPayload)
+  /** One permit for each byte of data that disks of functions have given and no client has taken yet. */
+  private readonly outgoing = Effect.unsafeMakeSemaphore(maxPayload)
+  /** Whoever has it makes one reply and sends it, so that one reply at a time is in memory. */
+  private readonly turn = Effect.unsafeMakeSemaphore(1)
+
+  private readonly context: SessionContext
+  private readonly terms: Terms
+  private readonly rules: TransmissionRules
+  private readonly scope: Scope.Scope
+
+  /** What is answered later is answered in the scope. */
+  constructor(context: SessionContext, terms: Terms, rules: TransmissionRules, scope: Scope.Scope) {
+    this.context = context
+    this.terms = terms
+    this.rules = rules
+    this.scope = scope
+    this.slots = Effect.unsafeMakeSemaphore(rules.maxPending)
+  }
+
+  /** Is done when all that is to be answered has been. No more requests may come then. */
+  get done(): Effect.Effect<void> {
+    return Effect.asVoid(this.slots.take(this.rules.maxPending))
+  }
+
+  /** The header has come, and its payload not yet: a server that misbehaves may answer now, and not again. */
+  beforePayload(request: Request): Effect.Effect<void> {
+    return Effect.map(this.say("Payload", request, []), (said) => {
+      if (said !== undefined) this.answered.add(request)
+    })
+  }
+
+  /** Answers everything that still waits with ESHUTDOWN, in order of arrival. */
+  failPending(): void {
+    const { reader: { connection }, voice } = this.context
+    if (voice.isMute) return
+    for (const request of this.pending) {
+      connection.write(this.failed(request, { errno: "ESHUTDOWN", message: "the server is shutting down" }))
+    }
+    this.pending.clear()
+  }
+
+  /** Does with it what was decided. */
+  serve(accepted: Accepted, decision: Decision): Effect.Effect<"Drop" | "Go on"> {
+    switch (decision._tag) {
+      case "Continue":
+        return Effect.as(
+          this.isDoneAtOnce(accepted.request) ? this.answer(accepted) : this.answerLater(accepted, Effect.void),
+          "Go on"
+        )
+      case "Delay":
+        return Effect.as(this.answerLater(accepted, Effect.sleep(decision.duration)), "Go on")
+      case "Hold":
+        return Effect.as(this.answerLater(accepted, decision.released), "Go on")
+      case "Fail":
+        return Effect.as(this.answer({ ...accepted, refused: decision }), "Go on")
+      case "Hang":
+        this.pending.delete(accepted.request)
+        return Effect.as(this.drop(accepted), "Go on")
+      case "Drop":
+        return Effect.succeed("Drop")
+    }
+  }
+
+  /** Carries the request out, and answers it. */
+  private answer(accepted: Accepted): Effect.Effect<void> {
+    return Effect.flatMap(this.carryOut(accepted), (failed) => this.reply(accepted.request, failed))
+  }
+
+  /** Carries the request out, and answers it when it may be: aside from the reading of requests. */
+  private answerLater(accepted: Accepted, until: Effect.Effect<void>): Effect.Effect<void> {
+    const { export: target } = this.terms
+    // What is done at once is done before the next request is read.
+    const carriedOut = target.isImmediate
+      ? Effect.map(this.carryOut(accepted), Effect.succeed)
+      : Effect.succeed(this.carryOut(accepted))
+    return Effect.gen(this, function*() {
+      const failed = yield* carriedOut
+      yield* this.slots.take(1)
+      const answering = failed.pipe(
+        Effect.flatMap((failed) => Effect.zipRight(until, this.reply(accepted.request, failed))),
+        Effect.ensuring(this.slots.release(1))
+      )
+      yield* Effect.forkIn(answering, this.scope)
+    })
+  }
+
+  /** Why the request failed, if it did. */
+  private carryOut(accepted: Accepted): Effect.Effect<Failure | undefined> {
+    const { payload, refused, request } = accepted
+    const done = refused === undefined
+      ? Effect.match(carryOut(this.terms.export, request, payload), {
+        onFailure: (failed): Failure | undefined => failed,
+        onSuccess: () => undefined
+      })
+      : Effect.succeed(refused)
+    return Effect.zipLeft(done, this.drop(accepted))
+  }
+
+  /** The payload is not needed any more. */
+  private drop({ payload }: Accepted): Effect.Effect<void> {
+    return payload.byteLength === 0 ? Effect.void : Effect.asVoid(this.incoming.release(payload.byteLength))
+  }
+
+  private reply(request: Request, failed: Failure | undefined): Effect.Effect<void> {
+    const { rules, terms } = this
+    const made: Effect.Effect<Reply> = failed === undefined
+      ? Effect.catchAll(
+        safely(Effect.suspend(() => success(rules, terms, request))),
+        (failed) => Effect.succeed(this.failed(request, failed))
+      )
+      : failureInside(rules, terms, request, failed)
+    const sending = (reply: Reply): Effect.Effect<void> => {
+      this.pending.delete(request)
+      return this.answered.has(request) ? Effect.void : Effect.asVoid(this.say("Answer", request, reply))
+    }
+    return failed !== undefined || this.isDoneAtOnce(request)
+      ? this.turn.withPermits(1)(Effect.flatMap(made, sending))
+      // A function takes its time, and others have their turn meanwhile.
+      : this.outgoing.withPermits(this.longestReply(request))(
+        Effect.flatMap(made, (reply) => this.turn.withPermits(1)(sending(reply)))
+      )
+  }
+
+  private say(moment: "Payload" | "Answer", request: Request, reply: Reply): Effect.Effect<Speech | undefined> {
+    const { context: { session }, context, terms: { replyStyle } } = this
+    return context.say(reply, () => ({ _tag: moment, session, request: recordedOf(session, request), replyStyle }))
+  }
+
+  private isDoneAtOnce({ command }: Request): boolean {
+    const { hasOwnContexts, isImmediate } = this.terms.export
+    return isImmediate && !(hasOwnContexts && command === commandCode.BLOCK_STATUS)
+  }
+
+  /** Bytes of payload that the reply may have, about. */
+  private longestReply({ command, length }: Request): number {
+    switch (command) {
+      case commandCode.READ:
+        return Number(length)
+      case commandCode.BLOCK_STATUS:
+        return Math.min(maxPayload, 16 * this.rules.maxDescriptors * this.terms.contexts.length)
+      default:
+        return 0
+    }
+  }
+
+  private failed(request: Request, failed: Failure): Reply {
+    return failure(this.rules, this.terms, request, failed)
+  }
+}
