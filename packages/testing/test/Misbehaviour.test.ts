@@ -550,6 +550,19 @@ describe("misbehaviours", () => {
       }
     }))
 
+  it.scoped("do not answer again, when the server shuts down, what was answered before its payload", () =>
+    Effect.gen(function*() {
+      const server = yield* serving(Misbehaviour.errorBeforePayload, {})
+      const connected = yield* connecting(server)
+      yield* server.hold
+      expect(yield* Effect.flip(connected.write(0n, content))).toMatchObject(serverError({ errno: "EIO" }))
+      yield* server.awaitRequests(1)
+      const waiting = yield* Effect.fork(Effect.flip(connected.read(0n, 512)))
+      yield* server.awaitRequests(2)
+      yield* server.disconnectAll
+      expect(yield* Fiber.join(waiting)).toMatchObject(serverError({ errno: "ESHUTDOWN" }))
+    }))
+
   it.scoped("break connections that were made elsewhere too", () =>
     Effect.gen(function*() {
       const server = yield* serving(Misbehaviour.replyCut({ after: 11, by: "Break" }), {})

@@ -93,6 +93,7 @@ export class Answering {
     const { reader: { connection }, voice } = this.context
     if (voice.isMute) return
     for (const request of this.pending) {
+      if (this.answered.has(request)) continue
       connection.write(this.failed(request, { errno: "ESHUTDOWN", message: "the server is shutting down" }))
     }
     this.pending.clear()
