@@ -27,6 +27,19 @@ const endings = Effect.flatMap(
 )
 
 describe("closing the scope", () => {
+  it.effect("leaves nothing in the fiber that connects again and again", () =>
+    Effect.gen(function*() {
+      /** How many values the fiber keeps of all its refs, former ones with them. */
+      const kept = Effect.map(
+        Effect.getFiberRefs,
+        ({ locals }) => [...locals.values()].reduce((sum, values) => sum + values.length, 0)
+      )
+      yield* Effect.scoped(connect)
+      const once = yield* kept
+      for (let round = 0; round < 10; round++) yield* Effect.scoped(connect)
+      expect(yield* kept).toBe(once)
+    }).pipe(Effect.provide(server)))
+
   it.scoped("of a handle that has not connected leaves it shut down", () =>
     Effect.gen(function*() {
       const handle = yield* Effect.scoped(Handle.make())

@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Commands from "../Commands.ts"
@@ -42,13 +43,24 @@ export const makeCore = (config: HandleConfig) =>
     const cell = new HandleCell({ _tag: "Created", state: { _tag: "Created", lastFailure: Option.none() } })
     const scope = yield* Effect.acquireRelease(
       Scope.make(),
-      (scope, exit) => Effect.zipRight(Scope.close(scope, exit), Connect.close(cell))
+      (scope, exit) => Effect.zipRight(closeWithoutTrace(scope, exit), Connect.close(cell))
     )
     const configuration = new Configuration(config)
     const connect = Connect.connect(cell, configuration, scope)
     const operations = operationsOf(cell, configuration, scope, Effect.asVoid(connect))
     return { cell, configuration, connect, operations }
   })
+
+/**
+ * A finalizer runs with the fiber refs of the fiber that acquired, and to give back the closing fiber's own makes the
+ * history of each of them longer. The transport is opened in another fiber, so whoever connects again and again would
+ * carry some 20 KB of every former connection along.
+ */
+const closeWithoutTrace = (scope: Scope.CloseableScope, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
+  Effect.flatMap(
+    Effect.getFiberRefs,
+    (before) => Effect.ensuring(Scope.close(scope, exit), Effect.updateFiberRefs(() => before))
+  )
 
 const operationsOf = <E, R>(
   cell: HandleCell,
