@@ -14,7 +14,7 @@ import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
-import { type Check, ConformanceError, Skipped, type Target } from "./conformance/Check.ts"
+import { type Check, ConformanceError, type RuleId, Skipped, type Target } from "./conformance/Check.ts"
 import { commandChecks } from "./conformance/CommandChecks.ts"
 import { concurrencyChecks } from "./conformance/ConcurrencyChecks.ts"
 import { endChecks } from "./conformance/EndChecks.ts"
@@ -66,6 +66,20 @@ export const serverChecks = (target: Target): ReadonlyArray<Check> => [
   ...requestChecks(target),
   ...replyChecks(target),
   ...extendedChecks(target)
+]
+
+/**
+ * The rules for servers that no check is about, and why.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const elsewhere: ReadonlyArray<{ readonly rule: RuleId; readonly why: string }> = [
+  { rule: "S-001", why: "is a matter of sockets: when bytes leave shows in no byte" },
+  { rule: "S-002", why: "is a matter of addresses, which the Transport knows and the suite does not" },
+  { rule: "S-020", why: "no client can have a server shut down" },
+  { rule: "S-090", why: "what is rare is a matter of judgement; where an error is wrong, another rule says so" },
+  { rule: "S-093", why: "no client can have a server shut down" }
 ]
 
 /**

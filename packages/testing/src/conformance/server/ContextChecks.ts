@@ -12,12 +12,14 @@ import { chunkType } from "@effect-nbd/core/wire/Reply"
 import { isWireError } from "@effect-nbd/core/wire/WireError"
 import * as Effect from "effect/Effect"
 import { type Check, expectEqual, pattern, type Target } from "../Check.ts"
+import { ask, probe } from "./Asking.ts"
 import { type Answer, expectError, expectReply, isAck, saw } from "./Judge.ts"
-import { ask, check, enter, haggling, has, probe, sizes, skip, type Talk } from "./Talk.ts"
+import { check, enter, haggling, has, needs, sizes, skip, type Talk } from "./Talk.ts"
 
 const base = "base:allocation"
 const unknown = "x-nobody:nothing"
 const block = 65_536
+const wide = { length: 4 * block }
 
 const contextsOf = (replies: ReadonlyArray<OptionReply>) =>
   replies.flatMap((reply) => reply._tag === "MetaContextReply" ? [reply] : [])
@@ -160,7 +162,7 @@ export const contextChecks = (target: Target): ReadonlyArray<Check> => {
     ),
     check(
       "each selection replaces the one before, also if it selects nothing or fails",
-      ["S-061", "S-065"],
+      ["S-061"],
       Effect.gen(function*() {
         for (const data of [encodeMetaContextRequest({ exportName, queries: [] }), inconsistent(exportName)]) {
           const client = yield* capable
@@ -209,11 +211,29 @@ export const contextChecks = (target: Target): ReadonlyArray<Check> => {
         })
     ),
     withStatus(
+      "what is allocated can be written",
+      ["S-091"],
+      (talk, id) =>
+        Effect.gen(function*() {
+          yield* needs(talk, "writable")
+          let offset = 0n
+          for (const { flags, length } of yield* statusOf(talk, yield* ask(talk, "BLOCK_STATUS", wide), id)) {
+            const isAllocated = (flags & 1n) === 0n
+            const write = { offset, payload: pattern(offset, talk.block, 62) }
+            if (isAllocated && length >= BigInt(talk.block)) {
+              return yield* expectError(`WRITE at ${offset}`, yield* ask(talk, "WRITE", write), "none")
+            }
+            offset += length
+          }
+          yield* skip("nothing is allocated")
+        })
+    ),
+    withStatus(
       "neighbours differ, and begin at multiples of the minimum block size",
       ["S-082"],
       (talk, id) =>
         Effect.gen(function*() {
-          const extents = yield* statusOf(talk, yield* ask(talk, "BLOCK_STATUS", { length: 4 * block }), id)
+          const extents = yield* statusOf(talk, yield* ask(talk, "BLOCK_STATUS", wide), id)
           let at = 0n
           for (const [index, { flags, length }] of extents.entries()) {
             if (index > 0 && extents[index - 1]?.flags === flags) yield* saw(`extent at ${at}`, "other flags", flags)
@@ -227,7 +247,7 @@ export const contextChecks = (target: Target): ReadonlyArray<Check> => {
       ["S-066"],
       (talk, id) =>
         Effect.gen(function*() {
-          for (const { flags } of yield* statusOf(talk, yield* ask(talk, "BLOCK_STATUS", { length: 4 * block }), id)) {
+          for (const { flags } of yield* statusOf(talk, yield* ask(talk, "BLOCK_STATUS", wide), id)) {
             yield* expectEqual("reserved bits", flags & ~3n, 0n)
           }
         })

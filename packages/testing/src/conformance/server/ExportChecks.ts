@@ -8,8 +8,9 @@ import { infoType } from "@effect-nbd/core/wire/Info"
 import type { OptionReply } from "@effect-nbd/core/wire/OptionReply"
 import * as Effect from "effect/Effect"
 import { type Check, expectEqual, type Target } from "../Check.ts"
-import { expectReply, isRefusal, saw } from "./Judge.ts"
-import { check, enter, haggling, has, probe, sizes, skip } from "./Talk.ts"
+import { ask, probe } from "./Asking.ts"
+import { expectError, expectReply, isRefusal, saw } from "./Judge.ts"
+import { check, enter, haggling, has, sizes, skip } from "./Talk.ts"
 
 const known = [infoType.NAME, infoType.DESCRIPTION, infoType.BLOCK_SIZE]
 
@@ -95,7 +96,7 @@ export const exportChecks = (target: Target): ReadonlyArray<Check> => {
     ),
     check(
       "block sizes are told to who asks, are powers of two, and fit one another",
-      ["S-038", "S-051"],
+      ["S-051"],
       Effect.gen(function*() {
         const client = yield* haggling(target)
         const sizes = infosOf(yield* client.info("GO", exportName, [infoType.BLOCK_SIZE]))
@@ -109,6 +110,28 @@ export const exportChecks = (target: Target): ReadonlyArray<Check> => {
           return yield* saw("preferred size", "a power of two, at least 512 and the minimum", preferred)
         }
         if (maximum < preferred) yield* saw("maximum", `${preferred} at least`, maximum)
+      })
+    ),
+    check(
+      "where no block sizes are told the default ones hold: every byte is aligned, and 32 MiB are no matter",
+      ["S-038", "S-053"],
+      Effect.gen(function*() {
+        const talk = yield* enter(target)
+        if (talk.told !== undefined) return yield* skip("the server tells its block sizes")
+        yield* expectError("READ of one byte", yield* ask(talk, "READ", { offset: 1n, length: 1 }), "none")
+        const whole = { length: talk.size < 33_554_432n ? talk.size : 33_554_432n }
+        yield* expectError("READ of 32 MiB, or of everything", yield* ask(talk, "READ", whole), "none")
+      })
+    ),
+    check(
+      "whoever is told to ask for the block sizes is told them",
+      ["S-040"],
+      Effect.gen(function*() {
+        const client = yield* haggling(target)
+        const replies = yield* client.info("GO", exportName)
+        if (!isRefusal(replies, "ERR_BLOCK_SIZE_REQD")) return yield* skip("clients do not have to ask for sizes")
+        const tags = infosOf(replies).map(({ _tag }) => _tag)
+        yield* expectEqual("NBD_INFO_BLOCK_SIZE before ERR_BLOCK_SIZE_REQD", tags.includes("BlockSizeInfo"), true)
       })
     ),
     check(
@@ -129,7 +152,7 @@ export const exportChecks = (target: Target): ReadonlyArray<Check> => {
       })
     ),
     check(
-      "HAS_FLAGS is set, FAST_ZERO not without WRITE_ZEROES, and nothing for writing on a read-only export",
+      "HAS_FLAGS is set, and FAST_ZERO not without WRITE_ZEROES",
       ["S-009", "S-012"],
       Effect.gen(function*() {
         const talk = yield* enter(target, { style: "structured" })

@@ -3,13 +3,15 @@
  *
  * @since 0.1.0
  */
+import { encodeStatusFilter } from "@effect-nbd/core/wire/BlockStatus"
 import { viewOf } from "@effect-nbd/core/wire/Bytes"
 import { CommandFlags } from "@effect-nbd/core/wire/Flags"
 import { chunkType } from "@effect-nbd/core/wire/Reply"
 import * as Effect from "effect/Effect"
 import { type Check, expectBytes, expectEqual, pattern, type Target } from "../Check.ts"
-import { expectError, expectReply, isAck } from "./Judge.ts"
-import { ask, check, enter, haggling, has, needs, probe, sizes, skip, type Talk } from "./Talk.ts"
+import { ask, probe, tell } from "./Asking.ts"
+import { expectEnd, expectError, expectReply, isAck } from "./Judge.ts"
+import { check, enter, haggling, has, needs, sizes, skip, type Talk } from "./Talk.ts"
 
 const style = "extended"
 const block = 65_536
@@ -96,18 +98,24 @@ export const extendedChecks = (target: Target): ReadonlyArray<Check> => {
         yield* expectError("READ with a payload", yield* ask(talk, "READ", request), "EINVAL")
         yield* probe(talk)
       })),
+    extended("a payload that is too long ends the session", ["S-098"], (talk) =>
+      Effect.gen(function*() {
+        yield* tell(talk, "WRITE", { length: 2n ** 40n, flags: CommandFlags.PAYLOAD_LEN })
+        yield* expectEnd("a payload of 1 TiB", talk.client)
+      })),
     check(
-      "a filter with an id that was not selected is swallowed, and EINVAL",
+      "a filter with an id that was not selected, or one twice, is swallowed, and EINVAL",
       ["S-099"],
       Effect.gen(function*() {
         const talk = yield* enter(target, { style, contexts: ["base:allocation"] })
         yield* needs(talk, "BLOCK_STATUS_PAYLOAD")
-        const payload = new Uint8Array(12)
-        viewOf(payload).setBigUint64(0, BigInt(block))
-        viewOf(payload).setUint32(8, 0x7fff_0000)
-        const status = yield* ask(talk, "BLOCK_STATUS", { payload, flags: CommandFlags.PAYLOAD_LEN })
-        yield* expectError("BLOCK_STATUS", status, "EINVAL")
-        yield* probe(talk)
+        const [id = 0] = talk.contexts.keys()
+        for (const contextIds of [[0x7fff_0000], [id, id]]) {
+          const payload = encodeStatusFilter({ length: BigInt(block), contextIds })
+          const status = yield* ask(talk, "BLOCK_STATUS", { payload, flags: CommandFlags.PAYLOAD_LEN })
+          yield* expectError(`BLOCK_STATUS of ${contextIds.join(" and ")}`, status, "EINVAL")
+          yield* probe(talk)
+        }
       })
     )
   ]

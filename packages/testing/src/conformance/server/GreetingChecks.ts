@@ -3,14 +3,17 @@
  *
  * @since 0.1.0
  */
+import { Transport } from "@effect-nbd/core/Transport"
 import { encodeText } from "@effect-nbd/core/wire/Bytes"
 import { ClientFlags, TransmissionFlags } from "@effect-nbd/core/wire/Flags"
+import { decodeGreetingStart, decodeOldstyleRest, size } from "@effect-nbd/core/wire/Greeting"
 import { encodeOption, optionCode } from "@effect-nbd/core/wire/NbdOption"
+import { hex, isWireError } from "@effect-nbd/core/wire/WireError"
 import * as Effect from "effect/Effect"
 import { bothFlags, open, type RawClient } from "../../RawClient.ts"
 import { type Check, expectBytes, expectEqual, type Target } from "../Check.ts"
-import { expectEnd, saw } from "./Judge.ts"
-import { check, greeted, haggling, skip } from "./Talk.ts"
+import { expectEnd, expectReply, saw } from "./Judge.ts"
+import { check, greeted, haggling, sizes, skip } from "./Talk.ts"
 
 const readOnce = (client: RawClient) =>
   Effect.gen(function*() {
@@ -38,14 +41,41 @@ export const greetingChecks = (target: Target): ReadonlyArray<Check> => {
       })
     ),
     check(
-      "client flags that it cannot know end the session",
+      "an oldstyle greeting has no handshake flags",
+      ["S-005"],
+      Effect.gen(function*() {
+        if (target.protocol !== "oldstyle") return yield* skip("the server greets in newstyle")
+        const client = yield* open
+        yield* expectEqual("greeting", decodeGreetingStart(yield* client.take(size.start)), "OldstyleGreeting")
+        const rest = decodeOldstyleRest(yield* client.take(size.oldstyleRest))
+        if (isWireError(rest)) yield* saw("oldstyle greeting", rest.expected, rest.received)
+      })
+    ),
+    check(
+      "client flags that it cannot know, or has not offered, end the session",
       ["S-007"],
       Effect.gen(function*() {
         if (target.protocol === "oldstyle") return yield* skip("the server does not haggle")
-        const client = yield* open
-        yield* client.greet((offered) => offered | 0x4000_0000)
-        yield* client.send(encodeOption(optionCode.LIST, new Uint8Array(0)))
-        yield* expectEnd("client flags 0x40000000", client)
+        for (const bit of [0x4000_0000, ClientFlags.NO_ZEROES]) {
+          const client = yield* open
+          const offered = yield* client.greet((offered) => offered | bit)
+          if ((offered & bit) !== 0) continue
+          yield* client.send(encodeOption(optionCode.LIST, new Uint8Array(0)))
+          yield* expectEnd(`client flag ${hex(bit, 4)}`, client)
+        }
+      })
+    ),
+    check(
+      "a client that takes up no handshake flag enters by EXPORT_NAME, as if none had been offered",
+      ["S-006"],
+      Effect.gen(function*() {
+        const { tls } = yield* Transport
+        if (tls?.mode === "Require") return yield* skip("without fixed newstyle there is no TLS")
+        const client = yield* greeted(target, 0)
+        yield* client.send(encodeOption(optionCode.EXPORT_NAME, encodeText(target.exportName)))
+        const reply = yield* client.take(134)
+        yield* expectBytes("the padding", reply.subarray(10), new Uint8Array(124))
+        yield* readOnce(client)
       })
     ),
     check(
@@ -80,8 +110,7 @@ export const greetingChecks = (target: Target): ReadonlyArray<Check> => {
       Effect.gen(function*() {
         yield* Effect.scoped(Effect.flatMap(greeted(target), (bad) => bad.send(Uint8Array.of(0x49, 0x48, 0x41))))
         const good = yield* haggling(target)
-        const answered = yield* good.info("INFO", target.exportName)
-        if (answered.length === 0) yield* saw("INFO", "an answer", "none")
+        yield* expectReply("GO", yield* good.info("GO", target.exportName, sizes), "ACK")
       })
     )
   ]

@@ -7,8 +7,9 @@ import { TransmissionFlags } from "@effect-nbd/core/wire/Flags"
 import { encodeOption, optionCode, type OptionName } from "@effect-nbd/core/wire/NbdOption"
 import * as Effect from "effect/Effect"
 import { type Check, expectEqual, type Target } from "../Check.ts"
+import { probe } from "./Asking.ts"
 import { expectEnd, expectReply, isAck, isRefusal } from "./Judge.ts"
-import { check, enter, haggling, probe, sizes, skip } from "./Talk.ts"
+import { check, enter, haggling, sizes, skip } from "./Talk.ts"
 
 const someData = new Uint8Array(1000).fill(0x61)
 const nobodyKnows = 0x7fff_1234
@@ -18,6 +19,8 @@ const nobodyKnows = 0x7fff_1234
  * @category constructors
  */
 export const optionChecks = (target: Target): ReadonlyArray<Check> => {
+  const { unknownExport } = target
+
   const entered = (client: Effect.Effect.Success<ReturnType<typeof haggling>>) =>
     Effect.flatMap(
       client.info("GO", target.exportName, sizes),
@@ -62,6 +65,19 @@ export const optionChecks = (target: Target): ReadonlyArray<Check> => {
       })
     ),
     check(
+      "a client that asks for an export that there is not is told so every time",
+      ["S-019"],
+      Effect.gen(function*() {
+        if (unknownExport === undefined) return yield* skip("no name is known that the server refuses")
+        const client = yield* haggling(target)
+        for (let count = 0; count < 8; count++) {
+          const replies = yield* client.info("GO", unknownExport, sizes)
+          yield* expectEqual("GO is refused", isAck(replies), false)
+        }
+        yield* entered(client)
+      })
+    ),
+    check(
       "LIST names exports, each in a reply of its own, and is acknowledged",
       ["S-003", "S-024"],
       Effect.gen(function*() {
@@ -76,6 +92,8 @@ export const optionChecks = (target: Target): ReadonlyArray<Check> => {
         )
         const names = replies.flatMap((reply) => reply._tag === "Server" ? [reply.name + reply.description] : [])
         yield* expectEqual("texts with a NUL in them", names.filter((name) => name.includes("\u0000")).length, 0)
+        // What is not UTF-8 was decoded to U+FFFD.
+        yield* expectEqual("texts that are not UTF-8", names.filter((name) => name.includes("\ufffd")).length, 0)
         yield* entered(client)
       })
     ),
@@ -107,10 +125,11 @@ export const optionChecks = (target: Target): ReadonlyArray<Check> => {
     ),
     check(
       "without structured replies nothing is offered that needs them",
-      ["S-011", "S-029"],
+      ["S-011", "S-029", "S-099"],
       Effect.gen(function*() {
         const { flags } = yield* enter(target)
         yield* expectEqual("NBD_FLAG_SEND_DF", flags & TransmissionFlags.SEND_DF, 0)
+        yield* expectEqual("NBD_FLAG_BLOCK_STATUS_PAYLOAD", flags & TransmissionFlags.BLOCK_STATUS_PAYLOAD, 0)
       })
     ),
     check("ABORT is acknowledged, and ends the session", ["S-022"], aborted(new Uint8Array(0))),

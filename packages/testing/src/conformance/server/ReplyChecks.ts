@@ -9,8 +9,9 @@ import { chunkType, isErrorChunk } from "@effect-nbd/core/wire/Reply"
 import * as Effect from "effect/Effect"
 import type { RawChunk } from "../../RawClient.ts"
 import { type Check, expectBytes, expectEqual, pattern, type Target } from "../Check.ts"
-import { expectEnd, expectError, saw } from "./Judge.ts"
-import { answer, ask, check, enter, needs, probe, skip, type Talk, tell } from "./Talk.ts"
+import { answer, ask, probe, tell } from "./Asking.ts"
+import { expectEnd, expectError, expectFailure, saw } from "./Judge.ts"
+import { check, enter, has, needs, skip, type Talk } from "./Talk.ts"
 
 const block = 65_536
 
@@ -21,6 +22,10 @@ const contentOf = ({ payload, type }: RawChunk): { readonly at: bigint; readonly
   if (type === chunkType.OFFSET_HOLE) return { at: view.getBigUint64(0), length: view.getUint32(8) }
   return undefined
 }
+
+/** Where an error lies, if it says so. */
+const placeOf = ({ payload, type }: RawChunk): bigint | undefined =>
+  type === chunkType.ERROR_OFFSET ? viewOf(payload).getBigUint64(payload.byteLength - 8) : undefined
 
 /** A pattern with nothing before and behind it. */
 const prepared = (talk: Talk) =>
@@ -69,15 +74,41 @@ export const replyChecks = (target: Target): ReadonlyArray<Check> => [
           yield* expectEqual("NONE is the last, and empty", done && payload.length === 0, true)
         }
       }
+      yield* probe(talk)
     })
   ),
   check(
-    "an error to a structured READ is a chunk that is well-formed, and the only error",
+    "an error to a structured READ is a chunk that is well-formed, and no error comes twice",
     ["S-077", "S-080"],
     Effect.gen(function*() {
       const talk = yield* enter(target, { style: "structured" })
-      const { chunks } = yield* ask(talk, "READ", { offset: talk.size, length: talk.block })
-      yield* expectEqual("error chunks to READ", chunks.filter(({ type }) => isErrorChunk(type)).length, 1)
+      const failed = yield* ask(talk, "READ", { offset: talk.size, length: talk.block })
+      yield* expectFailure("READ past the end", failed)
+      const errors = failed.chunks.filter(({ type }) => isErrorChunk(type)).map(placeOf)
+      const isMixed = errors.length > 1 && errors.includes(undefined)
+      yield* expectEqual("errors with and without an offset together", isMixed, false)
+      yield* expectEqual("errors at the same offset", errors.length - new Set(errors).size, 0)
+    })
+  ),
+  check(
+    "content never follows an error at its place, and a chunk that has begun is finished before one",
+    ["S-076"],
+    Effect.gen(function*() {
+      const talk = yield* enter(target, { style: "structured" })
+      const offset = talk.size - BigInt(talk.block)
+      const failed = yield* ask(talk, "READ", { offset, length: 2 * talk.block })
+      yield* expectFailure("READ across the end", failed)
+      const places: Array<bigint> = []
+      for (const chunk of failed.chunks) {
+        const place = isErrorChunk(chunk.type) ? placeOf(chunk) : undefined
+        if (place !== undefined) places.push(place)
+        const content = contentOf(chunk)
+        if (content === undefined) continue
+        const end = content.at + BigInt(content.length)
+        const hit = places.find((place) => place >= content.at && place < end)
+        if (hit !== undefined) yield* saw(`content at ${content.at}`, `none behind the error at ${hit}`, "content")
+      }
+      yield* probe(talk)
     })
   ),
   check(
@@ -94,9 +125,15 @@ export const replyChecks = (target: Target): ReadonlyArray<Check> => [
     ["S-074"],
     Effect.gen(function*() {
       const talk = yield* enter(target, { style: "structured" })
-      const { chunks } = yield* ask(talk, "READ", { offset: 0n, length: Math.min(1_048_576, talk.maximum) })
-      const longest = Math.max(...chunks.map((chunk) => contentOf(chunk)?.length ?? 0))
-      if (longest > talk.maximum) yield* saw("a chunk", `${talk.maximum} bytes at most`, longest)
+      const { maximum } = talk.told ?? { maximum: Infinity }
+      const length = maximum + talk.block
+      if (maximum > 33_554_432 || talk.size < length) return yield* skip("no read can be longer than that")
+      // It may be refused, or be answered in pieces.
+      const { chunks } = yield* ask(talk, "READ", { length })
+      const longest = Math.max(
+        ...chunks.map((chunk) => chunk.type === chunkType.OFFSET_DATA ? chunk.payload.byteLength - 8 : 0)
+      )
+      if (longest > maximum) yield* saw("a chunk of data", `${maximum} bytes at most`, longest)
     })
   ),
   check(
@@ -126,6 +163,8 @@ export const replyChecks = (target: Target): ReadonlyArray<Check> => [
         const { data } = yield* ask(talk, "READ", { offset: BigInt(block), length: block })
         yield* expectBytes("zeroes", data, new Uint8Array(block))
       }
+      // Where no hole may be there is room.
+      yield* prepared(talk)
     })
   ),
   check(
@@ -151,10 +190,10 @@ export const replyChecks = (target: Target): ReadonlyArray<Check> => [
       const one = yield* enter(target)
       yield* needs(one, "CAN_MULTI_CONN", "SEND_FLUSH", "writable")
       const other = yield* enter(target)
-      for (const seed of [81, 82]) {
-        const bytes = pattern(0n, block, seed)
-        yield* expectError("WRITE", yield* ask(one, "WRITE", { payload: bytes }), "none")
-        yield* expectError("FLUSH", yield* ask(one, "FLUSH"), "none")
+      for (const flags of has(one, "SEND_FUA") ? [0, CommandFlags.FUA] : [0]) {
+        const bytes = pattern(0n, block, 81 + flags)
+        yield* expectError("WRITE", yield* ask(one, "WRITE", { payload: bytes, flags }), "none")
+        if (flags === 0) yield* expectError("FLUSH", yield* ask(one, "FLUSH"), "none")
         yield* expectBytes("read by another", (yield* ask(other, "READ", { length: block })).data, bytes)
       }
     })

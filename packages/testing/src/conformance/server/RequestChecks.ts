@@ -7,8 +7,9 @@ import { CommandFlags } from "@effect-nbd/core/wire/Flags"
 import * as Effect from "effect/Effect"
 import type { RawCommand, RawRequest } from "../../RawClient.ts"
 import { type Check, expectBytes, expectEqual, pattern, type Target } from "../Check.ts"
+import { ask, probe } from "./Asking.ts"
 import { expectError, expectFailure } from "./Judge.ts"
-import { ask, check, enter, type FlagName, has, needs, probe, skip, type Talk, unlessSkipped } from "./Talk.ts"
+import { check, enter, type FlagName, has, needs, skip, type Talk, unlessSkipped } from "./Talk.ts"
 
 /** Commands that an export may offer, and by which flag. */
 const optional: ReadonlyArray<readonly [command: RawCommand, offeredBy: FlagName]> = [
@@ -77,6 +78,18 @@ export const requestChecks = (target: Target): ReadonlyArray<Check> => {
           yield* expectError(`${command}`, yield* ask(talk, command, range), "EINVAL", "EPERM", "ENOTSUP")
         }
         yield* probe(talk)
+      })),
+    inStyles("commands that the export offers are carried out", ["S-010"], (talk) =>
+      Effect.gen(function*() {
+        for (const [command, flag] of optional) {
+          const isWrite = command === "TRIM" || command === "WRITE_ZEROES"
+          if (!has(talk, flag) || isWrite && has(talk, "READ_ONLY")) continue
+          const range = command === "FLUSH" ? {} : wholeRange(talk)
+          yield* expectError(`${command}`, yield* ask(talk, command, range), "none")
+        }
+        if (!has(talk, "SEND_DF")) return
+        const whole = { ...wholeRange(talk), flags: CommandFlags.DF }
+        yield* expectError("READ with DF", yield* ask(talk, "READ", whole), "none")
       })),
     inStyles(
       "a read past the end is EINVAL, also where offset and length overflow",
@@ -192,6 +205,9 @@ export const requestChecks = (target: Target): ReadonlyArray<Check> => {
           const range = command === "FLUSH" ? {} : wholeRange(talk)
           yield* expectError(`${command}`, yield* ask(talk, command, { ...range, flags }), "none")
         }
+        if (has(talk, "READ_ONLY")) return
+        const write = { payload: pattern(0n, talk.block, 57), flags }
+        yield* expectError("WRITE", yield* ask(talk, "WRITE", write), "none")
       })),
     check(
       "a prefetch takes no unknown flags, and changes nothing",
@@ -216,8 +232,13 @@ export const requestChecks = (target: Target): ReadonlyArray<Check> => {
       (talk) =>
         Effect.gen(function*() {
           yield* needs(talk, "READ_ONLY")
+          const before = yield* ask(talk, "READ", wholeRange(talk))
           yield* expectError("WRITE", yield* ask(talk, "WRITE", { payload: pattern(0n, talk.block, 56) }), "EPERM")
-          yield* probe(talk)
+          for (const command of ["TRIM", "WRITE_ZEROES"] as const) {
+            yield* expectFailure(command, yield* ask(talk, command, wholeRange(talk)))
+          }
+          const after = yield* ask(talk, "READ", wholeRange(talk))
+          yield* expectBytes("what was there", after.data, before.data)
         })
     ),
     check(

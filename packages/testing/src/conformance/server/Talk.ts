@@ -1,29 +1,17 @@
 /**
- * How the checks of servers talk to one: raw, byte by byte, with nothing in between that would keep a rule for it.
+ * How the checks of servers get to talk to one: raw, byte by byte, with nothing in between that would keep a rule for it.
  *
  * @since 0.1.0
  */
-import type { StreamEnded } from "@effect-nbd/core/framing/FrameReader"
 import { Transport } from "@effect-nbd/core/Transport"
-import { viewOf } from "@effect-nbd/core/wire/Bytes"
 import { TransmissionFlags } from "@effect-nbd/core/wire/Flags"
 import { infoType } from "@effect-nbd/core/wire/Info"
-import { chunkType, decodeErrorPayload, isErrorChunk } from "@effect-nbd/core/wire/Reply"
-import { hex, isWireError } from "@effect-nbd/core/wire/WireError"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import {
-  bothFlags,
-  open,
-  type RawChunk,
-  type RawClient,
-  type RawCommand,
-  type RawRequest,
-  type UndecodableError
-} from "../../RawClient.ts"
-import { type Check, type ConformanceError, expectEqual, type RuleId, skipped, type Target } from "../Check.ts"
-import { type Answer, expectError, expectReply, isAck, isRefusal, saw } from "./Judge.ts"
+import { bothFlags, open, type RawClient } from "../../RawClient.ts"
+import { type Check, type RuleId, skipped, type Target } from "../Check.ts"
+import { expectReply, isAck, isRefusal, saw } from "./Judge.ts"
 
 /** What ends a check early, and is no failure. */
 class Skip extends Data.TaggedError("Skip")<{ readonly reason: string }> {}
@@ -60,8 +48,6 @@ export const check = (
   rules,
   run: Effect.catchIf(body, (error) => error instanceof Skip, ({ reason }) => skipped(reason))
 })
-
-type Failure = StreamEnded | UndecodableError | ConformanceError
 
 /**
  * A client behind the greeting, which has agreed to whatever was offered, or to these flags of it.
@@ -123,7 +109,11 @@ export interface Talk {
   readonly style: "simple" | "structured" | "extended"
   readonly size: bigint
   readonly flags: TransmissionFlags
+  /** The block sizes that the server told, in bytes. */
+  readonly told: { readonly minimum: number; readonly maximum: number } | undefined
+  /** 1 where it told none. */
   readonly minimum: number
+  /** Longest payload, 32 MiB at most. */
   readonly maximum: number
   /** A length that the export takes: a multiple of its minimum block size. */
   readonly block: number
@@ -166,6 +156,7 @@ export const enter = Effect.fnUntraced(function*(target: Target, wishes: Wishes 
     style,
     size: about.exportSize,
     flags: about.flags,
+    told,
     minimum,
     maximum: Math.min(told?.maximum ?? 33_554_432, 33_554_432),
     block: Math.max(minimum, 512),
@@ -204,88 +195,3 @@ export const needs = (talk: Talk, ...flags: ReadonlyArray<FlagName | "writable">
   if (missing === undefined) return Effect.void
   return skip(missing === "writable" ? "the export is read-only" : `the export does not offer NBD_FLAG_${missing}`)
 }
-
-/**
- * Sends one request.
- *
- * @since 0.1.0
- * @category encoding
- */
-export const tell = (talk: Talk, command: RawCommand, request: RawRequest = {}) =>
-  Effect.suspend(() => {
-    const cookie = BigInt(request.cookie ?? talk.cookies.next++)
-    const sent = { ...request, cookie }
-    const saying = talk.style === "extended" ? talk.client.extended(command, sent) : talk.client.request(command, sent)
-    return Effect.as(saying, cookie)
-  })
-
-/**
- * Sends one request and takes its answer, which has to come next, repeat the cookie, and have the style agreed on.
- *
- * @since 0.1.0
- * @category decoding
- */
-export const ask = (talk: Talk, command: RawCommand, request: RawRequest = {}): Effect.Effect<Answer, Failure> =>
-  Effect.flatMap(tell(talk, command, request), (cookie) => answer(talk, command, request, cookie))
-
-/**
- * Takes the answer to a request that was sent.
- *
- * @since 0.1.0
- * @category decoding
- */
-export const answer = Effect.fnUntraced(
-  function*(talk: Talk, command: RawCommand, request: RawRequest, cookie: bigint) {
-    const length = command === "READ" ? Number(request.length ?? 0) : 0
-    const what = `reply to ${typeof command === "number" ? hex(command, 2) : command}`
-    let reply = yield* talk.client.reply(length)
-    yield* expectEqual(`cookie of the ${what}`, reply.cookie, cookie)
-    if (reply.style === "simple") {
-      const isAllowed = talk.style === "simple" || (talk.style === "structured" && command !== "READ")
-      yield* expectEqual(`style of the ${what}`, isAllowed ? reply.style : talk.style, reply.style)
-      const simple: Answer = { ...reply, chunks: [] }
-      return simple
-    }
-    yield* expectEqual(`style of the ${what}`, reply.style, talk.style)
-    const chunks: Array<RawChunk> = [reply]
-    while (!reply.done) {
-      reply = {
-        style: reply.style,
-        ...yield* (reply.style === "structured" ? talk.client.chunk() : talk.client.extendedChunk())
-      }
-      yield* expectEqual(`cookie of the ${what}`, reply.cookie, cookie)
-      chunks.push(reply)
-    }
-    const data = new Uint8Array(length)
-    let error = 0
-    for (const { payload, type } of chunks) {
-      if (isErrorChunk(type)) error = yield* errorOf(what, type, payload)
-      if (type === chunkType.OFFSET_DATA) {
-        const at = Number(viewOf(payload).getBigUint64(0) - BigInt(request.offset ?? 0))
-        if (at < 0 || at + payload.byteLength - 8 > length) yield* saw(what, "data inside the request", `data at ${at}`)
-        data.set(payload.subarray(8), at)
-      }
-    }
-    const whole: Answer = { style: talk.style, error, data, chunks }
-    return whole
-  }
-)
-
-const errorOf = (what: string, type: number, payload: Uint8Array): Effect.Effect<number, ConformanceError> => {
-  const decoded = decodeErrorPayload(type, payload)
-  if (isWireError(decoded)) return saw(`error chunk of the ${what}`, decoded.expected, decoded.received)
-  const error = viewOf(payload).getUint32(0)
-  return error === 0 ? saw(`error chunk of the ${what}`, "an error", "0") : Effect.succeed(error)
-}
-
-/**
- * The stream is still framed: a read is answered.
- *
- * @since 0.1.0
- * @category guards
- */
-export const probe = (talk: Talk): Effect.Effect<void, Failure> =>
-  Effect.flatMap(
-    ask(talk, "READ", { offset: 0, length: talk.block }),
-    (read) => expectError("a read after it", read, "none")
-  )

@@ -6,14 +6,20 @@
  */
 import { Transport } from "@effect-nbd/core/Transport"
 import { encodeText } from "@effect-nbd/core/wire/Bytes"
-import { TransmissionFlags } from "@effect-nbd/core/wire/Flags"
+import { ClientFlags, TransmissionFlags } from "@effect-nbd/core/wire/Flags"
+import { infoType } from "@effect-nbd/core/wire/Info"
 import { encodeOption, optionCode } from "@effect-nbd/core/wire/NbdOption"
+import type { OptionReply } from "@effect-nbd/core/wire/OptionReply"
 import * as Effect from "effect/Effect"
 import { type Check, expectEqual, type Target } from "../Check.ts"
 import { expectEnd, expectReply, isAck, isRefusal, saw } from "./Judge.ts"
 import { check, greeted, sizes, skip } from "./Talk.ts"
 
 const someData = new Uint8Array(16)
+const everything = [infoType.NAME, infoType.DESCRIPTION, infoType.BLOCK_SIZE]
+
+const expectNoTlsRequired = (what: string, replies: ReadonlyArray<OptionReply>) =>
+  expectEqual(`${what} is ERR_TLS_REQD`, isRefusal(replies, "ERR_TLS_REQD"), false)
 
 /**
  * @since 0.1.0
@@ -38,6 +44,9 @@ export const tlsChecks = (target: Target): ReadonlyArray<Check> => {
           const replies = yield* client.option("STARTTLS", data)
           if (isAck(replies)) return yield* skip("the server has TLS")
           yield* expectReply("STARTTLS", replies, "ERR_UNSUP", "ERR_POLICY", "ERR_INVALID", "ERR_PLATFORM")
+        }
+        for (const option of ["LIST", "STRUCTURED_REPLY", 0x7fff_1234] as const) {
+          yield* expectNoTlsRequired(`${option}`, yield* client.option(option))
         }
         yield* expectReply("GO", yield* client.info("GO", exportName, sizes), "ACK")
       })
@@ -72,16 +81,59 @@ export const tlsChecks = (target: Target): ReadonlyArray<Check> => {
     ),
     check(
       "with TLS for some, only INFO and GO are ERR_TLS_REQD",
-      ["S-046", "S-047"],
+      ["S-047"],
       Effect.gen(function*() {
         yield* settings
         const client = yield* greeted(target)
         const listed = yield* client.option("LIST")
         if (isRefusal(listed, "ERR_TLS_REQD")) return yield* skip("TLS is for all")
         for (const option of ["STRUCTURED_REPLY", 0x7fff_1234] as const) {
-          const isRequired = isRefusal(yield* client.option(option), "ERR_TLS_REQD")
-          yield* expectEqual(`${option} is ERR_TLS_REQD`, isRequired, false)
+          yield* expectNoTlsRequired(`${option}`, yield* client.option(option))
         }
+      })
+    ),
+    check(
+      "an export that takes TLS is ERR_TLS_REQD before it, and not described; EXPORT_NAME for it ends the session",
+      ["S-046", "S-050"],
+      Effect.gen(function*() {
+        const tls = yield* settings
+        const client = yield* greeted(target)
+        if (isRefusal(yield* client.option("LIST"), "ERR_TLS_REQD")) return yield* skip("TLS is for all")
+        const asked = yield* client.info("INFO", exportName, everything)
+        const entered = yield* client.info("GO", exportName, everything)
+        if (isAck(asked) && isAck(entered)) return yield* skip("the export takes no TLS")
+        for (const [option, replies] of [["INFO", asked], ["GO", entered]] as const) {
+          yield* expectReply(`${option} before TLS`, replies, "ERR_TLS_REQD")
+          yield* expectEqual(`replies to ${option}`, replies.length, 1)
+        }
+        yield* expectReply("STARTTLS", yield* client.startTls(tls), "ACK")
+        yield* expectReply("GO under TLS", yield* client.info("GO", exportName, sizes), "ACK")
+        const insistent = yield* greeted(target)
+        yield* insistent.send(encodeOption(optionCode.EXPORT_NAME, encodeText(exportName)))
+        yield* expectEnd("EXPORT_NAME before TLS", insistent)
+      })
+    ),
+    check(
+      "whether TLS is required does not change on the way",
+      ["S-041"],
+      Effect.gen(function*() {
+        const client = yield* greeted(target)
+        const isRequired = isRefusal(yield* client.option("LIST"), "ERR_TLS_REQD")
+        for (const option of [0x7fff_1234, "STARTTLS"] as const) {
+          yield* client.option(option, someData)
+          const still = isRefusal(yield* client.option("LIST"), "ERR_TLS_REQD")
+          yield* expectEqual(`LIST behind ${option} is ERR_TLS_REQD`, still, isRequired)
+        }
+      })
+    ),
+    check(
+      "a client that did not take up fixed newstyle gets no TLS",
+      ["S-042"],
+      Effect.gen(function*() {
+        yield* settings
+        const client = yield* greeted(target, ClientFlags.NO_ZEROES)
+        const replies = yield* Effect.catchTag(client.option("STARTTLS"), "NbdStreamEnded", () => Effect.succeed([]))
+        yield* expectEqual("STARTTLS is acknowledged", isAck(replies), false)
       })
     ),
     check(
@@ -93,7 +145,7 @@ export const tlsChecks = (target: Target): ReadonlyArray<Check> => {
         yield* expectReply("STARTTLS", yield* client.startTls(tls), "ACK")
         yield* expectReply("a second STARTTLS", yield* client.option("STARTTLS"), "ERR_INVALID")
         for (const replies of [yield* client.option("LIST"), yield* client.info("INFO", exportName, sizes)]) {
-          yield* expectEqual("ERR_TLS_REQD under TLS", isRefusal(replies, "ERR_TLS_REQD"), false)
+          yield* expectNoTlsRequired("an option under TLS", replies)
         }
         yield* expectReply("GO", yield* client.info("GO", exportName, sizes), "ACK")
       })

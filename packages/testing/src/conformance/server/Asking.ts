@@ -1,0 +1,116 @@
+/**
+ * How the checks of servers ask for something in the transmission phase, and take the answer to pieces.
+ *
+ * @since 0.1.0
+ */
+import type { StreamEnded } from "@effect-nbd/core/framing/FrameReader"
+import { maxStringBytes, viewOf } from "@effect-nbd/core/wire/Bytes"
+import { chunkType, decodeErrorPayload, isErrorChunk } from "@effect-nbd/core/wire/Reply"
+import { hex, isWireError } from "@effect-nbd/core/wire/WireError"
+import * as Effect from "effect/Effect"
+import type { RawChunk, RawCommand, RawRequest, UndecodableError } from "../../RawClient.ts"
+import { type ConformanceError, expectEqual } from "../Check.ts"
+import { type Answer, expectError, saw } from "./Judge.ts"
+import type { Talk } from "./Talk.ts"
+
+type Failure = StreamEnded | UndecodableError | ConformanceError
+
+/**
+ * Sends one request.
+ *
+ * @since 0.1.0
+ * @category encoding
+ */
+export const tell = (talk: Talk, command: RawCommand, request: RawRequest = {}) =>
+  Effect.suspend(() => {
+    const cookie = BigInt(request.cookie ?? talk.cookies.next++)
+    const sent = { ...request, cookie }
+    const saying = talk.style === "extended" ? talk.client.extended(command, sent) : talk.client.request(command, sent)
+    return Effect.as(saying, cookie)
+  })
+
+/**
+ * Sends one request and takes its answer, which has to come next, repeat the cookie, and have the style agreed on.
+ *
+ * @since 0.1.0
+ * @category decoding
+ */
+export const ask = (talk: Talk, command: RawCommand, request: RawRequest = {}): Effect.Effect<Answer, Failure> =>
+  Effect.flatMap(tell(talk, command, request), (cookie) => answer(talk, command, request, cookie))
+
+/**
+ * Takes the answer to a request that was sent.
+ *
+ * @since 0.1.0
+ * @category decoding
+ */
+export const answer = Effect.fnUntraced(
+  function*(talk: Talk, command: RawCommand, request: RawRequest, cookie: bigint) {
+    const length = command === "READ" ? Number(request.length ?? 0) : 0
+    const what = `reply to ${typeof command === "number" ? hex(command, 2) : command}`
+    let reply = yield* talk.client.reply(length)
+    yield* expectEqual(`cookie of the ${what}`, reply.cookie, cookie)
+    if (reply.style === "simple") {
+      const isAllowed = talk.style === "simple" || (talk.style === "structured" && command !== "READ")
+      yield* expectEqual(`style of the ${what}`, isAllowed ? reply.style : talk.style, reply.style)
+      const simple: Answer = { ...reply, chunks: [] }
+      return simple
+    }
+    yield* expectEqual(`style of the ${what}`, reply.style, talk.style)
+    const chunks: Array<RawChunk> = [reply]
+    while (!reply.done) {
+      reply = {
+        style: reply.style,
+        ...yield* (reply.style === "structured" ? talk.client.chunk() : talk.client.extendedChunk())
+      }
+      yield* expectEqual(`cookie of the ${what}`, reply.cookie, cookie)
+      chunks.push(reply)
+    }
+    const data = new Uint8Array(length)
+    let error = 0
+    for (const { payload, type } of chunks) {
+      if (isErrorChunk(type)) error = yield* errorOf(what, request, type, payload)
+      if (type === chunkType.OFFSET_DATA) {
+        if (payload.byteLength < 8) return yield* saw(what, "an offset of 8 bytes", `${payload.byteLength} bytes`)
+        const at = Number(viewOf(payload).getBigUint64(0) - BigInt(request.offset ?? 0))
+        if (at < 0 || at + payload.byteLength - 8 > length) yield* saw(what, "data inside the request", `data at ${at}`)
+        data.set(payload.subarray(8), at)
+      }
+      if (type === chunkType.OFFSET_HOLE && payload.byteLength !== 12) {
+        return yield* saw(what, "a hole of 12 bytes", `${payload.byteLength} bytes`)
+      }
+    }
+    const whole: Answer = { style: talk.style, error, data, chunks }
+    return whole
+  }
+)
+
+const errorOf = (
+  what: string,
+  { length, offset = 0, payload: sent }: RawRequest,
+  type: number,
+  payload: Uint8Array
+): Effect.Effect<number, ConformanceError> => {
+  const chunk = `error chunk of the ${what}`
+  const decoded = decodeErrorPayload(type, payload)
+  if (isWireError(decoded)) return saw(chunk, decoded.expected, decoded.received)
+  const error = viewOf(payload).getUint32(0)
+  if (error === 0) return saw(chunk, "an error", "0")
+  const text = viewOf(payload).getUint16(4)
+  if (text > maxStringBytes) return saw(chunk, `${maxStringBytes} bytes of text at most`, text)
+  const at = decoded.offset === undefined ? 0n : decoded.offset - BigInt(offset)
+  const isInside = decoded.offset === undefined || at >= 0n && at < BigInt(length ?? sent?.byteLength ?? 0)
+  return isInside ? Effect.succeed(error) : saw(chunk, "an offset inside the request", decoded.offset)
+}
+
+/**
+ * The stream is still framed: a read is answered.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const probe = (talk: Talk): Effect.Effect<void, Failure> =>
+  Effect.flatMap(
+    ask(talk, "READ", { offset: 0, length: talk.block }),
+    (read) => expectError("a read after it", read, "none")
+  )

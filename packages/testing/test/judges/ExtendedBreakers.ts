@@ -1,0 +1,111 @@
+/**
+ * Servers that break a rule of extended headers.
+ */
+import { CommandFlags } from "@effect-nbd/core/wire/Flags"
+import { Misbehaviour } from "@effect-nbd/testing"
+import type { Breakers } from "./Breaker.ts"
+import * as Hears from "./Hears.ts"
+import * as Says from "./Says.ts"
+
+const hasPayload = ({ flags }: { readonly flags: number }): boolean => (flags & CommandFlags.PAYLOAD_LEN) !== 0
+
+export const extendedBreakers: Breakers = {
+  "every reply is an extended chunk that repeats offset and cookie": [
+    {
+      rule: "S-095",
+      found: /offset in a chunk of READ: expected 65536, saw 66048/,
+      others: [],
+      says: [Misbehaviour.otherOffset]
+    },
+    {
+      rule: "S-095",
+      found: /style of the reply to READ: expected "extended"|expected "structured"/,
+      says: [Misbehaviour.otherHeaders]
+    },
+    { rule: "S-095", found: /cookie of the reply to READ/, says: [Misbehaviour.unknownCookie] },
+    {
+      rule: "S-095",
+      found: /offset in a chunk of WRITE/,
+      says: [Misbehaviour.at(Misbehaviour.otherOffset, { request: ({ command }) => command === "WRITE" })]
+    }
+  ],
+  "lengths of more than 32 bits are refused where they reach past the end, without wrapping": [
+    {
+      rule: "S-084",
+      found: /WRITE_ZEROES of 2\^64 - 65536 bytes: .* saw "success"/,
+      others: [],
+      hears: Hears.request((heard) => {
+        if (heard.length > 2n ** 63n) heard.length = 512n
+      })
+    }
+  ],
+  "they need no structured replies, which are ERR_EXT_HEADER_REQD or ERR_INVALID afterwards": [
+    {
+      rule: "S-100",
+      found: /answer to STRUCTURED_REPLY afterwards: .* saw "NBD_REP_ACK"/,
+      others: [],
+      says: [Says.instead("STRUCTURED_REPLY", "ERR_EXT_HEADER_REQD", "ACK")]
+    }
+  ],
+  "status has 64 bits, and a count that fits its length": [
+    { rule: "S-096", found: /type: expected 6, saw 5/, others: [], says: [Misbehaviour.otherStatusType] },
+    {
+      rule: "S-096",
+      found: /answer to GO: expected "NBD_REP_ACK", saw "NBD_REP_ERR_UNSUP"/,
+      says: [Misbehaviour.goUnsupported]
+    },
+    { rule: "S-097", found: /length/, says: [Misbehaviour.wrongExtentCount] },
+    { rule: "S-097", found: /upper half of the status: expected 0, saw 256/, says: [Misbehaviour.wideStatus] }
+  ],
+  "a payload that nobody expects is swallowed, and EINVAL": [
+    {
+      rule: "S-098",
+      found: /READ with a payload: expected "EINVAL", saw "success"/,
+      others: [],
+      hears: (message, server) =>
+        Hears.request((heard) => {
+          if (Hears.is(heard, "READ") && hasPayload(heard)) heard.flags = 0
+        })(message.byteLength === 32 + 4096 ? message.subarray(0, 32) : message, server)
+    },
+    {
+      rule: "S-098",
+      found: /the stream ended/,
+      // It is taken for the next request.
+      hears: Hears.request((heard) => {
+        if (Hears.is(heard, "READ") && hasPayload(heard)) heard.flags = 0x8000
+      })
+    }
+  ],
+  "a payload that is too long ends the session": [
+    {
+      rule: "S-098",
+      found: /a payload of 1 TiB: expected "the end of the connection", saw "a byte/,
+      others: [],
+      hears: Hears.request((heard) => {
+        if (heard.length !== 2n ** 40n) return
+        heard.command = Hears.codes.FLUSH
+        heard.flags = 0
+      })
+    }
+  ],
+  "a filter with an id that was not selected, or one twice, is swallowed, and EINVAL": [
+    {
+      rule: "S-099",
+      found: /BLOCK_STATUS of 2147418112: expected "EINVAL", saw "success"/,
+      says: [Says.success(hasPayload)]
+    },
+    {
+      rule: "S-099",
+      found: /BLOCK_STATUS of 0 and 0: expected "EINVAL", saw "success"/,
+      others: [],
+      says: [Misbehaviour.at(Says.success(hasPayload), { nth: 2 })]
+    },
+    {
+      rule: "S-099",
+      found: /the stream ended/,
+      hears: Hears.request((heard) => {
+        if (Hears.is(heard, "BLOCK_STATUS") && hasPayload(heard)) heard.flags = 0x8000
+      })
+    }
+  ]
+}

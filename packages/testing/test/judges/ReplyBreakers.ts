@@ -1,0 +1,280 @@
+/**
+ * Servers that break a rule of replies, or do not do what they answer.
+ */
+import { CommandFlags } from "@effect-nbd/core/wire/Flags"
+import { chunkType } from "@effect-nbd/core/wire/Reply"
+import { Misbehaviour, Steering } from "@effect-nbd/testing"
+import type { RecordedRequest } from "@effect-nbd/testing/Recording"
+import * as Effect from "effect/Effect"
+import { type Breakers, disk } from "./Breaker.ts"
+import * as Hears from "./Hears.ts"
+import * as Says from "./Says.ts"
+
+const isRead = ({ command }: RecordedRequest): boolean => command === "READ"
+const hasFlag = (flag: number) => ({ flags }: RecordedRequest): boolean => (flags & flag) !== 0
+
+const size = BigInt(disk.size)
+const content = {
+  offset: size - 512n,
+  type: chunkType.OFFSET_DATA,
+  payload: Says.fields([8, size - 512n], ...Array.from({ length: 64 }, () => [8, 1] as const))
+}
+const errorAt = (place: bigint) => ({
+  offset: size - 512n,
+  type: chunkType.ERROR_OFFSET,
+  payload: Says.fields([4, 5], [2, 0], [8, place])
+})
+
+const isPast = (request: RecordedRequest): boolean => isRead(request) && request.offset === size
+
+/** In answer to a read across the end. */
+const across = (frames: (cookie: bigint) => ReadonlyArray<Misbehaviour.Frame>) =>
+  Says.toRequest(
+    (request) => isRead(request) && request.offset === size - 512n,
+    (_, { request: { cookie } }) => frames(cookie)
+  )
+
+export const replyBreakers: Breakers = {
+  "without structured replies every reply is a simple one, with its request's cookie": [
+    { rule: "S-067", found: /cookie of the reply to READ: expected/, says: [Misbehaviour.unknownCookie] },
+    {
+      rule: "S-068",
+      found: /style of the reply to READ: expected "simple", saw "structured"|expected "structured"/,
+      others: [],
+      says: [Misbehaviour.at(Misbehaviour.chunkNotAgreedOn, { request: isPast })]
+    },
+    { rule: "S-079", found: /expected 0x668e33ef, received 0x00000000/, says: [Misbehaviour.dataBehindSimpleError] }
+  ],
+  "with structured replies a READ has chunks that cover it once, and DONE on the last": [
+    { rule: "S-069", found: /style of the reply to READ/, says: [Misbehaviour.simpleReadReply] },
+    {
+      rule: "S-072",
+      found: /NONE is the last, and empty: expected true, saw false/,
+      others: [],
+      among: { server: { endWithNone: true } },
+      says: [
+        Says.toRequest(isRead, (frames) =>
+          frames.map((frame) =>
+            frame._tag === "Chunk" && frame.type === chunkType.NONE
+              ? Misbehaviour.withPayload(frame, new Uint8Array(8))
+              : frame
+          ))
+      ]
+    },
+    {
+      rule: "S-072",
+      found: /NONE is the last, and empty: expected true, saw false/,
+      says: [
+        Says.toRequest(
+          isRead,
+          (frames, { replyStyle, request: { cookie, offset } }) =>
+            replyStyle === "Simple" ? undefined : [
+              Misbehaviour.chunk(replyStyle, { cookie, offset, type: chunkType.NONE, flags: 0 }),
+              ...frames
+            ]
+        )
+      ]
+    },
+    {
+      rule: "S-072",
+      found: /chunk|cookie/,
+      says: [Misbehaviour.at(Misbehaviour.chunkBehindDone, { request: isRead })]
+    },
+    {
+      rule: "S-072",
+      found: /an end within 50ms/,
+      says: [Misbehaviour.at(Misbehaviour.doneMissing, { request: isRead })],
+      timeout: "50 millis"
+    },
+    { rule: "S-073", found: /no flag but DONE, received 0xffff/, says: [Misbehaviour.unknownReplyFlags()] },
+    { rule: "S-075", found: /begins|ends/, says: [Misbehaviour.gapInData] },
+    { rule: "S-075", found: /where a piece of content begins/, says: [Misbehaviour.duplicateData] },
+    { rule: "S-075", found: /where a piece of content begins/, says: [Misbehaviour.duplicateForGap] },
+    { rule: "S-075", found: /where|inside/, says: [Misbehaviour.dataOutside(131_072n)] },
+    {
+      rule: "S-075",
+      found: /content of a chunk: expected "one byte at least", saw 0/,
+      says: [Misbehaviour.dataWithoutBytes]
+    },
+    { rule: "S-075", found: /content of a chunk: expected "one byte at least", saw 0/, says: [Misbehaviour.emptyHole] },
+    { rule: "S-075", found: /where the content ends/, says: [Misbehaviour.holeOutside] },
+    { rule: "S-075", found: /hole/, says: [Misbehaviour.holeLength()] },
+    { rule: "S-075", found: /offset/, says: [Misbehaviour.dataWithoutOffset()] },
+    {
+      rule: "S-069",
+      found: /where a piece of content begins/,
+      says: [Misbehaviour.at(Misbehaviour.unknownChunkType(), { request: isRead })]
+    }
+  ],
+  "content never follows an error at its place, and a chunk that has begun is finished before one": [
+    {
+      rule: "S-076",
+      found: /content at 1048064: expected "none behind the error at 1048064", saw "content"/,
+      others: [],
+      says: [
+        across((cookie) => [
+          Misbehaviour.chunk("Structured", { ...errorAt(size - 512n), cookie, flags: 0 }),
+          Misbehaviour.chunk("Structured", { ...content, cookie })
+        ])
+      ]
+    },
+    {
+      rule: "S-076",
+      found: /expected 0x668e33ef, received/,
+      // The chunk announces 512 bytes of data and has 100.
+      says: [
+        across((cookie) => [
+          {
+            ...Misbehaviour.chunk("Structured", { ...content, cookie, flags: 0 }),
+            payload: content.payload.subarray(0, 108)
+          },
+          Misbehaviour.chunk("Structured", { ...errorAt(size - 412n), cookie }),
+          Misbehaviour.raw(new Uint8Array(400))
+        ])
+      ]
+    }
+  ],
+  "an error to a structured READ is a chunk that is well-formed, and no error comes twice": [
+    {
+      rule: "S-077",
+      found: /errors with and without an offset together: expected false, saw true/,
+      others: [],
+      says: [Misbehaviour.at(Misbehaviour.severalErrors, { request: isPast })]
+    },
+    { rule: "S-080", found: /an error chunk of at least 6 bytes/, says: [Misbehaviour.errorTooShort()] },
+    { rule: "S-080", found: /a message of at most/, says: [Misbehaviour.errorTextOverrun] },
+    { rule: "S-080", found: /"an error", saw "0"/, says: [Misbehaviour.errorOfZero] },
+    { rule: "S-080", found: /error chunk of at least 14 bytes/, says: [Misbehaviour.errorOffsetTooShort] },
+    { rule: "S-080", found: /expected "4096 bytes of text at most", saw 4097/, says: [Misbehaviour.longErrorText] },
+    { rule: "S-080", found: /expected "an offset inside the request", saw/, says: [Misbehaviour.errorOffsetOutside] },
+    { rule: "S-080", found: /error/, says: [Says.success(isRead)] }
+  ],
+  "errors to other structured requests are chunks too": [
+    {
+      rule: "S-070",
+      found: /style of the error to an unknown command: expected "structured", saw "simple"/,
+      others: [],
+      server: { acknowledgements: "Simple" }
+    }
+  ],
+  "no chunk is longer than the payload that the export advertises": [
+    {
+      rule: "S-074",
+      found: /a chunk of data: expected "65536 bytes at most", saw 66048/,
+      others: [],
+      among: {
+        disk: {
+          blockSize: { minimum: 1, preferred: 512, maximum: 65_536 },
+          content: new Uint8Array(disk.size).fill(1)
+        }
+      },
+      disk: { blockSize: { minimum: 1, preferred: 512, maximum: 1_048_576 } },
+      says: [Misbehaviour.smallMaximumPayload(65_536)]
+    }
+  ],
+  "with DF there is one piece of content": [
+    { rule: "S-078", found: /pieces: expected 1, saw 2/, others: [], says: [Misbehaviour.fragmentedDespiteDf] },
+    {
+      rule: "S-078",
+      found: /error: expected 0, saw 75/,
+      does: (request) => hasFlag(CommandFlags.DF)(request) ? Steering.fail("EOVERFLOW") : Steering.proceed
+    }
+  ],
+  "zeroes that are written read as zeroes, also where no hole may be, and are never ENOTSUP unless they have to be fast":
+    [
+      {
+        rule: "S-087",
+        found: /WRITE_ZEROES: expected "none", saw "ENOTSUP \(95\)"/,
+        says: [Misbehaviour.notSupported]
+      },
+      {
+        rule: "S-088",
+        found: /zeroes, byte 0: expected 0/,
+        hears: Hears.request((heard) => {
+          if (!Hears.is(heard, "WRITE_ZEROES")) return
+          heard.command = Hears.codes.CACHE
+          heard.flags = 0
+        })
+      },
+      {
+        rule: "S-088",
+        found: /WRITE: expected "none", saw "ENOSPC \(28\)"/,
+        others: [],
+        hears: (message, server) => {
+          const noRoom = Steering.fail("ENOSPC")
+          return Hears.request((heard) => {
+            if (!Hears.is(heard, "WRITE_ZEROES") || (heard.flags & CommandFlags.NO_HOLE) === 0) return
+            Effect.runSync(server.onRequest(({ command }) => command === "WRITE" ? noRoom : Steering.proceed))
+          })(message, server)
+        }
+      }
+    ],
+  "fast zeroes succeed, or are ENOTSUP and leave the data": [
+    {
+      rule: "S-087",
+      found: /WRITE_ZEROES: expected "none or ENOTSUP", saw "EIO \(5\)"/,
+      others: [],
+      does: (request) => hasFlag(CommandFlags.FAST_ZERO)(request) ? Steering.fail("EIO") : Steering.proceed
+    },
+    {
+      rule: "S-087",
+      found: /read, byte 0: expected .*, saw 238/,
+      does: (request) => hasFlag(CommandFlags.FAST_ZERO)(request) ? Steering.fail("ENOTSUP") : Steering.proceed,
+      hears: Hears.request(({ flags, offset }, server) => {
+        if ((flags & CommandFlags.FAST_ZERO) !== 0) Hears.scribbles(server, offset)
+      })
+    }
+  ],
+  "what is written with FUA, or flushed, is seen on every connection, where several count as one": [
+    {
+      rule: "S-014",
+      found: /read by another, byte/,
+      says: [Says.success((request) => isRead(request) && request.session === 2)]
+    },
+    {
+      rule: "S-071",
+      found: /FLUSH: expected "none", saw "EIO \(5\)"/,
+      others: [],
+      does: ({ command }) => command === "FLUSH" ? Steering.fail("EIO") : Steering.proceed
+    },
+    {
+      rule: "S-071",
+      found: /WRITE: expected "none", saw "EINVAL \(22\)"/,
+      does: (request) => hasFlag(CommandFlags.FUA)(request) ? Steering.fail("EINVAL") : Steering.proceed
+    }
+  ],
+  "requests that are sent at once are all answered": [
+    {
+      rule: "S-067",
+      found: /a reply: expected "the data of a request that waits"/,
+      others: [],
+      says: [Misbehaviour.at(Misbehaviour.unknownCookie, { nth: 20, times: 1 })]
+    },
+    {
+      rule: "S-067",
+      found: /an end within 50ms/,
+      says: [Misbehaviour.at(Misbehaviour.noReply, { nth: 20, times: 1 })],
+      timeout: "50 millis"
+    }
+  ],
+  "DISC ends the session without a reply, when what was asked before is done": [
+    {
+      rule: "S-092",
+      found: /DISC: expected "the end of the connection", saw "a byte/,
+      others: [],
+      says: [Says.farewell]
+    },
+    {
+      rule: "S-092",
+      found: /the stream ended/,
+      says: [Misbehaviour.at(Misbehaviour.endsBehindReply(), { request: isRead, nth: 2 })]
+    },
+    {
+      rule: "S-092",
+      found: /read again, byte 0/,
+      hears: Hears.request((heard, server) => {
+        if (heard.command === 2) Hears.scribbles(server, 0n)
+      })
+    }
+  ]
+}
