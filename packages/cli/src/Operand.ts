@@ -13,6 +13,7 @@ import type { BlockSize, Sink } from "./CopyEnds.ts"
 import { UsageError } from "./Failure.ts"
 import * as FileEnd from "./FileEnd.ts"
 import * as NbdEnd from "./NbdEnd.ts"
+import type { Recording } from "./Record.ts"
 import * as StandardEnd from "./StandardEnd.ts"
 import * as Target from "./Target.ts"
 
@@ -43,17 +44,27 @@ export const parse = (text: string): Operand =>
 
 const timeout = "30 seconds"
 
+/** Connections to an end that is a server. */
+interface Several {
+  readonly connections: number
+  readonly recording?: Recording
+}
+
 /**
  * As many connections as wanted, where the server lets them be used as one and says so on each; otherwise one (C-143,
  * H-151).
  */
-const connect = (word: string, wanted: number, config: HandleConfig = {}) =>
+const connect = (
+  word: string,
+  { connections: wanted, recording = (as) => as }: Several,
+  config: HandleConfig = {}
+) =>
   Effect.gen(function*() {
     const { exportName, handshakeTimeout, transport } = yield* Target.ofWord(word, timeout)
     const connection = Effect.provideService(
       Handle.connect({ exportName, handshakeTimeout, ...config }),
       Transport,
-      transport
+      recording(transport)
     )
     const first = yield* connection
     if (!first.export.canMultiConn) return [first] as const
@@ -69,12 +80,12 @@ const connect = (word: string, wanted: number, config: HandleConfig = {}) =>
  */
 export const openSource = (
   operand: Operand,
-  options: { readonly connections: number; readonly extents: boolean }
+  options: Several & { readonly extents: boolean }
 ) => {
   switch (operand._tag) {
     case "Server":
       return Effect.gen(function*() {
-        const connections = yield* connect(operand.word, options.connections, {
+        const connections = yield* connect(operand.word, options, {
           metaContexts: options.extents ? [{ name: MetaContext.baseAllocation, optional: true }] : []
         })
         return { source: yield* NbdEnd.source(connections, Brackets.show(operand.word)), file: undefined }
@@ -98,8 +109,7 @@ export const openSource = (
  */
 export const openSink = (
   operand: Operand,
-  options: NbdEnd.SinkOptions & {
-    readonly connections: number
+  options: NbdEnd.SinkOptions & Several & {
     readonly from: FileEnd.FileSource | undefined
     readonly destinationIsZero: boolean
   }
@@ -107,7 +117,7 @@ export const openSink = (
   switch (operand._tag) {
     case "Server":
       return Effect.flatMap(
-        connect(operand.word, options.connections),
+        connect(operand.word, options),
         (connections) => NbdEnd.sink(connections, Brackets.show(operand.word), options)
       )
     case "File":

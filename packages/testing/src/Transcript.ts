@@ -162,13 +162,13 @@ class Tapes implements RecordingService {
     this.budget = { left: limit }
   }
 
-  /** Where no memory is left, the connection is not recorded at all. */
-  over(connection: Connection, side: Side): Connection {
-    if (this.budget.left < tapeSize) return connection
+  /** Where no memory is left, the connection is not recorded at all. `left` is told that the side has left it. */
+  over(connection: Connection, side: Side): { readonly connection: Connection; readonly left: () => void } {
+    if (this.budget.left < tapeSize) return { connection, left: () => {} }
     this.budget.left -= tapeSize
     const tape = new Tape(this.budget)
     this.tapes.push(tape)
-    return taped(connection, side, tape)
+    return { connection: taped(connection, side, tape), left: () => tape.end(side, "Finished") }
   }
 
   get transcripts(): Effect.Effect<ReadonlyArray<Transcript>> {
@@ -187,7 +187,11 @@ export const record = (
   options?: RecordingOptions
 ): RecordingService & { readonly transport: Context.Tag.Service<Transport> } => {
   const tapes = new Tapes(options?.limit)
-  const open = Effect.map(transport.open, (connection) => tapes.over(connection, "client"))
+  const open = Effect.flatMap(transport.open, (opened) => {
+    const { connection, left } = tapes.over(opened, "client")
+    // Whoever closes the scope need not have closed the connection.
+    return Effect.as(Effect.addFinalizer(() => Effect.sync(left)), connection)
+  })
   return { transcripts: tapes.transcripts, transport: { ...transport, open } }
 }
 
@@ -202,7 +206,7 @@ export const recordConnection = (
   options?: RecordingOptions & { readonly side?: Side }
 ): RecordingService & { readonly connection: Connection } => {
   const tapes = new Tapes(options?.limit)
-  return { transcripts: tapes.transcripts, connection: tapes.over(connection, options?.side ?? "client") }
+  return { transcripts: tapes.transcripts, connection: tapes.over(connection, options?.side ?? "client").connection }
 }
 
 /**

@@ -182,6 +182,18 @@ describe("a recording", () => {
       expect(yield* recorded({}, {}, 0)).toEqual([])
     }))
 
+  it.effect("ends with the scope of the connection, whatever its client was at", () =>
+    Effect.gen(function*() {
+      const pipe = MemoryPipe.make()
+      const used = Transcript.record({ target: "pipe", open: Effect.succeed(pipe.client) })
+      yield* Effect.scoped(Effect.zipRight(
+        used.transport.open,
+        Effect.flatMap(used.transcripts, ([one]) => Effect.sync(() => expect(one?.events).toEqual([])))
+      ))
+      const [transcript] = yield* used.transcripts
+      expect(transcript?.events).toEqual([{ _tag: "Ended", from: "client", how: "Finished" }])
+    }))
+
   it.scoped("of the server's end has what the client's has", () =>
     Effect.gen(function*() {
       const fake = yield* FakeServer.make({ exports })

@@ -10,8 +10,9 @@ import * as Effect from "effect/Effect"
 import * as Copy from "../Copy.ts"
 import * as Operand from "../Operand.ts"
 import * as ProgressBar from "../ProgressBar.ts"
+import * as Record from "../Record.ts"
 import * as Size from "../Size.ts"
-import { invalid, positional } from "./values.ts"
+import { invalid, positional, recordOption } from "./values.ts"
 
 /** Connections to each end: more would be more to set up, and gained nothing with servers on the same machine. */
 const defaultConnections = 2
@@ -115,29 +116,45 @@ export const copy = Command.make(
     progress: Options.boolean("progress").pipe(
       Options.withAlias("p"),
       Options.withDescription("Draw a progress bar on standard error, even if that is not a terminal")
+    ),
+    record: recordOption(
+      "Write what goes over the connections to servers to FILE, FILE.2 and so on once the copy is over, the source's first, in hexadecimal with its meaning beside it. 4 MiB of each end at most"
     )
   },
-  ({ allocated, destination, destinationIsZero, flush, noExtents, progress, source: from, synchronous, ...given }) =>
-    Effect.scoped(Effect.gen(function*() {
-      const extents = !noExtents
-      const connections = synchronous ? 1 : Math.min(given.connections, given.requests ?? Copy.defaults.requests)
-      const { file, source } = yield* Operand.openSource(Operand.parse(from), { connections, extents })
-      const sink = yield* Operand.openSink(Operand.parse(destination), {
-        connections,
-        flush,
-        allocated,
-        destinationIsZero,
-        from: file
-      })
-      const requests = synchronous ? 1 : given.requests
-      const options: Copy.Options = { ...given, requests, flush, extents, destinationIsZero }
-      if (!progress && !process.stderr.isTTY) return yield* Copy.copy(source, sink, options)
-      yield* ProgressBar.withBar(
-        canvas,
-        source.size ?? 0n,
-        (onCopied) => Copy.copy(source, sink, { ...options, onCopied })
-      )
-    }))
+  ({
+    allocated,
+    destination,
+    destinationIsZero,
+    flush,
+    noExtents,
+    progress,
+    record,
+    source: from,
+    synchronous,
+    ...given
+  }) =>
+    Record.during(record, (recording) =>
+      Effect.scoped(Effect.gen(function*() {
+        const extents = !noExtents
+        const connections = synchronous ? 1 : Math.min(given.connections, given.requests ?? Copy.defaults.requests)
+        const { file, source } = yield* Operand.openSource(Operand.parse(from), { connections, extents, recording })
+        const sink = yield* Operand.openSink(Operand.parse(destination), {
+          connections,
+          recording,
+          flush,
+          allocated,
+          destinationIsZero,
+          from: file
+        })
+        const requests = synchronous ? 1 : given.requests
+        const options: Copy.Options = { ...given, requests, flush, extents, destinationIsZero }
+        if (!progress && !process.stderr.isTTY) return yield* Copy.copy(source, sink, options)
+        yield* ProgressBar.withBar(
+          canvas,
+          source.size ?? 0n,
+          (onCopied) => Copy.copy(source, sink, { ...options, onCopied })
+        )
+      })))
 ).pipe(Command.withDescription("Copy an export to a file, a file to an export, or an export to another"))
 
 const canvas: ProgressBar.Canvas = {

@@ -21,10 +21,11 @@ import * as InfoReport from "../InfoReport.ts"
 import * as Json from "../Json.ts"
 import { exitWith, hasColours, print } from "../Output.ts"
 import * as Paint from "../Paint.ts"
+import * as Record from "../Record.ts"
 import * as Size from "../Size.ts"
 import * as Target from "../Target.ts"
 import { printMap } from "./map.ts"
-import { invalid, parseDuration, positional, switchOf } from "./values.ts"
+import { invalid, parseDuration, positional, recordOption, switchOf } from "./values.ts"
 
 const wordOf = (name: string, aliases: ReadonlyArray<string>, description: string) =>
   aliases.reduce((option, alias) => Options.withAlias(option, alias), Options.text(name)).pipe(
@@ -115,45 +116,65 @@ export const info = Command.make(
       "Read the start of the export, and have file(1) say what it looks like; so it is by default, but for --list"
     ),
     colours: switchOf("color", "no-color", ["colour"], "Use colours; by default on a terminal, if NO_COLOR is not set"),
-    timeout
+    timeout,
+    record: recordOption(
+      "Write what goes over the connection to FILE once it is over, in hexadecimal with its meaning beside it; where there are more connections, theirs to FILE.2 and so on. 4 MiB at most"
+    )
   },
-  ({ colours, content, json, timeout, uri, ...given }) =>
+  ({ colours, record, timeout, uri, ...given }) =>
     Effect.gen(function*() {
       const mode = yield* InfoMode.make(given)
-      const target = yield* Target.ofWord(uri, timeout)
-      const isColoured = Option.getOrElse(colours, hasColours)
-      switch (mode._tag) {
-        case "Export":
-        case "List": {
-          const isList = mode._tag === "List"
-          const options = { content: Option.getOrElse(content, () => !isList) }
-          const found = yield* isList ? Info.ofServer(target, options) : Info.ofExport(target, options)
-          yield* json
-            ? print(`${Json.format(InfoReport.toJsonObject(found))}\n`)
-            : print(InfoReport.toText(found, isColoured ? Paint.colours : Paint.plain), { colours: isColoured })
-          // The others have been told about, and so has what the server said of this one.
-          if (found.exports.some(({ _tag }) => _tag === "Refused")) yield* exitWith(1)
-          return
-        }
-        case "Map":
-          return yield* printMap(target, mode, { json, isColoured })
-        case "Size": {
-          const { known } = yield* entered(target)
-          return yield* print(`${known.size}\n`)
-        }
-        case "Uri": {
-          const { known } = yield* entered(target)
-          const whole = yield* Target.uriOf(target, known.name)
-          if (whole === undefined) return yield* new UsageError({ reason: `${Brackets.show(uri)} has no URI` })
-          return yield* print(`${json ? JSON.stringify(whole) : whole}\n`)
-        }
-        case "Question": {
-          const isSo = yield* answer(target, mode.ability)
-          return isSo === mode.expected ? undefined : yield* exitWith(2)
-        }
-      }
+      const found = yield* Target.ofWord(uri, timeout)
+      yield* Record.during(record, (recording) =>
+        tell({ ...found, transport: recording(found.transport) }, mode, {
+          ...given,
+          isColoured: Option.getOrElse(colours, hasColours),
+          word: uri
+        }))
     })
 ).pipe(Command.withDescription("Tell what a server says of an export"))
+
+interface Wishes {
+  readonly content: Option.Option<boolean>
+  readonly json: boolean
+  readonly isColoured: boolean
+  /** What the target was named by. */
+  readonly word: string
+}
+
+const tell = (target: Target.Target, mode: InfoMode.InfoMode, { content, isColoured, json, word }: Wishes) =>
+  Effect.gen(function*() {
+    switch (mode._tag) {
+      case "Export":
+      case "List": {
+        const isList = mode._tag === "List"
+        const options = { content: Option.getOrElse(content, () => !isList) }
+        const found = yield* isList ? Info.ofServer(target, options) : Info.ofExport(target, options)
+        yield* json
+          ? print(`${Json.format(InfoReport.toJsonObject(found))}\n`)
+          : print(InfoReport.toText(found, isColoured ? Paint.colours : Paint.plain), { colours: isColoured })
+        // The others have been told about, and so has what the server said of this one.
+        if (found.exports.some(({ _tag }) => _tag === "Refused")) yield* exitWith(1)
+        return
+      }
+      case "Map":
+        return yield* printMap(target, mode, { json, isColoured })
+      case "Size": {
+        const { known } = yield* entered(target)
+        return yield* print(`${known.size}\n`)
+      }
+      case "Uri": {
+        const { known } = yield* entered(target)
+        const whole = yield* Target.uriOf(target, known.name)
+        if (whole === undefined) return yield* new UsageError({ reason: `${Brackets.show(word)} has no URI` })
+        return yield* print(`${json ? JSON.stringify(whole) : whole}\n`)
+      }
+      case "Question": {
+        const isSo = yield* answer(target, mode.ability)
+        return isSo === mode.expected ? undefined : yield* exitWith(2)
+      }
+    }
+  })
 
 /**
  * An option that may go without its value is one that @effect/cli does not know: `--map` alone gets its default.

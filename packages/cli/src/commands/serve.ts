@@ -15,6 +15,7 @@ import { UsageError } from "../Failure.ts"
 import * as FileDisk from "../FileDisk.ts"
 import * as Listener from "../Listener.ts"
 import { print } from "../Output.ts"
+import * as Record from "../Record.ts"
 import * as ServerTls from "../ServerTls.ts"
 import { how, security, what, where } from "./serveOptions.ts"
 
@@ -56,7 +57,8 @@ export const serve = Command.make(
         const answer = Steering.delay(how.delay.value)
         yield* server.onRequest(() => answer)
       }
-      yield* whereverServed(place, { ...where, names, isEncrypted: tls?.mode === "Require" }, server.serve)
+      const session = yield* Record.sessions(how.record, server.serve)
+      yield* whereverServed(place, { ...where, names, isEncrypted: tls?.mode === "Require" }, session)
     }))
 ).pipe(Command.withDescription("Serve exports in memory or of files, to try clients on"))
 

@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as BlockSize from "../BlockSize.ts"
 import * as ExportSpec from "../ExportSpec.ts"
 import * as Size from "../Size.ts"
-import { invalid } from "./values.ts"
+import { invalid, recordOption } from "./values.ts"
 
 /**
  * Where to serve.
@@ -108,7 +108,7 @@ export const what = {
 }
 
 /**
- * How to speak, and when to answer.
+ * How to speak, when to answer, and what to keep of it.
  *
  * @since 0.1.0
  * @category options
@@ -135,6 +135,9 @@ export const how = {
     }),
     Options.optional,
     Options.withDescription("Answer each request after this time, such as 20ms or 1s")
+  ),
+  record: recordOption(
+    "Write what goes over each connection to a file of its own once it is over, FILE, FILE.2 and so on, in hexadecimal with its meaning beside it. The first 4 MiB of each, of 16 at a time"
   )
 }
 

@@ -52,6 +52,22 @@ export const parseDuration = (text: string): Duration.Duration | undefined => {
 }
 
 /**
+ * `--record FILE`, with what is written to it.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export const recordOption = (what: string): Options.Options<Option.Option<string>> =>
+  Options.text("record").pipe(
+    Options.withPseudoName("FILE"),
+    Options.mapEffect((path) =>
+      path === "" ? Effect.fail(invalid("--record: the name of the file is empty")) : Effect.succeed(path)
+    ),
+    Options.optional,
+    Options.withDescription(what)
+  )
+
+/**
  * An option and its opposite; none where neither is there.
  *
  * @since 0.1.0

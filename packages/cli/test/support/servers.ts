@@ -1,4 +1,6 @@
 /** Real servers, each on a Unix socket in a folder of its own, and what else a connection may run into. */
+import { HandshakeFlags } from "@effect-nbd/core/wire/Flags"
+import { encodeNewstyleGreeting } from "@effect-nbd/core/wire/Greeting"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
@@ -56,6 +58,29 @@ export const silentServer: Effect.Effect<number, never, Scope.Scope> = Effect.fl
   ),
   (clients) => listening(net.createServer((client) => clients.add(client.on("error", () => {}))))
 )
+
+export interface Greeting {
+  readonly port: number
+  /** Is done once a client has answered. */
+  readonly answered: Effect.Effect<void>
+}
+
+/** A server that greets its clients, and says nothing any more. */
+export const greetingServer: Effect.Effect<Greeting, never, Scope.Scope> = Effect.gen(function*() {
+  const clients = yield* Effect.acquireRelease(
+    Effect.sync(() => new Set<net.Socket>()),
+    (clients) => Effect.sync(() => clients.forEach((client) => client.destroy()))
+  )
+  let hear = (): void => {}
+  const heard = new Promise<void>((resolve) => {
+    hear = resolve
+  })
+  const port = yield* listening(net.createServer((client) => {
+    clients.add(client.on("error", () => {}).once("data", hear))
+    client.write(encodeNewstyleGreeting(HandshakeFlags(3)))
+  }))
+  return { port, answered: Effect.promise(() => heard) }
+})
 
 const uriOn = (socket: string, exportName = ""): string =>
   `nbd+unix:///${encodeURIComponent(exportName)}?socket=${socket}`
