@@ -18,7 +18,7 @@ const found: ReadonlyArray<Pair> = [
 const atlas = Atlas.make()
 
 describe("two misbehaviours at once", () => {
-  it("say something wherever the server speaks, whatever the first makes of what it would say", async () => {
+  it("throw nothing, whatever the first has made of what is said", { timeout: 30_000 }, async () => {
     const { count, faults } = compose(await atlas, [
       ...named,
       // Of a type that is known, what comes lacks what others look for.
