@@ -5,11 +5,12 @@
  * that it takes for granted what the rule forbids it to. Without all that it is an honest server.
  */
 import { Transport } from "@effect-nbd/core"
-import { Conformance, FakeServer, MemoryPipe, type Misbehaviour, type Steering } from "@effect-nbd/testing"
+import { Conformance, FakeServer, MemoryPipe, type Misbehaviour, Steering } from "@effect-nbd/testing"
 import type { FakeExportConfig } from "@effect-nbd/testing/FakeExport"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { reply } from "./Says.ts"
 
 /** What the server takes a message for: a whole option, request with its payload, or answer to the greeting. */
 export type Hearing = (message: Uint8Array, server: FakeServer.FakeServerService) => Uint8Array
@@ -47,6 +48,19 @@ export interface Breaker extends Ways {
 export type Breakers = Readonly<Record<string, ReadonlyArray<Breaker>>>
 
 export const disk = { name: "disk", size: 1_048_576, description: "a disk", allocationDepth: true }
+
+/** Everything is right, and then a read fails: the check looks whether the stream is still framed. */
+export const readFails = {
+  found: /a read after it: expected "none", saw "EIO \(5\)"/,
+  does: ({ command, flags, length, offset }) =>
+    command === "READ" && flags === 0 && length === 512 && offset === 0n ? Steering.fail("EIO") : Steering.proceed
+} satisfies Partial<Breaker>
+
+/** The same of haggling, which has to go on. */
+export const goFails = {
+  found: /answer to (?:a )?GO(?: after it)?: expected "NBD_REP_ACK", saw "NBD_REP_ERR_POLICY"/,
+  says: [reply("GO", "ERR_POLICY")]
+} satisfies Partial<Breaker>
 
 export const targetAmong = ({ target }: Setting = {}): Conformance.Target => ({
   exportName: "disk",

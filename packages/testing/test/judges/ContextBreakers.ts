@@ -7,7 +7,7 @@ import { encodeMetaContextRequest } from "@effect-nbd/core/wire/MetaContext"
 import { Misbehaviour } from "@effect-nbd/testing"
 import type { RecordedRequest } from "@effect-nbd/testing/Recording"
 import * as Effect from "effect/Effect"
-import type { Breakers, Hearing } from "./Breaker.ts"
+import { type Breakers, goFails, type Hearing, readFails } from "./Breaker.ts"
 import * as Hears from "./Hears.ts"
 import * as Says from "./Says.ts"
 
@@ -34,7 +34,8 @@ export const contextBreakers: Breakers = {
       found: /answer to SET_META_CONTEXT: expected "NBD_REP_ERR_INVALID", saw "NBD_REP_ACK"/,
       others: [],
       says: Says.whenRepliesAre("Simple", Says.instead("SET_META_CONTEXT", "ERR_INVALID", "ACK"))
-    }
+    },
+    { rule: "S-064", ...goFails }
   ],
   "lengths that do not fit are ERR_INVALID, and haggling goes on": [
     {
@@ -47,7 +48,8 @@ export const contextBreakers: Breakers = {
       rule: "S-058",
       found: /answer to SET_META_CONTEXT with lengths that do not fit: .* saw "NBD_REP_ACK"/,
       says: [Says.instead("SET_META_CONTEXT", "ERR_INVALID", "ACK")]
-    }
+    },
+    { rule: "S-058", ...goFails }
   ],
   "unknown namespaces and leaves are passed over": [
     {
@@ -144,7 +146,8 @@ export const contextBreakers: Breakers = {
       rule: "S-065",
       found: /BLOCK_STATUS: expected "EINVAL", saw "success"/,
       says: [Misbehaviour.statusWithoutContexts]
-    }
+    },
+    { rule: "S-065", ...readFails }
   ],
   "each context has one chunk, of extents that are not empty, and all but the last within the request": [
     {
@@ -175,9 +178,11 @@ export const contextBreakers: Breakers = {
     },
     {
       rule: "S-081",
-      found: /8 bytes and|4 bytes and 8 for each extent/,
+      found: /a status chunk: expected "4 bytes and 8 for each extent", saw "11 bytes"/,
       says: [Misbehaviour.statusLength]
-    }
+    },
+    { rule: "S-081", found: /error of BLOCK_STATUS: expected 0, saw 5/, says: [Says.failing("EIO", isStatus)] },
+    { rule: "S-081", found: /type of a status chunk: expected 5, saw 6/, says: [Misbehaviour.otherStatusType] }
   ],
   "with REQ_ONE there is one extent, inside the request": [
     {

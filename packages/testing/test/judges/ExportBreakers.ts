@@ -4,7 +4,7 @@
 import { viewOf } from "@effect-nbd/core/wire/Bytes"
 import { TransmissionFlags } from "@effect-nbd/core/wire/Flags"
 import { Misbehaviour } from "@effect-nbd/testing"
-import type { Breakers, Setting } from "./Breaker.ts"
+import { type Breakers, type Setting } from "./Breaker.ts"
 import * as Hears from "./Hears.ts"
 import * as Says from "./Says.ts"
 
@@ -24,6 +24,11 @@ export const exportBreakers: Breakers = {
       rule: "S-031",
       found: /NBD_INFO_EXPORT in GO: expected true, saw false/,
       says: [Misbehaviour.at(Misbehaviour.missingExportInfo, { option: "GO" })]
+    },
+    {
+      rule: "S-031",
+      found: /answer to INFO: expected "NBD_REP_ACK", saw "NBD_REP_ERR_POLICY"/,
+      says: [Misbehaviour.infoThenError]
     }
   ],
   "information of a type that nobody knows is not missed": [
@@ -58,6 +63,11 @@ export const exportBreakers: Breakers = {
       rule: "S-037",
       found: /14 bytes of NBD_INFO_BLOCK_SIZE/,
       says: [Misbehaviour.blockSizeInfoLength]
+    },
+    {
+      rule: "S-035",
+      found: /answer to INFO: expected "NBD_REP_ACK", saw "NBD_REP_ERR_POLICY"/,
+      says: [Misbehaviour.infoThenError]
     }
   ],
   "no padding follows the acknowledgement of GO": [
@@ -71,7 +81,7 @@ export const exportBreakers: Breakers = {
   "an unknown export is ERR_UNKNOWN without information, and haggling goes on": [
     {
       rule: "S-033",
-      found: /replies: expected 1, saw 2/,
+      found: /replies: expected 1, saw 2$/,
       others: [],
       says: [
         Says.toOption("GO", (frames) =>
@@ -85,6 +95,11 @@ export const exportBreakers: Breakers = {
       rule: "S-033",
       found: /answer to INFO of an unknown export: expected "NBD_REP_ERR_UNKNOWN", saw "NBD_REP_ERR_POLICY"/,
       says: [Says.instead("INFO", "ERR_UNKNOWN", "ERR_POLICY")]
+    },
+    {
+      rule: "S-033",
+      found: /answer to GO: expected "NBD_REP_ACK", saw "NBD_REP_ERR_POLICY"/,
+      says: [Says.instead("GO", "ACK", "ERR_POLICY")]
     }
   ],
   "block sizes are told to who asks, are powers of two, and fit one another": [

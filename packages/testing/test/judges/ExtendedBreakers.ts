@@ -3,10 +3,14 @@
  */
 import { CommandFlags } from "@effect-nbd/core/wire/Flags"
 import { Misbehaviour } from "@effect-nbd/testing"
-import type { Breakers } from "./Breaker.ts"
+import type { RecordedRequest } from "@effect-nbd/testing/Recording"
+import { type Breakers, disk, goFails, readFails } from "./Breaker.ts"
 import * as Hears from "./Hears.ts"
 import * as Says from "./Says.ts"
 
+const size = BigInt(disk.size)
+const is = (wanted: RecordedRequest["command"]) => ({ command }: RecordedRequest): boolean => command === wanted
+const isPast = (request: RecordedRequest): boolean => is("READ")(request) && request.offset === size
 const hasPayload = ({ flags }: { readonly flags: number }): boolean => (flags & CommandFlags.PAYLOAD_LEN) !== 0
 
 export const extendedBreakers: Breakers = {
@@ -19,7 +23,7 @@ export const extendedBreakers: Breakers = {
     },
     {
       rule: "S-095",
-      found: /style of the reply to READ: expected "extended"|expected "structured"/,
+      found: /style of the reply to READ: expected "extended", saw "structured"/,
       says: [Misbehaviour.otherHeaders]
     },
     { rule: "S-095", found: /cookie of the reply to READ/, says: [Misbehaviour.unknownCookie] },
@@ -27,6 +31,25 @@ export const extendedBreakers: Breakers = {
       rule: "S-095",
       found: /offset in a chunk of WRITE/,
       says: [Misbehaviour.at(Misbehaviour.otherOffset, { request: ({ command }) => command === "WRITE" })]
+    },
+    { rule: "S-095", found: /READ: expected "none", saw "EIO \(5\)"/, says: [Says.failing("EIO", is("READ"))] },
+    {
+      rule: "S-095",
+      found: /READ past the end: expected "EINVAL or EOVERFLOW", saw "success"/,
+      says: [Says.success(isPast)]
+    },
+    {
+      rule: "S-095",
+      found: /offset in a chunk of READ past the end/,
+      says: [Misbehaviour.at(Misbehaviour.otherOffset, { request: isPast })]
+    },
+    { rule: "S-095", found: /WRITE: expected "none", saw "EPERM \(1\)"/, says: [Misbehaviour.notPermitted] },
+    {
+      rule: "S-095",
+      found: /read back, byte 0: expected .*, saw 238/,
+      hears: Hears.request((heard, server) => {
+        if (Hears.is(heard, "READ")) Hears.scribbles(server, heard.offset === size ? 0n : heard.offset)
+      })
     }
   ],
   "lengths of more than 32 bits are refused where they reach past the end, without wrapping": [
@@ -37,7 +60,8 @@ export const extendedBreakers: Breakers = {
       hears: Hears.request((heard) => {
         if (heard.length > 2n ** 63n) heard.length = 512n
       })
-    }
+    },
+    { rule: "S-084", ...readFails }
   ],
   "they need no structured replies, which are ERR_EXT_HEADER_REQD or ERR_INVALID afterwards": [
     {
@@ -45,7 +69,8 @@ export const extendedBreakers: Breakers = {
       found: /answer to STRUCTURED_REPLY afterwards: .* saw "NBD_REP_ACK"/,
       others: [],
       says: [Says.instead("STRUCTURED_REPLY", "ERR_EXT_HEADER_REQD", "ACK")]
-    }
+    },
+    { rule: "S-100", ...goFails }
   ],
   "status has 64 bits, and a count that fits its length": [
     { rule: "S-096", found: /type: expected 6, saw 5/, others: [], says: [Misbehaviour.otherStatusType] },
@@ -54,8 +79,9 @@ export const extendedBreakers: Breakers = {
       found: /answer to GO: expected "NBD_REP_ACK", saw "NBD_REP_ERR_UNSUP"/,
       says: [Misbehaviour.goUnsupported]
     },
-    { rule: "S-097", found: /length/, says: [Misbehaviour.wrongExtentCount] },
-    { rule: "S-097", found: /upper half of the status: expected 0, saw 256/, says: [Misbehaviour.wideStatus] }
+    { rule: "S-097", found: /length: expected 8, saw 24/, says: [Misbehaviour.wrongExtentCount] },
+    { rule: "S-097", found: /upper half of the status: expected 0, saw 256/, says: [Misbehaviour.wideStatus] },
+    { rule: "S-096", found: /error: expected 0, saw 5/, says: [Says.failing("EIO", is("BLOCK_STATUS"))] }
   ],
   "a payload that nobody expects is swallowed, and EINVAL": [
     {
@@ -106,6 +132,7 @@ export const extendedBreakers: Breakers = {
       hears: Hears.request((heard) => {
         if (Hears.is(heard, "BLOCK_STATUS") && hasPayload(heard)) heard.flags = 0x8000
       })
-    }
+    },
+    { rule: "S-099", ...readFails }
   ]
 }

@@ -2,9 +2,9 @@
  * Servers that break a rule of the greeting, or of NBD_OPT_EXPORT_NAME.
  */
 import { concat, viewOf } from "@effect-nbd/core/wire/Bytes"
-import { Misbehaviour } from "@effect-nbd/testing"
+import { Misbehaviour, Steering } from "@effect-nbd/testing"
 import * as Effect from "effect/Effect"
-import { type Breakers, disk, type Hearing } from "./Breaker.ts"
+import { type Breakers, disk, goFails, type Hearing } from "./Breaker.ts"
 import * as Hears from "./Hears.ts"
 import * as Says from "./Says.ts"
 
@@ -14,6 +14,11 @@ const without = (bits: number): Hearing => (message) => {
   const copy = Uint8Array.from(message)
   viewOf(copy).setUint32(0, viewOf(copy).getUint32(0) & ~bits)
   return copy
+}
+
+const firstReadFails = {
+  found: /a read right behind the answer: expected "0,77", saw "5,77"/,
+  does: () => Steering.fail("EIO")
 }
 
 export const greetingBreakers: Breakers = {
@@ -66,11 +71,13 @@ export const greetingBreakers: Breakers = {
     },
     {
       rule: "S-006",
-      found: /the stream ended|an end within 50ms/,
+      found: /an end within 50ms/,
       // It takes up what its client has not.
       hears: (message) => message.byteLength === 4 ? Uint8Array.of(0, 0, 0, 3) : message,
       timeout: "50 millis"
-    }
+    },
+    { rule: "S-006", ...firstReadFails },
+    { rule: "S-006", found: /the padding, byte 0: expected 0, saw 255/, says: [Misbehaviour.exportNamePadding] }
   ],
   "EXPORT_NAME is answered with 124 zeroes behind it, unless the client took up NO_ZEROES": [
     {
@@ -94,7 +101,8 @@ export const greetingBreakers: Breakers = {
       rule: "S-009",
       found: /NBD_FLAG_HAS_FLAGS: expected 1, saw 0/,
       says: [Says.toExportName((bytes) => bytes.fill(0, 8, 10))]
-    }
+    },
+    { rule: "S-008", ...firstReadFails }
   ],
   "EXPORT_NAME for an export that there is not ends the session": [
     {
@@ -113,6 +121,7 @@ export const greetingBreakers: Breakers = {
         if (message.byteLength === 3) Hears.dies(server)
         return message
       }
-    }
+    },
+    { rule: "S-094", ...goFails }
   ]
 }

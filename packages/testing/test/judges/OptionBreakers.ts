@@ -4,7 +4,7 @@
 import { concat, viewOf } from "@effect-nbd/core/wire/Bytes"
 import { TransmissionFlags } from "@effect-nbd/core/wire/Flags"
 import { Misbehaviour } from "@effect-nbd/testing"
-import type { Breakers } from "./Breaker.ts"
+import { type Breakers, goFails } from "./Breaker.ts"
 import * as Hears from "./Hears.ts"
 import * as Says from "./Says.ts"
 
@@ -33,7 +33,8 @@ export const optionBreakers: Breakers = {
         viewOf(copy).setUint32(12, 0)
         return copy
       }
-    }
+    },
+    { rule: "S-016", ...goFails }
   ],
   "sixteen refused options do not end the session": [
     {
@@ -41,7 +42,8 @@ export const optionBreakers: Breakers = {
       found: /the stream ended/,
       others: [],
       says: [Misbehaviour.at(Misbehaviour.closesOnOption, { nth: 10 })]
-    }
+    },
+    { rule: "S-018", ...goFails }
   ],
   "a client that asks for an export that there is not is told so every time": [
     {
@@ -54,7 +56,8 @@ export const optionBreakers: Breakers = {
       rule: "S-019",
       found: /GO is refused: expected false, saw true/,
       says: [Says.instead("GO", "ERR_UNKNOWN", "ACK")]
-    }
+    },
+    { rule: "S-019", found: goFails.found, says: [Says.instead("GO", "ACK", "ERR_POLICY")] }
   ],
   "LIST names exports, each in a reply of its own, and is acknowledged": [
     {
@@ -77,7 +80,8 @@ export const optionBreakers: Breakers = {
       rule: "S-024",
       found: /kinds of replies before the acknowledgement: expected "Server", saw "InfoReply"/,
       says: [Misbehaviour.at(Misbehaviour.replyOfAnotherOption, { option: "LIST" })]
-    }
+    },
+    { rule: "S-024", ...goFails }
   ],
   "LIST with data is ERR_INVALID, and haggling goes on": [
     {
@@ -85,7 +89,8 @@ export const optionBreakers: Breakers = {
       found: /answer to LIST with data: expected "NBD_REP_ERR_INVALID", saw "NBD_REP_ACK"/,
       others: [],
       says: [Says.instead("LIST", "ERR_INVALID", "ACK")]
-    }
+    },
+    { rule: "S-025", ...goFails }
   ],
   "STRUCTURED_REPLY with data is ERR_INVALID, and agrees on nothing": [
     {
@@ -114,7 +119,8 @@ export const optionBreakers: Breakers = {
       found: /answer to the second time: expected "NBD_REP_ACK or NBD_REP_ERR_INVALID", saw "NBD_REP_ERR_POLICY"/,
       others: [],
       says: [Says.reply("STRUCTURED_REPLY", "ERR_POLICY", { nth: 2 })]
-    }
+    },
+    { rule: "S-017", ...goFails }
   ],
   "without structured replies nothing is offered that needs them": [
     {

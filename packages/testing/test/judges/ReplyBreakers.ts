@@ -6,7 +6,7 @@ import { chunkType } from "@effect-nbd/core/wire/Reply"
 import { Misbehaviour, Steering } from "@effect-nbd/testing"
 import type { RecordedRequest } from "@effect-nbd/testing/Recording"
 import * as Effect from "effect/Effect"
-import { type Breakers, disk } from "./Breaker.ts"
+import { type Breakers, disk, type Hearing, readFails } from "./Breaker.ts"
 import * as Hears from "./Hears.ts"
 import * as Says from "./Says.ts"
 
@@ -25,6 +25,12 @@ const errorAt = (place: bigint) => ({
   payload: Says.fields([4, 5], [2, 0], [8, place])
 })
 
+/** A read finds other bytes than were written. */
+const scribblesAt = (offset: bigint): Hearing =>
+  Hears.request((heard, server) => {
+    if (Hears.is(heard, "READ")) Hears.scribbles(server, offset)
+  })
+
 const isPast = (request: RecordedRequest): boolean => isRead(request) && request.offset === size
 
 /** In answer to a read across the end. */
@@ -39,14 +45,18 @@ export const replyBreakers: Breakers = {
     { rule: "S-067", found: /cookie of the reply to READ: expected/, says: [Misbehaviour.unknownCookie] },
     {
       rule: "S-068",
-      found: /style of the reply to READ: expected "simple", saw "structured"|expected "structured"/,
+      found: /style of the reply to READ: expected "simple", saw "structured"/,
       others: [],
       says: [Misbehaviour.at(Misbehaviour.chunkNotAgreedOn, { request: isPast })]
     },
     { rule: "S-079", found: /expected 0x668e33ef, received 0x00000000/, says: [Misbehaviour.dataBehindSimpleError] }
   ],
   "with structured replies a READ has chunks that cover it once, and DONE on the last": [
-    { rule: "S-069", found: /style of the reply to READ/, says: [Misbehaviour.simpleReadReply] },
+    {
+      rule: "S-069",
+      found: /style of the reply to READ: expected "structured", saw "simple"/,
+      says: [Misbehaviour.simpleReadReply]
+    },
     {
       rule: "S-072",
       found: /NONE is the last, and empty: expected true, saw false/,
@@ -77,7 +87,7 @@ export const replyBreakers: Breakers = {
     },
     {
       rule: "S-072",
-      found: /chunk|cookie/,
+      found: /cookie of the reply to READ/,
       says: [Misbehaviour.at(Misbehaviour.chunkBehindDone, { request: isRead })]
     },
     {
@@ -87,10 +97,14 @@ export const replyBreakers: Breakers = {
       timeout: "50 millis"
     },
     { rule: "S-073", found: /no flag but DONE, received 0xffff/, says: [Misbehaviour.unknownReplyFlags()] },
-    { rule: "S-075", found: /begins|ends/, says: [Misbehaviour.gapInData] },
+    { rule: "S-075", found: /where a piece of content begins/, says: [Misbehaviour.gapInData] },
     { rule: "S-075", found: /where a piece of content begins/, says: [Misbehaviour.duplicateData] },
     { rule: "S-075", found: /where a piece of content begins/, says: [Misbehaviour.duplicateForGap] },
-    { rule: "S-075", found: /where|inside/, says: [Misbehaviour.dataOutside(131_072n)] },
+    {
+      rule: "S-075",
+      found: /reply to READ: expected "data inside the request"/,
+      says: [Misbehaviour.dataOutside(131_072n)]
+    },
     {
       rule: "S-075",
       found: /content of a chunk: expected "one byte at least", saw 0/,
@@ -98,12 +112,31 @@ export const replyBreakers: Breakers = {
     },
     { rule: "S-075", found: /content of a chunk: expected "one byte at least", saw 0/, says: [Misbehaviour.emptyHole] },
     { rule: "S-075", found: /where the content ends/, says: [Misbehaviour.holeOutside] },
-    { rule: "S-075", found: /hole/, says: [Misbehaviour.holeLength()] },
-    { rule: "S-075", found: /offset/, says: [Misbehaviour.dataWithoutOffset()] },
+    { rule: "S-075", found: /expected "a hole of 12 bytes", saw "11 bytes"/, says: [Misbehaviour.holeLength()] },
+    {
+      rule: "S-075",
+      found: /expected "an offset of 8 bytes", saw "7 bytes"/,
+      says: [Misbehaviour.dataWithoutOffset()]
+    },
     {
       rule: "S-069",
       found: /where a piece of content begins/,
       says: [Misbehaviour.at(Misbehaviour.unknownChunkType(), { request: isRead })]
+    },
+    { rule: "S-069", found: /error: expected 0, saw 5/, says: [Says.failing("EIO", isRead)] },
+    { rule: "S-075", found: /read, byte 0: expected .*, saw 238/, hears: scribblesAt(65_536n) },
+    {
+      rule: "S-067",
+      found: /cookie of the reply to READ/,
+      says: [
+        Says.toRequest(
+          isRead,
+          (frames) =>
+            frames.map((frame, index) =>
+              frame._tag === "Chunk" && index === 1 ? { ...frame, cookie: frame.cookie + 1n } : frame
+            )
+        )
+      ]
     }
   ],
   "content never follows an error at its place, and a chunk that has begun is finished before one": [
@@ -132,7 +165,13 @@ export const replyBreakers: Breakers = {
           Misbehaviour.raw(new Uint8Array(400))
         ])
       ]
-    }
+    },
+    {
+      rule: "S-076",
+      found: /READ across the end: expected "an error", saw "success"/,
+      says: [Says.success((request) => isRead(request) && request.offset === size - 512n)]
+    },
+    { rule: "S-076", ...readFails }
   ],
   "an error to a structured READ is a chunk that is well-formed, and no error comes twice": [
     {
@@ -147,7 +186,17 @@ export const replyBreakers: Breakers = {
     { rule: "S-080", found: /error chunk of at least 14 bytes/, says: [Misbehaviour.errorOffsetTooShort] },
     { rule: "S-080", found: /expected "4096 bytes of text at most", saw 4097/, says: [Misbehaviour.longErrorText] },
     { rule: "S-080", found: /expected "an offset inside the request", saw/, says: [Misbehaviour.errorOffsetOutside] },
-    { rule: "S-080", found: /error/, says: [Says.success(isRead)] }
+    { rule: "S-080", found: /READ past the end: expected "an error", saw "success"/, says: [Says.success(isRead)] },
+    {
+      rule: "S-077",
+      found: /errors at the same offset: expected 0, saw 1/,
+      says: [
+        Says.toRequest(isPast, (_, { request: { cookie } }) => [
+          Misbehaviour.chunk("Structured", { ...errorAt(size), cookie, flags: 0 }),
+          Misbehaviour.chunk("Structured", { ...errorAt(size), cookie })
+        ])
+      ]
+    }
   ],
   "errors to other structured requests are chunks too": [
     {
@@ -178,7 +227,8 @@ export const replyBreakers: Breakers = {
       rule: "S-078",
       found: /error: expected 0, saw 75/,
       does: (request) => hasFlag(CommandFlags.DF)(request) ? Steering.fail("EOVERFLOW") : Steering.proceed
-    }
+    },
+    { rule: "S-078", found: /read, byte 0: expected .*, saw 238/, hears: scribblesAt(65_536n) }
   ],
   "zeroes that are written read as zeroes, also where no hole may be, and are never ENOTSUP unless they have to be fast":
     [
@@ -189,7 +239,7 @@ export const replyBreakers: Breakers = {
       },
       {
         rule: "S-088",
-        found: /zeroes, byte 0: expected 0/,
+        found: /zeroes, byte 0: expected 0, saw 189/,
         hears: Hears.request((heard) => {
           if (!Hears.is(heard, "WRITE_ZEROES")) return
           heard.command = Hears.codes.CACHE
@@ -255,6 +305,11 @@ export const replyBreakers: Breakers = {
       found: /an end within 50ms/,
       says: [Misbehaviour.at(Misbehaviour.noReply, { nth: 20, times: 1 })],
       timeout: "50 millis"
+    },
+    {
+      rule: "S-067",
+      found: /cookie of the reply to READ/,
+      says: [Misbehaviour.at(Misbehaviour.secondFinalReply, { nth: 32, times: 1 })]
     }
   ],
   "DISC ends the session without a reply, when what was asked before is done": [

@@ -4,7 +4,7 @@
 import { CommandFlags, TransmissionFlags } from "@effect-nbd/core/wire/Flags"
 import { Misbehaviour, Steering } from "@effect-nbd/testing"
 import type { RecordedRequest } from "@effect-nbd/testing/Recording"
-import { type Breakers, disk, type Hearing, type Setting } from "./Breaker.ts"
+import { type Breakers, disk, type Hearing, readFails, type Setting } from "./Breaker.ts"
 import * as Hears from "./Hears.ts"
 import * as Says from "./Says.ts"
 
@@ -44,7 +44,8 @@ export const requestBreakers: Breakers = {
       found: /command 0x7777: expected "EINVAL", saw "ENOTSUP \(95\)"/,
       says: [Says.error("ENOTSUP", isUnknown)]
     },
-    { rule: "S-085", found: /the stream ended/, says: [Says.breaks(isUnknown)] }
+    { rule: "S-085", found: /the stream ended/, says: [Says.breaks(isUnknown)] },
+    { rule: "S-085", ...readFails }
   ],
   "unknown flags are EINVAL, and a payload behind them is taken": [
     { rule: "S-085", found: /READ: expected "EINVAL", saw "success"/, others: [], hears: overlooks("READ", 0x8000) },
@@ -53,7 +54,8 @@ export const requestBreakers: Breakers = {
       rule: "S-085",
       found: /the stream ended/,
       hears: leavesPayload(({ flags }) => (flags & 0x8000) !== 0)
-    }
+    },
+    { rule: "S-085", ...readFails }
   ],
   "flags of other commands are EINVAL": [
     {
@@ -61,7 +63,8 @@ export const requestBreakers: Breakers = {
       found: /READ with NO_HOLE: expected "EINVAL", saw "success"/,
       others: [],
       hears: overlooks("READ", CommandFlags.NO_HOLE)
-    }
+    },
+    { rule: "S-085", ...readFails }
   ],
   "commands that the export does not offer are refused": [
     {
@@ -71,7 +74,8 @@ export const requestBreakers: Breakers = {
       among: { disk: { can: { trim: false } } },
       disk: { can: { trim: true } },
       says: Says.flags((flags) => flags & ~TransmissionFlags.SEND_TRIM)
-    }
+    },
+    { rule: "S-085", among: { disk: { can: { trim: false } } }, ...readFails }
   ],
   "commands that the export offers are carried out": [
     {
@@ -119,7 +123,8 @@ export const requestBreakers: Breakers = {
       hears: Hears.request((heard) => {
         if (heard.offset > 2n ** 63n) heard.offset = 0n
       })
-    }
+    },
+    { rule: "S-055", ...readFails }
   ],
   "a write past the end is ENOSPC, and its payload is taken": [
     {
@@ -130,9 +135,11 @@ export const requestBreakers: Breakers = {
     },
     {
       rule: "S-084",
-      found: /expected "ENOSPC", saw "EINVAL|the stream ended/,
+      found: /the stream ended/,
+      says: [Says.error("ENOSPC", isUnknown)],
       hears: leavesPayload(({ offset }) => offset === size)
-    }
+    },
+    { rule: "S-084", ...readFails }
   ],
   "a write past the end is refused, its payload taken, and nothing is written": [
     {
@@ -147,6 +154,11 @@ export const requestBreakers: Breakers = {
       hears: Hears.request((heard, server) => {
         if (Hears.is(heard, "WRITE") && heard.length === 2048n) Hears.scribbles(server, heard.offset)
       })
+    },
+    {
+      rule: "S-055",
+      found: /WRITE inside: expected "none", saw "EIO \(5\)"/,
+      does: (request) => is("WRITE")(request) && request.length === 512 ? Steering.fail("EIO") : Steering.proceed
     }
   ],
   "whatever else has a range is refused past the end": [
@@ -165,7 +177,8 @@ export const requestBreakers: Breakers = {
       rule: "S-084",
       found: /WRITE_ZEROES: expected "EINVAL or ENOSPC", saw "EIO \(5\)"/,
       says: [Says.error("EIO", isPast("WRITE_ZEROES"))]
-    }
+    },
+    { rule: "S-055", ...readFails }
   ],
   "too long an effect is an error, not an end": [
     {
@@ -178,7 +191,8 @@ export const requestBreakers: Breakers = {
       rule: "S-056",
       found: /TRIM of nearly 4 GiB: expected "an error", saw "success"/,
       says: [Says.success(({ length }) => length > 0x8000_0000)]
-    }
+    },
+    { rule: "S-056", ...readFails }
   ],
   "a payload of 32 MiB is no abuse": [
     {
@@ -199,7 +213,8 @@ export const requestBreakers: Breakers = {
       rule: "S-083",
       found: /the stream ended/,
       says: [Says.breaks((request) => is("TRIM")(request) && request.length === 0)]
-    }
+    },
+    { rule: "S-083", ...readFails }
   ],
   "misaligned requests are EINVAL, and change nothing": [
     {
@@ -223,6 +238,14 @@ export const requestBreakers: Breakers = {
       among: inBlocks,
       hears: Hears.request((heard, server) => {
         if (Hears.is(heard, "WRITE") && heard.offset === 1n) Hears.scribbles(server, 1n)
+      })
+    },
+    {
+      rule: "S-055",
+      found: /WRITE at 1: expected "EINVAL or EPERM", saw "success"/,
+      among: inBlocks,
+      hears: Hears.request((heard) => {
+        if (Hears.is(heard, "WRITE") && heard.offset === 1n) heard.offset = 0n
       })
     }
   ],
@@ -322,6 +345,7 @@ export const requestBreakers: Breakers = {
       found: /the stream ended/,
       others: [],
       says: [Misbehaviour.at(Misbehaviour.endsBehindReply(), { nth: 50 })]
-    }
+    },
+    { rule: "S-094", ...readFails }
   ]
 }

@@ -4,7 +4,7 @@
 import { TransmissionFlags } from "@effect-nbd/core/wire/Flags"
 import { encodeOption, optionCode } from "@effect-nbd/core/wire/NbdOption"
 import { Misbehaviour } from "@effect-nbd/testing"
-import type { Breakers, Setting } from "./Breaker.ts"
+import { type Breakers, goFails, type Setting } from "./Breaker.ts"
 import * as Hears from "./Hears.ts"
 import * as Says from "./Says.ts"
 
@@ -29,7 +29,8 @@ export const tlsBreakers: Breakers = {
       rule: "S-043",
       found: /LIST is ERR_TLS_REQD: expected false, saw true/,
       says: [Says.reply("LIST", "ERR_TLS_REQD")]
-    }
+    },
+    { rule: "S-043", ...goFails }
   ],
   "STARTTLS with data is ERR_INVALID, and no TLS follows": [
     {
@@ -44,6 +45,12 @@ export const tlsBreakers: Breakers = {
       found: /answer to STARTTLS with data: expected "NBD_REP_ERR_INVALID", saw "NBD_REP_ACK"/,
       among: forSome,
       hears: Hears.option("STARTTLS", () => new Uint8Array(0))
+    },
+    {
+      rule: "S-026",
+      among: forSome,
+      found: /answer to ABORT in plaintext: expected "NBD_REP_ACK"/,
+      says: [Says.reply("ABORT", "ERR_POLICY")]
     }
   ],
   "with TLS for all, everything before it but ABORT is ERR_TLS_REQD, and EXPORT_NAME ends the session": [
@@ -107,6 +114,12 @@ export const tlsBreakers: Breakers = {
       found: /replies to INFO: expected 1, saw 2/,
       among: forTheExport,
       says: [Says.before("INFO", "INFO", Says.fields([2, 0], [8, 512], [2, 1]))]
+    },
+    {
+      rule: "S-046",
+      among: forTheExport,
+      found: /answer to GO under TLS: .* saw "NBD_REP_ERR_POLICY"/,
+      says: [Says.instead("GO", "ACK", "ERR_POLICY")]
     }
   ],
   "whether TLS is required does not change on the way": [
@@ -155,10 +168,11 @@ export const tlsBreakers: Breakers = {
     },
     {
       rule: "S-049",
-      found: /TLS/,
+      found: /the TLS handshake with .* failed/,
       among: forSome,
       says: [Misbehaviour.plaintextInsteadOfTls]
-    }
+    },
+    { rule: "S-048", among: forSome, ...goFails }
   ],
   "nothing agreed on before STARTTLS is kept": [
     {

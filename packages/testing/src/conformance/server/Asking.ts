@@ -52,7 +52,7 @@ export const answer = Effect.fnUntraced(
     yield* expectEqual(`cookie of the ${what}`, reply.cookie, cookie)
     if (reply.style === "simple") {
       const isAllowed = talk.style === "simple" || (talk.style === "structured" && command !== "READ")
-      yield* expectEqual(`style of the ${what}`, isAllowed ? reply.style : talk.style, reply.style)
+      if (!isAllowed) return yield* saw(`style of the ${what}`, talk.style, reply.style)
       const simple: Answer = { ...reply, chunks: [] }
       return simple
     }

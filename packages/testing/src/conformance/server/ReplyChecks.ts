@@ -54,7 +54,7 @@ export const replyChecks = (target: Target): ReadonlyArray<Check> => [
   ),
   check(
     "with structured replies a READ has chunks that cover it once, and DONE on the last",
-    ["S-069", "S-072", "S-073", "S-075"],
+    ["S-067", "S-069", "S-072", "S-073", "S-075"],
     Effect.gen(function*() {
       const talk = yield* enter(target, { style: "structured" })
       yield* prepared(talk)
