@@ -1,7 +1,8 @@
 /**
  * `npm run mutants`: plants each fault of mutants/mutants.mjs in a copy of the sources and has the tests run until one
  * of them fails. Prints which one that was, and with `--write` saves it for docs/mutants.md. A fault that no test
- * notices fails the run. `--only WORDS` takes those faults alone whose rule or description has the words.
+ * notices fails the run. `--only WORDS` takes those faults alone whose rule or description has the words; what is saved of
+ * the others stays.
  *
  * The tests that cite the rule run first, then those of core and of the fake server. Tests of whole programs and against
  * real servers are left out: they would notice more, and later.
@@ -131,10 +132,12 @@ const main = () => {
   }
   const missed = results.filter(({ by }) => by === undefined)
   console.log(`${results.length - missed.length} noticed, ${missed.length} not noticed`)
-  if (values.write && chosen.length === mutants.length) {
+  if (values.write) {
     const file = join(repositoryRoot, resultsFile)
+    const saved = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : []
+    const known = new Map([...saved, ...results].map((result) => [result.fault, result]))
     mkdirSync(dirname(file), { recursive: true })
-    writeFileSync(file, `${JSON.stringify(results, undefined, 2)}\n`)
+    writeFileSync(file, `${JSON.stringify(mutants.flatMap(({ fault }) => known.get(fault) ?? []), undefined, 2)}\n`)
   }
   return missed.length === 0 ? 0 : 1
 }

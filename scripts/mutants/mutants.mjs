@@ -22,10 +22,10 @@ export const mutants = [
   },
   {
     rule: "C-154",
-    fault: "a reply is taken for the oldest request, whatever its cookie",
+    fault: "a reply is taken for the latest request, whatever its cookie",
     file: `${core}/transmission/InFlight.ts`,
     find: `return cookie > this.lastSent ? undefined : this.byCookie.get(cookie)`,
-    replace: `return this.byCookie.get(cookie) ?? this.byCookie.values().next().value`
+    replace: `return this.byCookie.get(cookie) ?? this.byCookie.get(this.lastSent)`
   },
   {
     rule: "H-078",

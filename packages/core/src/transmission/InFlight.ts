@@ -10,6 +10,7 @@ import { statusSize } from "../wire/BlockStatus.ts"
 import type { CommandFailure } from "./CommandError.ts"
 import type { ContextStatus } from "./ContextStatus.ts"
 import { mostDescriptors } from "./ContextStatus.ts"
+import { CookieTable } from "./CookieTable.ts"
 import { Coverage } from "./Coverage.ts"
 import type { NbdCommand } from "./NbdCommand.ts"
 import type { Piece } from "./Piece.ts"
@@ -51,6 +52,8 @@ export class PendingCommand {
   caller: Caller | undefined
   /** From 1, in order of sending; 0 while it waits for its turn. */
   cookie = 0
+  /** Its place in the line of those that wait for their turn; -1 for one that never had to. */
+  ticket = -1
   /** The first failure; later chunks do not replace it (H-131). */
   failure: CommandFailure | undefined
   /** Where errors were reported, as positions in the range: no content may follow there (H-106). */
@@ -94,7 +97,7 @@ export class PendingCommand {
  * @category models
  */
 export class InFlight {
-  private readonly byCookie = new Map<number, PendingCommand>()
+  private readonly byCookie = new CookieTable<PendingCommand>()
   private lastCookie = 0
   private lastSent = 0
   private payload = 0
@@ -112,7 +115,7 @@ export class InFlight {
   register(pending: PendingCommand): void {
     this.lastCookie += 1
     pending.cookie = this.lastCookie
-    this.byCookie.set(pending.cookie, pending)
+    this.byCookie.add(pending)
     this.payload += payloadBytes(pending.command)
   }
 
@@ -128,15 +131,13 @@ export class InFlight {
 
   /** After the final reply, and only then. */
   remove(pending: PendingCommand): void {
-    if (this.byCookie.delete(pending.cookie)) this.payload -= payloadBytes(pending.command)
+    if (this.byCookie.delete(pending)) this.payload -= payloadBytes(pending.command)
   }
 
   /** Everything in flight, in order of sending, which is then in flight no more. */
   removeAll(): ReadonlyArray<PendingCommand> {
-    const all = [...this.byCookie.values()]
-    this.byCookie.clear()
     this.payload = 0
-    return all
+    return this.byCookie.clear()
   }
 }
 

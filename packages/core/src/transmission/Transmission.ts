@@ -21,6 +21,7 @@ import type { NbdCommand } from "./NbdCommand.ts"
 import { ReadMemory } from "./ReadMemory.ts"
 import { ReplyReader } from "./ReplyReader.ts"
 import { RequestWriter } from "./RequestWriter.ts"
+import { WaitingLine } from "./WaitingLine.ts"
 
 /**
  * How much may be in flight at once on one connection. A single command that is larger than `bytes` goes alone.
@@ -85,7 +86,7 @@ export class Transmission implements Receiver {
   private readonly writer: RequestWriter
   private course: Course = "Open"
   /** Commands that wait for their turn, in order. */
-  private readonly queue = new Set<PendingCommand>()
+  private readonly queue = new WaitingLine<PendingCommand>()
   private whenLeaving: Array<() => void> = []
   private whenOver: Array<() => void> = []
 
@@ -139,7 +140,7 @@ export class Transmission implements Receiver {
     const pending = new PendingCommand(command, caller)
     if (this.course !== "Open") pending.settle(neverSent)
     else if (this.queue.size === 0 && this.hasRoom(command)) this.send(pending)
-    else this.queue.add(pending)
+    else pending.ticket = this.queue.join(pending)
     return pending
   }
 
@@ -150,7 +151,7 @@ export class Transmission implements Receiver {
   abandon(pending: PendingCommand): void {
     pending.abandon()
     // One that stood first may have been what the others waited for.
-    if (this.queue.delete(pending)) this.advance()
+    if (this.queue.leave(pending.ticket)) this.advance()
   }
 
   /** Admits no more commands, and tells the server goodbye once the last reply has come. */
@@ -238,18 +239,15 @@ export class Transmission implements Receiver {
 
   /** Sends what has its turn now. */
   private advance(): void {
-    for (const next of this.queue) {
-      if (!this.hasRoom(next.command)) break
-      this.queue.delete(next)
+    for (let next = this.queue.first; next !== undefined && this.hasRoom(next.command); next = this.queue.first) {
+      this.queue.leave(next.ticket)
       this.send(next)
     }
   }
 
   /** Nothing of what waits for its turn is sent any more. */
   private giveUpQueue(): void {
-    const waiting = [...this.queue]
-    this.queue.clear()
-    for (const pending of waiting) pending.settle(neverSent)
+    for (const pending of this.queue.clear()) pending.settle(neverSent)
   }
 
   private settled(pending: PendingCommand): void {
