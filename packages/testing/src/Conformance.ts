@@ -14,7 +14,8 @@ import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
-import { type Check, ConformanceError, type RuleId, Skipped, type Target } from "./conformance/Check.ts"
+import * as Predicate from "effect/Predicate"
+import { type Check, ConformanceError, type RuleId, Skipped, skipped, type Target } from "./conformance/Check.ts"
 import { commandChecks } from "./conformance/CommandChecks.ts"
 import { concurrencyChecks } from "./conformance/ConcurrencyChecks.ts"
 import { endChecks } from "./conformance/EndChecks.ts"
@@ -37,18 +38,32 @@ export { ruleTable } from "./conformance/RuleTable.ts"
 
 /**
  * All checks of behaviour for a target, in an order that makes the first failure the most telling one. Each connects for
- * itself.
+ * itself. Where the target is read-only, those that write are skipped.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const checks = (target: Target): ReadonlyArray<Check> => [
-  ...negotiationChecks(target),
-  ...commandChecks(target),
-  ...statusChecks(target),
-  ...concurrencyChecks(target),
-  ...endChecks(target)
-]
+export const checks = (target: Target): ReadonlyArray<Check> => {
+  const all = [
+    ...negotiationChecks(target),
+    ...commandChecks(target),
+    ...statusChecks(target),
+    ...concurrencyChecks(target),
+    ...endChecks(target)
+  ]
+  return target.readOnly === true ? all.map(unlessItWrites) : all
+}
+
+/** What would write is refused by our own client, which tells nothing of the server. */
+const unlessItWrites = (check: Check): Check => ({
+  ...check,
+  run: Effect.catchIf(check.run, isOfReadOnly, () => skipped("the export is read-only"))
+})
+
+const isOfReadOnly = (error: unknown): boolean =>
+  Predicate.isTagged(error, readOnlyError) || error instanceof ConformanceError && error.actual === readOnlyError
+
+const readOnlyError = "NbdReadOnlyError"
 
 /**
  * What the specification asks of servers and a client can see (S-003 to S-100), each by a raw client of its own. Those

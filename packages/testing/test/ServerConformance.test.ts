@@ -34,8 +34,8 @@ const failedRules = ({ rules }: Conformance.Report) =>
   rules.filter(({ verdict }) => verdict._tag === "Failed").map(({ rule }) => rule)
 
 const configs: ReadonlyArray<readonly [string, FakeServer.FakeServerConfig, "plaintext" | "TLS", number]> = [
-  ["everything", { exports: [disk, { name: "other", size: 512 }] }, "plaintext", 14],
-  ["structured replies in small chunks", { exports: [disk], extendedHeaders: false, chunkSize: 4096 }, "plaintext", 22],
+  ["everything", { exports: [disk, { name: "other", size: 512 }] }, "plaintext", 15],
+  ["structured replies in small chunks", { exports: [disk], extendedHeaders: false, chunkSize: 4096 }, "plaintext", 23],
   [
     "block sizes that are required",
     {
@@ -43,15 +43,15 @@ const configs: ReadonlyArray<readonly [string, FakeServer.FakeServerConfig, "pla
       requireBlockSize: true
     },
     "plaintext",
-    12
+    13
   ],
   ["a read-only export", { exports: [{ ...disk, readOnly: true }] }, "plaintext", 23],
-  ["TLS for all", { exports: [disk], tls: { mode: "Require", settings: { credentials: nobody } } }, "TLS", 12],
+  ["TLS for all", { exports: [disk], tls: { mode: "Require", settings: { credentials: nobody } } }, "TLS", 13],
   [
     "TLS for the export",
     { exports: [{ ...disk, tlsOnly: true }], tls: { mode: "Allow", settings: { credentials: nobody } } },
     "TLS",
-    10
+    11
   ]
 ]
 
@@ -66,6 +66,20 @@ describe("the fake server", () => {
       const report = yield* reportOf(how === "TLS" ? asking(server) : server, checks)
       expect(failures(report)).toEqual([])
       expect(report.skipped).toBe(skipped)
+    }), 30_000)
+})
+
+describe("a server of one client at a time", () => {
+  it.scopedLive("keeps every rule but those about several", () =>
+    Effect.gen(function*() {
+      const server = yield* FakeServer.make({ exports: [disk] })
+      const { refuseConnections } = server
+      const busy = Effect.acquireRelease(refuseConnections(true), () => refuseConnections(false))
+      const transport = { target: "one client at a time", open: Effect.zipLeft(server.open, busy) }
+      const checks = Conformance.serverChecks(target).filter(({ rules }) => !rules.includes("S-057"))
+      const running = Conformance.run(target, { checks })
+      const report = yield* Effect.provideService(running, Transport.Transport, transport)
+      expect(failedRules(report)).toEqual(["S-014", "S-071"])
     }), 30_000)
 })
 
@@ -184,11 +198,26 @@ describe("a report", () => {
     }))
 })
 
+describe("a read-only export", () => {
+  it.scopedLive("is not condemned for what our own client refuses", () =>
+    Effect.gen(function*() {
+      const readOnly = { ...target, readOnly: true }
+      const checks = Conformance.checks(readOnly)
+      const report = yield* Conformance.run(readOnly, { checks })
+      expect(failures(report)).toEqual([])
+      const skipped = report.checks.filter(({ verdict }) =>
+        verdict._tag === "Skipped" && verdict.reason === "the export is read-only"
+      )
+      expect([report.passed, skipped.length]).toEqual([18, 20])
+    }).pipe(Effect.provide(FakeServer.layer({ exports: [{ ...disk, readOnly: true }] }))), 30_000)
+})
+
 describe("a target", () => {
   it.scopedLive.each<readonly [FakeServer.FakeServerConfig, object]>([
     [{ exports: [disk] }, { protocol: "newstyle-fixed", lists: true, unknownExport: expect.any(String) }],
     [{ exports: [disk], refuse: { LIST: "ERR_POLICY" } }, { protocol: "newstyle-fixed", lists: false }],
-    [{ exports: [disk], protocol: "newstyle" }, { protocol: "newstyle", lists: false }]
+    [{ exports: [disk], protocol: "newstyle" }, { protocol: "newstyle", lists: false }],
+    [{ exports: [{ ...disk, readOnly: true }] }, { readOnly: true, lists: true }]
   ])("is found out of a server (%#)", ([config, expected]) =>
     Effect.gen(function*() {
       const found = yield* Effect.provide(Conformance.targetOf("disk"), FakeServer.layer(config))

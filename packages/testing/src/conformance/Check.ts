@@ -18,7 +18,7 @@ import type { ruleTable } from "./RuleTable.ts"
  * @category models
  */
 export interface Target {
-  /** The export to work with, at least 1 MiB, alone for the suite. Its content is lost. */
+  /** The export to work with, at least 1 MiB, alone for the suite. Its content is lost, unless it is read-only. */
   readonly exportName: string
   /** A name that the server refuses, where it knows its exports by name. */
   readonly unknownExport?: string
@@ -26,6 +26,8 @@ export interface Target {
   readonly lists?: boolean
   /** How it shakes hands. Default: `newstyle-fixed`. */
   readonly protocol?: "oldstyle" | "newstyle" | "newstyle-fixed"
+  /** The export cannot be written to: nothing is checked that takes writing. Default: `false`. */
+  readonly readOnly?: boolean
   /** Every connection finds what the one before has written. Default: `true`; a command starts afresh each time. */
   readonly keepsContent?: boolean
   /**

@@ -14,8 +14,8 @@ import type { Target } from "./Check.ts"
 const unlikely = "effect-nbd-conformance-no-such-export"
 
 /**
- * The target that an export of a server is: how the server shakes hands, whether it lists the export, and whether there
- * are names that it refuses. It fails where the export cannot be entered. Whether connections find what those before
+ * The target that an export of a server is: how the server shakes hands, whether the export is read-only and listed, and
+ * whether there are names that the server refuses. It fails where the export cannot be entered. Whether connections find what those before
  * them have written cannot be seen from outside; it is taken to be so.
  *
  * @since 0.1.0
@@ -26,10 +26,11 @@ export const targetOf = (
   options: { readonly timeout?: Duration.DurationInput } = {}
 ): Effect.Effect<Target, ConnectError, Transport> => {
   const handshakeTimeout = Duration.decode(options.timeout ?? "30 seconds")
-  const protocol = Effect.scoped(
+  const entered = Effect.scoped(
     Effect.flatMap(
       Handle.connect({ exportName, handshakeTimeout }),
-      ({ agreed, shutdown }) => Effect.as(Effect.ignore(shutdown), agreed.protocol)
+      ({ agreed: { protocol }, export: { isReadOnly }, shutdown }) =>
+        Effect.as(Effect.ignore(shutdown), { protocol, ...isReadOnly ? { readOnly: true } : {} })
     )
   )
   const names = Effect.scoped(Effect.gen(function*() {
@@ -40,8 +41,8 @@ export const targetOf = (
     const isRefused = refused._tag === "Left" && refused.left._tag === "NbdExportUnknownError"
     return { lists: listed.some(({ name }) => name === exportName), ...isRefused ? { unknownExport: unlikely } : {} }
   }))
-  return Effect.flatMap(protocol, (protocol) =>
-    protocol === "newstyle-fixed"
-      ? Effect.map(names, (names): Target => ({ exportName, protocol, ...names }))
-      : Effect.succeed({ exportName, protocol, lists: false }))
+  return Effect.flatMap(entered, (entered) =>
+    entered.protocol === "newstyle-fixed"
+      ? Effect.map(names, (names): Target => ({ exportName, ...entered, ...names }))
+      : Effect.succeed({ exportName, ...entered, lists: false }))
 }

@@ -307,16 +307,17 @@ export const requestBreakers: Breakers = {
       does: ({ command }) => command === "CACHE" ? Steering.fail("EIO") : Steering.proceed
     }
   ],
-  "a read-only export fails what would change it with EPERM": [
+  "a read-only export fails what would change it, and stays as it was": [
     {
       rule: "S-013",
-      found: /WRITE: expected "EPERM", saw "success"/,
+      found: /WRITE: expected "an error", saw "success"/,
       among: readOnly,
       says: [Says.success(is("WRITE"))]
     },
     {
       rule: "S-013",
       found: /TRIM: expected "an error", saw "success"/,
+      others: ["commands that the export does not offer are refused"],
       among: readOnly,
       says: [Says.success(is("TRIM"))]
     },
@@ -331,6 +332,14 @@ export const requestBreakers: Breakers = {
         if (Hears.is(heard, "WRITE")) Hears.scribbles(server, 0n)
       })
     },
+    {
+      rule: "S-013",
+      found: /WRITE_ZEROES: expected "an error", saw "success"/,
+      among: readOnly,
+      says: [Says.success(is("WRITE_ZEROES"))]
+    }
+  ],
+  "writing to a read-only export is EPERM": [
     {
       rule: "S-084",
       found: /WRITE: expected "EPERM", saw "EINVAL \(22\)"/,

@@ -125,14 +125,14 @@ export const tlsBreakers: Breakers = {
   "whether TLS is required does not change on the way": [
     {
       rule: "S-041",
-      found: /LIST behind STARTTLS is ERR_TLS_REQD: expected false, saw true/,
+      found: /LIST behind STRUCTURED_REPLY is ERR_TLS_REQD: expected false, saw true/,
       others: [],
       among: forSome,
       says: [Says.reply("LIST", "ERR_TLS_REQD", { nth: 3 })]
     },
     {
       rule: "S-041",
-      found: /LIST behind STARTTLS is ERR_TLS_REQD: expected true, saw false/,
+      found: /LIST behind STRUCTURED_REPLY is ERR_TLS_REQD: expected true, saw false/,
       among: forAll,
       says: [Says.reply("LIST", "ACK", { nth: 3 })]
     }

@@ -89,7 +89,7 @@ export const contextChecks = (target: Target): ReadonlyArray<Check> => {
       "selecting before structured replies is ERR_INVALID",
       ["S-064"],
       Effect.gen(function*() {
-        yield* capable
+        yield* Effect.scoped(capable)
         const client = yield* haggling(target)
         const replies = yield* client.metaContext("SET_META_CONTEXT", exportName, base)
         yield* expectReply("SET_META_CONTEXT", replies, "ERR_INVALID")
@@ -163,19 +163,22 @@ export const contextChecks = (target: Target): ReadonlyArray<Check> => {
     check(
       "each selection replaces the one before, also if it selects nothing or fails",
       ["S-061"],
-      Effect.gen(function*() {
-        for (const data of [encodeMetaContextRequest({ exportName, queries: [] }), inconsistent(exportName)]) {
-          const client = yield* capable
-          yield* client.metaContext("SET_META_CONTEXT", exportName, base)
-          yield* client.option("SET_META_CONTEXT", data)
-          yield* expectReply("GO", yield* client.info("GO", exportName, sizes), "ACK")
-          yield* client.request("BLOCK_STATUS", { cookie: 9n, length: block })
-          const [first] = yield* client.chunks()
-          yield* expectEqual("BLOCK_STATUS without a context fails", (first?.type ?? 0) >= 0x8000, true)
-          yield* client.request("READ", { cookie: 10n, length: 4096 })
-          yield* client.chunks()
-        }
-      })
+      Effect.forEach(
+        [encodeMetaContextRequest({ exportName, queries: [] }), inconsistent(exportName)],
+        (data) =>
+          Effect.scoped(Effect.gen(function*() {
+            const client = yield* capable
+            yield* client.metaContext("SET_META_CONTEXT", exportName, base)
+            yield* client.option("SET_META_CONTEXT", data)
+            yield* expectReply("GO", yield* client.info("GO", exportName, sizes), "ACK")
+            yield* client.request("BLOCK_STATUS", { cookie: 9n, length: block })
+            const [first] = yield* client.chunks()
+            yield* expectEqual("BLOCK_STATUS without a context fails", (first?.type ?? 0) >= 0x8000, true)
+            yield* client.request("READ", { cookie: 10n, length: 4096 })
+            yield* client.chunks()
+          })),
+        { discard: true }
+      )
     ),
     check(
       "BLOCK_STATUS without a context is EINVAL",

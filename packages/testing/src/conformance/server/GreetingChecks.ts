@@ -56,13 +56,15 @@ export const greetingChecks = (target: Target): ReadonlyArray<Check> => {
       ["S-007"],
       Effect.gen(function*() {
         if (target.protocol === "oldstyle") return yield* skip("the server does not haggle")
-        for (const bit of [0x4000_0000, ClientFlags.NO_ZEROES]) {
+        const refuses = Effect.fnUntraced(function*(bit: number) {
           const client = yield* open
           const offered = yield* client.greet((offered) => offered | bit)
-          if ((offered & bit) !== 0) continue
+          if ((offered & bit) !== 0) return
           yield* client.send(encodeOption(optionCode.LIST, new Uint8Array(0)))
           yield* expectEnd(`client flag ${hex(bit, 4)}`, client)
-        }
+        })
+        yield* Effect.scoped(refuses(0x4000_0000))
+        yield* Effect.scoped(refuses(ClientFlags.NO_ZEROES))
       })
     ),
     check(
@@ -82,8 +84,10 @@ export const greetingChecks = (target: Target): ReadonlyArray<Check> => {
       "EXPORT_NAME is answered with 124 zeroes behind it, unless the client took up NO_ZEROES",
       ["S-008", "S-009"],
       Effect.gen(function*() {
-        const offered = yield* Effect.flatMap(open, (client) => client.greet((offered) => offered & bothFlags))
-        for (const flags of [ClientFlags.FIXED_NEWSTYLE, bothFlags]) {
+        const offered = yield* Effect.scoped(
+          Effect.flatMap(open, (client) => client.greet((offered) => offered & bothFlags))
+        )
+        const enters = Effect.fnUntraced(function*(flags: number) {
           const client = yield* haggling(target, flags)
           yield* client.send(encodeOption(optionCode.EXPORT_NAME, encodeText(target.exportName)))
           const reply = yield* client.take(10)
@@ -91,7 +95,9 @@ export const greetingChecks = (target: Target): ReadonlyArray<Check> => {
           const isPadded = (offered & flags & ClientFlags.NO_ZEROES) === 0
           if (isPadded) yield* expectBytes("the padding", yield* client.take(124), new Uint8Array(124))
           yield* readOnce(client)
-        }
+        })
+        yield* Effect.scoped(enters(ClientFlags.FIXED_NEWSTYLE))
+        yield* Effect.scoped(enters(bothFlags))
       })
     ),
     check(

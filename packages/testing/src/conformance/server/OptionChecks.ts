@@ -102,7 +102,7 @@ export const optionChecks = (target: Target): ReadonlyArray<Check> => {
       "STRUCTURED_REPLY with data is ERR_INVALID, and agrees on nothing",
       ["S-028"],
       Effect.gen(function*() {
-        yield* withData("STRUCTURED_REPLY")
+        yield* Effect.scoped(withData("STRUCTURED_REPLY"))
         const client = yield* haggling(target)
         yield* client.option("STRUCTURED_REPLY", someData)
         const told = yield* client.info("INFO", target.exportName, sizes)

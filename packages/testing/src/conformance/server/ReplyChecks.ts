@@ -216,20 +216,26 @@ export const replyChecks = (target: Target): ReadonlyArray<Check> => [
     "DISC ends the session without a reply, when what was asked before is done",
     ["S-092"],
     Effect.gen(function*() {
-      const talk = yield* enter(target)
-      yield* needs(talk, "writable")
       const bytes = pattern(0n, block, 91)
-      const cookie = yield* tell(talk, "WRITE", { payload: bytes })
-      yield* expectError("WRITE before DISC", yield* answer(talk, "WRITE", {}, cookie), "none")
-      const reads = yield* Effect.forEach([1, 2, 3, 4], () => tell(talk, "READ", { length: block }))
-      yield* tell(talk, "DISC")
-      for (const _ of reads) {
-        yield* expectEqual("error of a read before DISC", (yield* talk.client.simple(block)).error, 0)
-      }
-      yield* expectEnd("DISC", talk.client)
+      yield* Effect.scoped(leaving(target, bytes))
       if (target.keepsContent === false) return
       const again = yield* enter(target)
       yield* expectBytes("read again", (yield* ask(again, "READ", { length: block })).data, bytes)
     })
   )
 ]
+
+/** Writes, asks for more, and disconnects before that is answered. */
+const leaving = (target: Target, bytes: Uint8Array) =>
+  Effect.gen(function*() {
+    const talk = yield* enter(target)
+    yield* needs(talk, "writable")
+    const cookie = yield* tell(talk, "WRITE", { payload: bytes })
+    yield* expectError("WRITE before DISC", yield* answer(talk, "WRITE", {}, cookie), "none")
+    const reads = yield* Effect.forEach([1, 2, 3, 4], () => tell(talk, "READ", { length: block }))
+    yield* tell(talk, "DISC")
+    for (const _ of reads) {
+      yield* expectEqual("error of a read before DISC", (yield* talk.client.simple(block)).error, 0)
+    }
+    yield* expectEnd("DISC", talk.client)
+  })
