@@ -200,7 +200,7 @@ const steering = ({ manners, sessions, steering }: Session.Shared) => ({
     Effect.forEach([...sessions], ({ shutDown }) => Deferred.succeed(shutDown, undefined), { discard: true })
   ),
   killAll: Effect.suspend(() =>
-    Effect.forEach([...sessions], ({ kill }) => Deferred.succeed(kill, undefined), { discard: true })
+    Effect.forEach([...sessions], ({ kill }) => Deferred.succeed(kill, Session.killed), { discard: true })
   )
 })
 

@@ -12,6 +12,7 @@ import type { TransportLostError } from "@effect-nbd/core/TransportError"
 import type { ClientFlags, CommandFlags } from "@effect-nbd/core/wire/Flags"
 import { commandCode } from "@effect-nbd/core/wire/RequestHeader"
 import type { WireError } from "@effect-nbd/core/wire/WireError"
+import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type { Request } from "./session/Request.ts"
 
@@ -104,6 +105,8 @@ export interface Violation {
  * - `Misbehaved`: the server closed after a fatal violation.
  * - `ShutDown`: the server ended the session in order.
  * - `Killed`: the server broke the connection.
+ * - `Died`: a handler of `onRequest`, a misbehaviour or another function that the server was given died, an assertion in it
+ *   for example, or was interrupted, and the server broke the connection. The cause is logged too.
  *
  * @since 0.1.0
  * @category models
@@ -118,6 +121,7 @@ export type Ending =
   | { readonly _tag: "Misbehaved"; readonly violation: Violation }
   | { readonly _tag: "ShutDown" }
   | { readonly _tag: "Killed" }
+  | { readonly _tag: "Died"; readonly cause: Cause.Cause<never> }
 
 /**
  * @since 0.1.0

@@ -2,7 +2,7 @@
 import { decodeText, viewOf } from "@effect-nbd/core/wire/Bytes"
 import { CommandFlags } from "@effect-nbd/core/wire/Flags"
 import { chunkType } from "@effect-nbd/core/wire/Reply"
-import { Disk, FakeServer, MemoryPipe } from "@effect-nbd/testing"
+import { Disk, FakeServer, MemoryPipe, Steering } from "@effect-nbd/testing"
 import { describe, expect, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -193,7 +193,8 @@ describe("what it does wrong is an error of that request alone", () => {
       },
       5,
       "the disk died"
-    ]
+    ],
+    ["an interruption", { read: () => Effect.interrupt }, 5, "the disk died"]
   ]
   it.scoped.each(cases)("%s", ([, disk, errno, message]) =>
     Effect.gen(function*() {
@@ -206,6 +207,32 @@ describe("what it does wrong is an error of that request alone", () => {
       expect(decodeText(chunk?.payload.subarray(6) ?? filled(1, 0))).toBe(message)
       yield* client.request("CACHE", { length: 1 })
       expect(yield* client.chunks()).toMatchObject([{ type: chunkType.ERROR }])
+    }))
+
+  it.scoped("an interruption, in whatever command, and the session still ends in order", () =>
+    Effect.gen(function*() {
+      const disk: Disk.Disk = {
+        read,
+        write: () => Effect.interrupt,
+        extents: (offset) => offset === 0n ? Effect.interrupt : Effect.succeed([])
+      }
+      const server = yield* FakeServer.make({ exports: [{ name: "disk", size, disk }] })
+      const { client } = yield* transmittingExtended(server, "disk", "base:allocation")
+      const errno = Effect.map(client.chunks("extended"), ([chunk]) =>
+        viewOf(chunk?.payload ?? filled(6, 0)).getUint32(0))
+      yield* client.extended("WRITE", { payload: filled(2, 1), flags: CommandFlags.PAYLOAD_LEN })
+      expect(yield* errno).toBe(5)
+      yield* client.extended("BLOCK_STATUS", { length: 8 })
+      expect(yield* errno).toBe(5)
+      // What lies before a steered error is read too.
+      yield* server.onRequest(() =>
+        Steering.fail("EPERM", { offset: 7n })
+      )
+      yield* client.extended("READ", { length: 8 })
+      expect(yield* errno).toBe(1)
+      yield* server.onRequest(undefined)
+      yield* client.extended("DISC")
+      expect(yield* server.awaitEnds(1)).toEqual([{ session: 1, ending: { _tag: "Disconnected" } }])
     }))
 
   it.scoped("an error with an offset: ERROR_OFFSET, in writes too, and FUA's flush can fail as well", () =>

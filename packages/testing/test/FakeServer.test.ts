@@ -3,12 +3,14 @@ import { Transport } from "@effect-nbd/core/Transport"
 import { encodeText } from "@effect-nbd/core/wire/Bytes"
 import { encodeOption, optionCode } from "@effect-nbd/core/wire/NbdOption"
 import { replyType } from "@effect-nbd/core/wire/OptionReply"
-import { FakeExport, FakeServer, MemoryPipe, Steering } from "@effect-nbd/testing"
+import { FakeExport, FakeServer, MemoryPipe, Misbehaviour, Steering } from "@effect-nbd/testing"
 import { describe, expect, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Logger from "effect/Logger"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/TestClock"
 import { connect, filled, RawClient, requestBytes, transmitting } from "./fixtures/RawClient.ts"
@@ -297,6 +299,70 @@ describe("ends", () => {
       expect(arrived).toBeLessThan(4)
       yield* server.killAll
       yield* server.awaitSessions(0)
+    }))
+})
+
+describe("what a test gives it and dies breaks the connection, and the session's end and the log have the cause", () => {
+  const ought = (): never => {
+    throw new Error("ought to be 4096")
+  }
+  const failing = (moment: Misbehaviour.Moment["_tag"]) =>
+    Misbehaviour.make({
+      name: "of the test",
+      rule: "our own",
+      sentence: "It dies.",
+      reaction: "Connection",
+      moment,
+      change: ought
+    })
+  const onRequest = (handler: Steering.Handler) => (server: FakeServer.FakeServerService) => server.onRequest(handler)
+  const misbehave =
+    (moment: Misbehaviour.Moment["_tag"], handler?: Steering.Handler) => (server: FakeServer.FakeServerService) =>
+      Effect.zipRight(server.onRequest(handler), server.misbehave([failing(moment)]))
+  const cases: ReadonlyArray<readonly [string, (server: FakeServer.FakeServerService) => Effect.Effect<void>]> = [
+    ["a handler that throws", onRequest(ought)],
+    ["a handler whose effect dies", onRequest(() => Effect.die(new Error("ought to be 4096")))],
+    ["a misbehaviour that throws", misbehave("Answer")],
+    ["one that throws with the session's end", misbehave("Farewell")],
+    ["one that throws when a held request is answered", misbehave("Answer", () => Steering.delay("1 second"))]
+  ]
+
+  it.scoped.each(cases)("%s", ([, prepare]) =>
+    Effect.gen(function*() {
+      const logged: Array<string> = []
+      const logger = Logger.make(({ cause, logLevel, message }) => {
+        logged.push(`${logLevel.label} ${String(message)} ${Cause.pretty(cause)}`)
+      })
+      const server = yield* FakeServer.make(config)
+      yield* Effect.provide(
+        Effect.gen(function*() {
+          const client = yield* transmitting(server, false)
+          yield* prepare(server)
+          yield* client.request("FLUSH")
+          yield* client.request("DISC")
+          const ends = yield* Effect.fork(server.awaitEnds(1))
+          yield* TestClock.adjust("1 second")
+          const [end] = yield* Fiber.join(ends)
+          expect(end?.ending._tag).toBe("Died")
+          if (end?.ending._tag === "Died") expect(Cause.pretty(end.ending.cause)).toContain("ought to be 4096")
+          yield* server.awaitSessions(0)
+        }),
+        Logger.replace(Logger.defaultLogger, logger)
+      )
+      expect(logged).toEqual([
+        expect.stringMatching(/^ERROR a session of the fake server died.*ought to be 4096/s)
+      ])
+    }))
+
+  it.scoped("a handler that is interrupted says so too, and other sessions go on", () =>
+    Effect.gen(function*() {
+      const server = yield* FakeServer.make(config)
+      const [client, other] = [yield* transmitting(server, false), yield* transmitting(server, false)]
+      yield* server.onRequest(({ session }) => session === 1 ? Effect.interrupt : Steering.proceed)
+      yield* client.request("FLUSH")
+      expect((yield* server.awaitEnds(1)).map(({ ending }) => ending._tag)).toEqual(["Died"])
+      yield* other.request("FLUSH", { cookie: 9 })
+      expect(yield* other.simple()).toMatchObject({ error: 0, cookie: 9n })
     }))
 })
 

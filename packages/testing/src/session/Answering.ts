@@ -15,7 +15,7 @@ import type { Decision, Failure } from "../Steering.ts"
 import { carryOut, safely } from "./Execution.ts"
 import { failure, failureInside, type Reply, type ReplyRules, success } from "./ReplyEncoding.ts"
 import { maxPayload, type Request } from "./Request.ts"
-import type { SessionContext } from "./SessionContext.ts"
+import { died, type SessionContext } from "./SessionContext.ts"
 import type { Terms } from "./Terms.ts"
 
 /**
@@ -138,6 +138,8 @@ export class Answering {
       yield* this.slots.take(1)
       const answering = failed.pipe(
         Effect.flatMap((failed) => Effect.zipRight(until, this.reply(accepted.request, failed))),
+        // Nobody joins the fiber: what dies in it would leave the request without an answer.
+        Effect.catchAllCause((cause) => Effect.map(died(cause), this.context.breakOff)),
         Effect.ensuring(this.slots.release(1))
       )
       yield* Effect.forkIn(answering, this.scope)

@@ -1,14 +1,16 @@
 /**
  * Carries requests out on an export.
  *
- * It takes requests that were checked. What a disk of functions does wrong, a thrown exception among it, is an error of
- * that request alone.
+ * It takes requests that were checked. What a disk of functions does wrong, a thrown exception or an interruption among
+ * it, is an error of that request alone.
  *
  * @since 0.1.0
  */
 import { CommandFlags } from "@effect-nbd/core/wire/Flags"
 import { commandCode } from "@effect-nbd/core/wire/RequestHeader"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import { DiskError } from "../Disk.ts"
 import type { FakeExport } from "../FakeExport.ts"
 import type { Failure } from "../Steering.ts"
@@ -52,18 +54,24 @@ const change = (target: FakeExport, request: Request, payload: Uint8Array): Effe
 }
 
 /**
- * Turns the errors of a disk into what its client is told. A defect is logged, and told as EIO.
+ * Turns the errors of a disk into what its client is told. A defect is logged, and told as EIO; so is an interruption,
+ * unless it is the session that is interrupted.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const safely = <A>(effect: Effect.Effect<A, DiskError>): Effect.Effect<A, Failure> =>
   effect.pipe(
-    Effect.catchAllDefect((defect) =>
-      Effect.zipRight(
-        Effect.logError("a disk of the fake server died", defect),
-        new DiskError({ errno: "EIO", reason: "the disk died" })
-      )
+    // A fiber that is interrupted itself does not get here.
+    Effect.catchAllCause((cause) =>
+      Either.match(Cause.failureOrCause(cause), {
+        onLeft: (error) => error,
+        onRight: (fault) =>
+          Effect.zipRight(
+            Effect.logError("a disk of the fake server died", fault),
+            new DiskError({ errno: "EIO", reason: "the disk died" })
+          )
+      })
     ),
     Effect.mapError(({ errno, offset, reason = "" }): Failure =>
       offset === undefined ? { errno, message: reason } : { errno, message: reason, offset }

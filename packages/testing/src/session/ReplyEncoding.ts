@@ -14,6 +14,7 @@ import * as Effect from "effect/Effect"
 import type { DiskError } from "../Disk.ts"
 import type { FakeExport } from "../FakeExport.ts"
 import type { Failure } from "../Steering.ts"
+import { safely } from "./Execution.ts"
 import type { Request } from "./Request.ts"
 import { statusChunks } from "./StatusReply.ts"
 import type { Terms } from "./Terms.ts"
@@ -118,7 +119,7 @@ export const failureInside = (
   const alone = failure(rules, terms, request, failed)
   const isInside = offset !== undefined && mayPointInside(request, offset)
   if (terms.replyStyle === "Simple" || request.command !== commandCode.READ || !isInside) return Effect.succeed(alone)
-  return Effect.match(contentOf(rules, terms.export, request, Number(offset - request.offset)), {
+  return Effect.match(safely(contentOf(rules, terms.export, request, Number(offset - request.offset))), {
     onFailure: () => alone,
     onSuccess: (before) => [...before.flatMap((chunk) => encode(terms, request, nothing, chunk)), ...alone]
   })

@@ -18,7 +18,7 @@ import type { Ending, Recorder } from "../Recording.ts"
 import * as ServerHandshake from "../ServerHandshake.ts"
 import * as ServerTransmission from "../ServerTransmission.ts"
 import type { Steering } from "../Steering.ts"
-import { type ClientMisbehavedError, SessionContext } from "./SessionContext.ts"
+import { type ClientMisbehavedError, died, SessionContext } from "./SessionContext.ts"
 
 /**
  * What the sessions of one server share.
@@ -46,13 +46,21 @@ export interface Shared {
  */
 export interface SessionControl {
   readonly shutDown: Deferred.Deferred<void>
-  readonly kill: Deferred.Deferred<void>
+  /** Breaks the connection: the session ends like this. */
+  readonly kill: Deferred.Deferred<Ending>
 }
 
 /** How long a client may take to leave after it was told to, or after the server has ended its own side. */
 const lingering = "5 seconds"
 
-const killed: Ending = { _tag: "Killed" }
+/**
+ * The ending of a session whose connection was broken on purpose.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const killed: Ending = { _tag: "Killed" }
+
 const shutDown: Ending = { _tag: "ShutDown" }
 const timedOut: Ending = { _tag: "HandshakeTimedOut" }
 
@@ -77,12 +85,12 @@ interface Opened {
 }
 
 const open = Effect.fnUntraced(function*(shared: Shared, connection: Connection, breaks: Breaks | undefined) {
-  const control: SessionControl = { shutDown: yield* Deferred.make<void>(), kill: yield* Deferred.make<void>() }
+  const control: SessionControl = { shutDown: yield* Deferred.make<void>(), kill: yield* Deferred.make<Ending>() }
   shared.sessions.add(control)
   const { manners, recorder } = shared
-  const kill = (): void => Deferred.unsafeDone(control.kill, Exit.void)
-  const voice = new Voice(manners, breaks?.sever ?? kill)
-  const context = new SessionContext(recorder.sessionOpened(), recorder, connection, voice)
+  const breakOff = (ending: Ending): void => Deferred.unsafeDone(control.kill, Exit.succeed(ending))
+  const voice = new Voice(manners, breaks?.sever ?? (() => breakOff(killed)))
+  const context = new SessionContext(recorder.sessionOpened(), recorder, connection, voice, breakOff)
   const opened: Opened = { shared, context, control, state: { ending: undefined } }
   return opened
 })
@@ -90,18 +98,17 @@ const open = Effect.fnUntraced(function*(shared: Shared, connection: Connection,
 const use = Effect.fnUntraced(function*(shared: Shared, opened: Opened, breaks: Breaks | undefined) {
   const { context, control } = opened
   const reset = (): void => breaks === undefined ? context.reader.connection.close() : breaks.reset()
-  const kill = Effect.as(Deferred.await(control.kill), killed)
+  const kill = Deferred.await(control.kill)
   const ending = yield* Effect.raceFirst(serve(shared, context, control), kill)
   end(opened, ending)
-  if (ending._tag === "Killed") return reset()
+  if (isBroken(ending)) return reset()
   if (!isOrderly(ending)) return
-  yield* context.say([], () => ({ _tag: "Farewell", session: context.session }))
   const { isMute } = context.voice
   if (!isMute) context.reader.connection.endWrites()
   // Who keeps silent stays, though the client has ended its half.
   const left = isMute ? Effect.sleep(lingering) : Effect.timeoutOption(untilEnded(context), lingering)
   const last = yield* Effect.raceFirst(Effect.as(left, ending), kill)
-  if (last._tag === "Killed") reset()
+  if (isBroken(last)) reset()
 })
 
 const release = (opened: Opened): Effect.Effect<void> =>
@@ -122,12 +129,19 @@ const end = ({ context, shared, state }: Opened, ending: Ending): void => {
 /** Ends that the client is told of in order, and given time to take its replies. */
 const isOrderly = ({ _tag }: Ending): boolean => _tag === "Disconnected" || _tag === "Aborted" || _tag === "ShutDown"
 
+/** Ends that leave unfinished what is under way. */
+const isBroken = ({ _tag }: Ending): boolean => _tag === "Killed" || _tag === "Died"
+
 const serve = (shared: Shared, context: SessionContext, control: SessionControl): Effect.Effect<Ending> =>
   shakeHands(shared, context, control).pipe(
     Effect.flatMap((settled) =>
       settled._tag === "Agreed" ? transmit(shared, context, control, settled) : Effect.succeed(settled)
     ),
-    Effect.catchAll((error) => Effect.succeed(endingOf(error)))
+    Effect.catchAll((error) => Effect.succeed(endingOf(error))),
+    Effect.tap((ending) =>
+      isOrderly(ending) ? context.say([], () => ({ _tag: "Farewell", session: context.session })) : Effect.void
+    ),
+    Effect.catchAllCause(died)
   )
 
 /** Without a time limit there is no timer. */

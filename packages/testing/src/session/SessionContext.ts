@@ -7,11 +7,12 @@
 import { FrameReader, type StreamEnded } from "@effect-nbd/core/framing/FrameReader"
 import type { Connection } from "@effect-nbd/core/Transport"
 import { WireError } from "@effect-nbd/core/wire/WireError"
+import type * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type { Moment, Speech } from "../misbehaviour/Model.ts"
 import type { Voice } from "../misbehaviour/Voice.ts"
-import type { Recorder, Violation } from "../Recording.ts"
+import type { Ending, Recorder, Violation } from "../Recording.ts"
 
 /**
  * One session's ends of things.
@@ -26,12 +27,21 @@ export class SessionContext {
   /** The server is shutting down: no option is answered well any more (S-020). */
   isShuttingDown = false
   readonly voice: Voice
+  /** Breaks the connection: the session has come to this end. */
+  readonly breakOff: (ending: Ending) => void
   private current: FrameReader
 
-  constructor(session: number, recorder: Recorder, connection: Connection, voice: Voice) {
+  constructor(
+    session: number,
+    recorder: Recorder,
+    connection: Connection,
+    voice: Voice,
+    breakOff: (ending: Ending) => void
+  ) {
     this.session = session
     this.recorder = recorder
     this.voice = voice
+    this.breakOff = breakOff
     this.current = new FrameReader(connection)
   }
 
@@ -53,6 +63,15 @@ export class SessionContext {
     this.current = new FrameReader(connection)
   }
 }
+
+/**
+ * The end of a session of which a part died, which is logged.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const died = (cause: Cause.Cause<never>): Effect.Effect<Ending> =>
+  Effect.as(Effect.logError("a session of the fake server died", cause), { _tag: "Died", cause })
 
 /**
  * The client broke a rule that its session cannot recover from. Other sessions go on.

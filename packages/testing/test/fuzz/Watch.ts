@@ -8,6 +8,9 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
+import * as FiberRef from "effect/FiberRef"
+import * as HashSet from "effect/HashSet"
+import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import * as Supervisor from "effect/Supervisor"
 import { inspect } from "node:util"
@@ -70,6 +73,8 @@ export class Watch extends Supervisor.AbstractSupervisor<void> {
   /** Whatever waits has a time limit of its own: a few minutes must be enough. */
   isTimed = false
   readonly value = Effect.void
+  /** What a server has survived it writes to the log, which is this here. */
+  private readonly logger = Logger.make(({ cause }) => this.judgeCause(cause))
   private readonly alive = new Set<Fiber.RuntimeFiber<unknown, unknown>>()
 
   override onStart(
@@ -88,7 +93,11 @@ export class Watch extends Supervisor.AbstractSupervisor<void> {
   /** A defect is a fault, wherever it is. */
   judge(exit: Exit.Exit<unknown, unknown>): void {
     if (Exit.isSuccess(exit)) return
-    for (const defect of Cause.defects(exit.cause)) this.fault("defect", defect)
+    this.judgeCause(exit.cause)
+  }
+
+  private judgeCause(cause: Cause.Cause<unknown>): void {
+    for (const defect of Cause.defects(cause)) this.fault("defect", defect)
   }
 
   fault(what: string, thrown?: unknown): void {
@@ -136,7 +145,11 @@ export class Watch extends Supervisor.AbstractSupervisor<void> {
    * Where the peer has ended, neither may be needed.
    */
   async settle<A, E>(effect: Effect.Effect<A, E>): Promise<Exit.Exit<A, E> | undefined> {
-    const fiber = Effect.runFork(effect.pipe(Effect.withClock(this.clock), Effect.supervised(this)))
+    const fiber = Effect.runFork(effect.pipe(
+      Effect.locally(FiberRef.currentLoggers, HashSet.make(this.logger)),
+      Effect.withClock(this.clock),
+      Effect.supervised(this)
+    ))
     for (let round = 0; round < 8; round++) {
       const exit = await this.idle(() => Option.fromNullable(fiber.unsafePoll()))
       if (Option.isSome(exit)) {
