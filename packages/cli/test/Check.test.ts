@@ -46,7 +46,8 @@ describe("other servers", () => {
         /^FAILED {2}each type of information comes once, [^\n]* \(S-034\)\n {8}types of information: /m
       )
       expect(stdout).toMatch(/^FAILED {2}S-034 {2}SHOULD /m)
-      expect(stdout).toMatch(/\n\d+ passed, 2 failed, \d+ skipped\n$/)
+      // Its threads may leave without the replies that are under way at NBD_CMD_DISC, which is one more.
+      expect(stdout).toMatch(/\n\d+ passed, [23] failed, \d+ skipped\n$/)
       expect({ code, stderr }).toEqual({ code: 2, stderr: "" })
     }))
 })

@@ -6,11 +6,13 @@ import { Conformance } from "@effect-nbd/testing"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { type Breaker, type Breakers, type Setting, targetAmong, verdictOf } from "./judges/Breaker.ts"
+import { chunkBreakers } from "./judges/ChunkBreakers.ts"
 import { contextBreakers } from "./judges/ContextBreakers.ts"
 import { exportBreakers } from "./judges/ExportBreakers.ts"
 import { extendedBreakers } from "./judges/ExtendedBreakers.ts"
 import { greetingBreakers } from "./judges/GreetingBreakers.ts"
 import { optionBreakers } from "./judges/OptionBreakers.ts"
+import { rangeBreakers } from "./judges/RangeBreakers.ts"
 import { replyBreakers } from "./judges/ReplyBreakers.ts"
 import { requestBreakers } from "./judges/RequestBreakers.ts"
 import { tlsBreakers } from "./judges/TlsBreakers.ts"
@@ -21,8 +23,8 @@ const kinds: ReadonlyArray<readonly [kind: string, breakers: Breakers]> = [
   ["TLS", tlsBreakers],
   ["exports", exportBreakers],
   ["meta contexts", contextBreakers],
-  ["requests", requestBreakers],
-  ["replies", replyBreakers],
+  ["requests", { ...requestBreakers, ...rangeBreakers }],
+  ["replies", { ...replyBreakers, ...chunkBreakers }],
   ["extended headers", extendedBreakers]
 ]
 

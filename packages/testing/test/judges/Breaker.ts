@@ -7,6 +7,7 @@
 import { Transport } from "@effect-nbd/core"
 import { Conformance, FakeServer, MemoryPipe, type Misbehaviour, Steering } from "@effect-nbd/testing"
 import type { FakeExportConfig } from "@effect-nbd/testing/FakeExport"
+import type { RecordedRequest } from "@effect-nbd/testing/Recording"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -48,6 +49,16 @@ export interface Breaker extends Ways {
 export type Breakers = Readonly<Record<string, ReadonlyArray<Breaker>>>
 
 export const disk = { name: "disk", size: 1_048_576, description: "a disk", allocationDepth: true }
+
+export const size = BigInt(disk.size)
+
+type Is = (request: RecordedRequest) => boolean
+
+export const is = (command: RecordedRequest["command"]): Is => (request) => request.command === command
+
+/** It begins where the export ends. */
+export const isPast = (command: RecordedRequest["command"]): Is => (request) =>
+  request.command === command && request.offset === size
 
 /** Everything is right, and then a read fails: the check looks whether the stream is still framed. */
 export const readFails = {

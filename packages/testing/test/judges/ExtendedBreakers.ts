@@ -3,14 +3,10 @@
  */
 import { CommandFlags } from "@effect-nbd/core/wire/Flags"
 import { Misbehaviour } from "@effect-nbd/testing"
-import type { RecordedRequest } from "@effect-nbd/testing/Recording"
-import { type Breakers, disk, goFails, readFails } from "./Breaker.ts"
+import { type Breakers, goFails, is, isPast, readFails, size } from "./Breaker.ts"
 import * as Hears from "./Hears.ts"
 import * as Says from "./Says.ts"
 
-const size = BigInt(disk.size)
-const is = (wanted: RecordedRequest["command"]) => ({ command }: RecordedRequest): boolean => command === wanted
-const isPast = (request: RecordedRequest): boolean => is("READ")(request) && request.offset === size
 const hasPayload = ({ flags }: { readonly flags: number }): boolean => (flags & CommandFlags.PAYLOAD_LEN) !== 0
 
 export const extendedBreakers: Breakers = {
@@ -36,12 +32,12 @@ export const extendedBreakers: Breakers = {
     {
       rule: "S-095",
       found: /READ past the end: expected "EINVAL or EOVERFLOW", saw "success"/,
-      says: [Says.success(isPast)]
+      says: [Says.success(isPast("READ"))]
     },
     {
       rule: "S-095",
       found: /offset in a chunk of READ past the end/,
-      says: [Misbehaviour.at(Misbehaviour.otherOffset, { request: isPast })]
+      says: [Misbehaviour.at(Misbehaviour.otherOffset, { request: isPast("READ") })]
     },
     { rule: "S-095", found: /WRITE: expected "none", saw "EPERM \(1\)"/, says: [Misbehaviour.notPermitted] },
     {

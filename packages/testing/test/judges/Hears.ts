@@ -66,6 +66,12 @@ export const request = (
 
 export const is = ({ command }: Heard, name: keyof typeof commandCode): boolean => command === commandCode[name]
 
+/** A write's payload is taken for the next request. */
+export const leavesPayload = (which: (heard: Heard) => boolean): Hearing =>
+  request((heard) => {
+    if (is(heard, "WRITE") && which(heard)) heard.command = 0x7777
+  })
+
 /** From now on nobody is served any more. */
 export const dies = (server: FakeServer.FakeServerService): void => Effect.runSync(server.refuseConnections(true))
 
