@@ -7,7 +7,7 @@ import { encodeMetaContextRequest } from "@effect-nbd/core/wire/MetaContext"
 import { Misbehaviour } from "@effect-nbd/testing"
 import type { RecordedRequest } from "@effect-nbd/testing/Recording"
 import * as Effect from "effect/Effect"
-import { type Breakers, goFails, type Hearing, readFails } from "./Breaker.ts"
+import { type Breakers, goFails, type Hearing, isPast, readFails } from "./Breaker.ts"
 import * as Hears from "./Hears.ts"
 import * as Says from "./Says.ts"
 
@@ -140,7 +140,7 @@ export const contextBreakers: Breakers = {
       rule: "S-065",
       found: /BLOCK_STATUS: expected "EINVAL", saw "EIO \(5\)"/,
       others: [],
-      says: [Says.error("EIO", isStatus)]
+      says: [Says.error("EIO", (request) => isStatus(request) && request.offset === 0n)]
     },
     {
       rule: "S-065",
@@ -196,6 +196,20 @@ export const contextBreakers: Breakers = {
       found: /69632 bytes are within 65536: expected true, saw false/,
       says: [Misbehaviour.at(Misbehaviour.lastExtentLonger, { request: isForOne })]
     }
+  ],
+  "BLOCK_STATUS past the end is EINVAL, and the next request is answered": [
+    {
+      rule: "S-055",
+      found: /BLOCK_STATUS past the end: expected "EINVAL", saw "success"/,
+      says: [Says.success(isPast("BLOCK_STATUS"))]
+    },
+    {
+      rule: "S-084",
+      found: /BLOCK_STATUS past the end: expected "EINVAL", saw "ENOSPC \(28\)"/,
+      others: [],
+      says: [Says.error("ENOSPC", isPast("BLOCK_STATUS"))]
+    },
+    { rule: "S-084", ...readFails }
   ],
   "what is allocated can be written": [
     {

@@ -214,6 +214,16 @@ export const contextChecks = (target: Target): ReadonlyArray<Check> => {
         })
     ),
     withStatus(
+      "BLOCK_STATUS past the end is EINVAL, and the next request is answered",
+      ["S-055", "S-084"],
+      (talk) =>
+        Effect.gen(function*() {
+          const past = { offset: talk.size, length: talk.block }
+          yield* expectError("BLOCK_STATUS past the end", yield* ask(talk, "BLOCK_STATUS", past), "EINVAL")
+          yield* probe(talk)
+        })
+    ),
+    withStatus(
       "what is allocated can be written",
       ["S-091"],
       (talk, id) =>

@@ -176,6 +176,11 @@ export const requestChecks = (target: Target): ReadonlyArray<Check> => {
           const before = yield* ask(talk, "READ", wholeRange(talk))
           const payload = pattern(1n, talk.block, 55)
           yield* expectError("READ at 1", yield* ask(talk, "READ", { offset: 1n, length: talk.block }), "EINVAL")
+          yield* expectError(
+            "READ of a block and a byte",
+            yield* ask(talk, "READ", { length: talk.block + 1 }),
+            "EINVAL"
+          )
           const write = yield* ask(talk, "WRITE", { offset: 1n, payload })
           yield* expectError("WRITE at 1", write, "EINVAL", "EPERM")
           const after = yield* ask(talk, "READ", wholeRange(talk))
