@@ -33,6 +33,17 @@ export interface Progress {
   readonly millis: number
 }
 
+/**
+ * Standard error.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const standardError: Canvas = {
+  write: (text) => process.stderr.write(text),
+  columns: () => process.stderr.columns || 80
+}
+
 /** Ten drawings a second at most. */
 const interval = "100 millis"
 
@@ -64,8 +75,13 @@ export const withBar = <A, E, R>(
     return result
   })
 
-/** To the first column, and nothing on the line any more. */
-const erased = "\r\u001b[K"
+/**
+ * To the first column, and nothing on the line any more.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const erased = "\r\u001b[K"
 
 /**
  * The bar, one character shorter than the terminal is wide, since some of them break a line that is full.

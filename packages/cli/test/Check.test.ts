@@ -1,9 +1,16 @@
 /** `effect-nbd check`: our own server has nothing to fear, and others are told what they do otherwise. */
+import * as CheckTally from "#cli/CheckTally"
+import * as Listener from "#cli/Listener"
+import * as Conformance from "@effect-nbd/testing/Conformance"
+import * as FakeServer from "@effect-nbd/testing/FakeServer"
 import { describe, expect, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as TestClock from "effect/TestClock"
 import { join } from "node:path"
 import { pki } from "./support/pki.ts"
-import { cli, itWith } from "./support/programs.ts"
+import { cli, itWith, startCli } from "./support/programs.ts"
 import { folder, nbdkit } from "./support/servers.ts"
 import { serving } from "./support/serving.ts"
 
@@ -50,6 +57,55 @@ describe("other servers", () => {
       expect(stdout).toMatch(/\n\d+ passed, [23] failed, \d+ skipped\n$/)
       expect({ code, stderr }).toEqual({ code: 2, stderr: "" })
     }))
+})
+
+describe("interrupted", () => {
+  it.scopedLive("it reports what it had looked at", () =>
+    Effect.gen(function*() {
+      const server = yield* FakeServer.make({ exports: [{ name: "", size: 2_097_152 }] })
+      const address = yield* Listener.listen({ _tag: "Tcp", host: "127.0.0.1", port: 0 }, server.serve)
+      const checking = yield* startCli("check", "--destructive", yield* Listener.uriOf(address, ""))
+      yield* server.awaitEnds(12)
+      yield* server.hold
+      yield* server.awaitRequests(1)
+      yield* checking.kill("SIGINT")
+      const { code, stderr, stdout } = yield* checking.ended
+      const [, passed, skipped] = /\n(\d+) passed, 0 failed, (\d+) skipped\n$/.exec(stdout) ?? []
+      const [, made, all] = /^effect-nbd: interrupted: (\d+) of (\d+) checks were made\n$/.exec(stderr) ?? []
+      expect(Number(passed)).toBeGreaterThan(1)
+      expect(Number(made)).toBe(Number(passed) + Number(skipped))
+      expect(Number(all)).toBeGreaterThan(Number(made))
+      expect(code).toBe(130)
+    }))
+
+  it.effect("and on a terminal, one line tells how far it has come", () =>
+    Effect.gen(function*() {
+      const drawn: Array<string> = []
+      const canvas = { write: (text: string) => void drawn.push(text), columns: () => 30 }
+      const check = (name: string, run: Conformance.Check["run"]): Conformance.Check => ({
+        name,
+        rules: ["S-001"],
+        run
+      })
+      const checks = [
+        check("good", Effect.void),
+        check("bad", new Conformance.ConformanceError({ what: "a", expected: "b", actual: "c" })),
+        check("with a long name that does not fit", Effect.never)
+      ]
+      const reported = yield* Deferred.make<Conformance.Report>()
+      const unfinished = (report: Conformance.Report) => Effect.asVoid(Deferred.succeed(reported, report))
+      const running = yield* Effect.fork(
+        CheckTally.withTally(
+          { canvas, total: 3, unfinished },
+          (onResult) => Conformance.run({ exportName: "" }, { checks, onResult, timeout: "5 seconds" })
+        )
+      )
+      yield* TestClock.adjust("1 second")
+      expect(drawn).toEqual(["\r\u001b[K1 of 3, 0 failed: good", "\r\u001b[K2 of 3, 1 failed: bad"])
+      yield* Fiber.interrupt(running)
+      expect(drawn.at(-1)).toBe("\r\u001b[K")
+      expect(yield* Deferred.await(reported)).toMatchObject({ passed: 1, failed: 1, skipped: 0 })
+    }).pipe(Effect.provide(FakeServer.layer({ exports: [{ name: "", size: 512 }] }))))
 })
 
 describe("nothing is done", () => {

@@ -33,7 +33,15 @@ import { statusChecks } from "./conformance/StatusChecks.ts"
 
 export { type Check, ConformanceError, type RuleId, Skipped, type Target } from "./conformance/Check.ts"
 export { targetOf } from "./conformance/Discovery.ts"
-export { type CheckResult, format, type Report, type RuleResult, toJson, type Verdict } from "./conformance/Report.ts"
+export {
+  type CheckResult,
+  format,
+  type Report,
+  reportOf,
+  type RuleResult,
+  toJson,
+  type Verdict
+} from "./conformance/Report.ts"
 export { ruleTable } from "./conformance/RuleTable.ts"
 
 /**

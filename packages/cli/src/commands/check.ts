@@ -8,9 +8,11 @@ import * as Conformance from "@effect-nbd/testing/Conformance"
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
 import * as Effect from "effect/Effect"
+import * as CheckTally from "../CheckTally.ts"
 import { oneLine, UsageError } from "../Failure.ts"
 import * as Json from "../Json.ts"
-import { exitWith, print } from "../Output.ts"
+import { complain, exitWith, print } from "../Output.ts"
+import * as ProgressBar from "../ProgressBar.ts"
 import * as Target from "../Target.ts"
 import { invalid, parseDuration, positional } from "./values.ts"
 
@@ -33,7 +35,8 @@ const options = {
 }
 
 /**
- * Runs the conformance suite on a server, and prints the report rule by rule. Exit code 2: it breaks some.
+ * Runs the conformance suite on a server, and prints the report rule by rule: of what was looked at, if it is
+ * interrupted. Exit code 2: it breaks some.
  *
  * @since 0.1.0
  * @category commands
@@ -50,11 +53,25 @@ export const check = Command.make("check", options, ({ destructive, json, timeou
       const target = yield* Conformance.targetOf(found.exportName, { timeout })
       // A program in brackets is started for each connection anew.
       const keepsContent = found.uri !== undefined
-      return yield* Conformance.run({ ...target, keepsContent }, { timeout })
+      const all = { ...target, keepsContent }
+      const checks = [...Conformance.serverChecks(all), ...Conformance.checks(all)]
+      const canvas = process.stderr.isTTY ? ProgressBar.standardError : undefined
+      const unfinished = (report: Conformance.Report) =>
+        Effect.zipRight(
+          Effect.ignore(printed(report, json)),
+          complain(`effect-nbd: interrupted: ${report.checks.length} of ${checks.length} checks were made\n`)
+        )
+      return yield* CheckTally.withTally(
+        { canvas, total: checks.length, unfinished },
+        (onResult) => Conformance.run(all, { checks, timeout, onResult })
+      )
     }).pipe(Effect.provideService(Transport, found.transport))
-    yield* print(json ? `${Json.format(Conformance.toJson(report))}\n` : inLines(Conformance.format(report)))
+    yield* printed(report, json)
     if (report.failed > 0) yield* exitWith(2)
   })).pipe(Command.withDescription("Check a server against the rules of the protocol, and report rule by rule"))
+
+const printed = (report: Conformance.Report, json: boolean) =>
+  print(json ? `${Json.format(Conformance.toJson(report))}\n` : inLines(Conformance.format(report)))
 
 /** Texts of the server may be in it. */
 const inLines = (text: string): string =>

@@ -150,14 +150,9 @@ export const copy = Command.make(
         const options: Copy.Options = { ...given, requests, flush, extents, destinationIsZero }
         if (!progress && !process.stderr.isTTY) return yield* Copy.copy(source, sink, options)
         yield* ProgressBar.withBar(
-          canvas,
+          ProgressBar.standardError,
           source.size ?? 0n,
           (onCopied) => Copy.copy(source, sink, { ...options, onCopied })
         )
       })))
 ).pipe(Command.withDescription("Copy an export to a file, a file to an export, or an export to another"))
-
-const canvas: ProgressBar.Canvas = {
-  write: (text) => process.stderr.write(text),
-  columns: () => process.stderr.columns || 80
-}
