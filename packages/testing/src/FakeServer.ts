@@ -59,6 +59,8 @@ export interface FakeServerService {
   readonly ends: Effect.Effect<ReadonlyArray<SessionEnd>>
   /** How many sessions are open now. */
   readonly sessions: Effect.Effect<number>
+  /** Bytes of payload that are in memory now, of all sessions together: see `memory` of the config. */
+  readonly memory: Effect.Effect<number>
   /** Requests that wait for their release now. */
   readonly held: Effect.Effect<ReadonlyArray<RecordedRequest>>
 
@@ -163,7 +165,7 @@ const exportsOf = ({ handshake }: Session.Shared): Pick<FakeServerService, "expo
   }
 }
 
-const inspection = ({ recorder, steering }: Session.Shared) => {
+const inspection = ({ memory, recorder, steering }: Session.Shared) => {
   const reached = <A>(list: { readonly count: number; readonly newest: () => ReadonlyArray<A> }) => (count: number) =>
     recorder.until(() => list.count >= count ? list.newest() : undefined)
   return {
@@ -173,6 +175,7 @@ const inspection = ({ recorder, steering }: Session.Shared) => {
     violations: Effect.sync(() => recorder.violations.newest()),
     ends: Effect.sync(() => recorder.ends.newest()),
     sessions: Effect.sync(() => recorder.open),
+    memory: Effect.sync(() => memory.lent),
     held: Effect.sync(() => steering.held),
     awaitRequests: reached(recorder.requests),
     awaitOptions: reached(recorder.options),

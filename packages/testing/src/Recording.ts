@@ -104,6 +104,7 @@ export interface Violation {
  * - `TlsFailed`: the server had agreed to TLS, and it did not come about.
  * - `Misbehaved`: the server closed after a fatal violation.
  * - `ShutDown`: the server ended the session in order.
+ * - `Stalled`: the client kept others waiting for memory, and the server broke the connection.
  * - `Killed`: the server broke the connection.
  * - `Died`: a handler of `onRequest`, a misbehaviour or another function that the server was given died, an assertion in it
  *   for example, or was interrupted, and the server broke the connection. The cause is logged too.
@@ -120,6 +121,7 @@ export type Ending =
   | { readonly _tag: "TlsFailed"; readonly error: TlsError | TransportLostError }
   | { readonly _tag: "Misbehaved"; readonly violation: Violation }
   | { readonly _tag: "ShutDown" }
+  | { readonly _tag: "Stalled" }
   | { readonly _tag: "Killed" }
   | { readonly _tag: "Died"; readonly cause: Cause.Cause<never> }
 

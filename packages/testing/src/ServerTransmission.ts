@@ -2,9 +2,9 @@
  * The server's side of the transmission phase: requests in, replies out.
  *
  * Requests are read one after another. On a disk in memory they are carried out in that order as well; on one of
- * functions, side by side. A reply that is delayed or held does not keep later ones back. Memory is bounded: 64 MiB of
- * payload in each direction, and the headers of at most `maxPending` requests; beyond that, and while the client takes
- * no replies, no further requests are read.
+ * functions, side by side. A reply that is delayed or held does not keep later ones back. Memory is bounded: so much for
+ * the payload of all sessions together (session/Memory), and the headers of at most `maxPending` requests of each; beyond
+ * that, and while the client takes no replies, no further requests are read.
  *
  * @since 0.1.0
  */
@@ -133,16 +133,18 @@ class Serving {
       const isFilter = isFiltered(request)
       if (refused !== undefined || isFilter && request.payloadLength > longestFilter(this.terms)) {
         yield* skipPayload(this.context, request)
-        return { request, payload: nothing, refused: refused ?? tooManyContexts }
+        return { request, payload: undefined, refused: refused ?? tooManyContexts }
       }
-      yield* this.answering.incoming.take(request.payloadLength)
-      const payload = yield* takePayload(this.context, request)
-      if (!isFilter) return { request, payload, refused: undefined }
-      yield* this.answering.incoming.release(request.payloadLength)
-      const whole = filtered(request, payload, this.terms)
-      if ("cookie" in whole) return { request: whole, payload: nothing, refused: undefined }
+      if (request.payloadLength === 0) return { request, payload: undefined, refused: undefined }
+      const { account } = this.context
+      const loan = yield* account.take("Incoming", request.payloadLength)
+      const bytes = yield* takePayload(this.context, request)
+      if (!isFilter) return { request, payload: { bytes, loan }, refused: undefined }
+      const whole = filtered(request, bytes, this.terms)
+      yield* account.giveBack(loan)
+      if ("cookie" in whole) return { request: whole, payload: undefined, refused: undefined }
       if (whole.violation !== undefined) note(this.context, whole.violation)
-      return { request, payload: nothing, refused: whole.failure }
+      return { request, payload: undefined, refused: whole.failure }
     })
   }
 
@@ -159,7 +161,5 @@ class Serving {
     return refusal?.failure
   }
 }
-
-const nothing = new Uint8Array(0)
 
 const tooManyContexts: Failure = { errno: "EINVAL", message: "more meta contexts than were selected" }

@@ -1,8 +1,8 @@
 /**
  * The answers of one session: each request is carried out, and answered at once, later or not at all.
  *
- * Memory is bounded: so many requests wait at a time, and so many bytes of payload in each direction. One reply at a time
- * is made and sent. Which requests there are, and what is wrong with them, is for others to say.
+ * Memory is bounded: so many requests wait at a time, and every payload takes its bytes from the memory that the sessions
+ * share. One reply at a time is sent. Which requests there are, and what is wrong with them, is for others to say.
  *
  * @since 0.1.0
  */
@@ -13,6 +13,7 @@ import type { Speech } from "../misbehaviour/Model.ts"
 import { recordedOf } from "../Recording.ts"
 import type { Decision, Failure } from "../Steering.ts"
 import { carryOut, safely } from "./Execution.ts"
+import type { Loan } from "./Memory.ts"
 import { failure, failureInside, type Reply, type ReplyRules, success } from "./ReplyEncoding.ts"
 import { maxPayload, type Request } from "./Request.ts"
 import { died, type SessionContext } from "./SessionContext.ts"
@@ -37,7 +38,8 @@ export interface TransmissionRules extends ReplyRules {
  */
 export interface Accepted {
   readonly request: Request
-  readonly payload: Uint8Array
+  /** What came behind its header, and is of use. */
+  readonly payload: { readonly bytes: Uint8Array; readonly loan: Loan } | undefined
   /** Why it must fail, if it must. */
   readonly refused: Failure | undefined
 }
@@ -55,11 +57,7 @@ export class Answering {
   private readonly answered = new WeakSet<Request>()
   /** One permit for each request that waits for its answer aside from the reading of requests. */
   private readonly slots: Effect.Semaphore
-  /** One permit for each byte of payload that clients have sent and no disk has taken yet. */
-  readonly incoming = Effect.unsafeMakeSemaphore(maxPayload)
-  /** One permit for each byte of data that disks of functions have given and no client has taken yet. */
-  private readonly outgoing = Effect.unsafeMakeSemaphore(maxPayload)
-  /** Whoever has it makes one reply and sends it, so that one reply at a time is in memory. */
+  /** Whoever has it sends one reply. Nobody who has it waits for memory. */
   private readonly turn = Effect.unsafeMakeSemaphore(1)
 
   private readonly context: SessionContext
@@ -150,7 +148,7 @@ export class Answering {
   private carryOut(accepted: Accepted): Effect.Effect<Failure | undefined> {
     const { payload, refused, request } = accepted
     const done = refused === undefined
-      ? Effect.match(carryOut(this.terms.export, request, payload), {
+      ? Effect.match(carryOut(this.terms.export, request, payload?.bytes ?? nothing), {
         onFailure: (failed): Failure | undefined => failed,
         onSuccess: () => undefined
       })
@@ -160,7 +158,7 @@ export class Answering {
 
   /** The payload is not needed any more. */
   private drop({ payload }: Accepted): Effect.Effect<void> {
-    return payload.byteLength === 0 ? Effect.void : Effect.asVoid(this.incoming.release(payload.byteLength))
+    return payload === undefined ? Effect.void : this.context.account.giveBack(payload.loan)
   }
 
   private reply(request: Request, failed: Failure | undefined): Effect.Effect<void> {
@@ -173,14 +171,22 @@ export class Answering {
       : failureInside(rules, terms, request, failed)
     const sending = (reply: Reply): Effect.Effect<void> => {
       this.pending.delete(request)
-      return this.answered.has(request) ? Effect.void : Effect.asVoid(this.say("Answer", request, reply))
+      return this.answered.has(request)
+        ? Effect.void
+        : Effect.asVoid(this.context.account.whileDue("Outgoing", this.say("Answer", request, reply)))
     }
-    return failed !== undefined || this.isDoneAtOnce(request)
+    const isMadeAtOnce = this.isDoneAtOnce(request) || failed !== undefined && failed.offset === undefined
+    const answered = isMadeAtOnce
       ? this.turn.withPermits(1)(Effect.flatMap(made, sending))
       // A function takes its time, and others have their turn meanwhile.
-      : this.outgoing.withPermits(this.longestReply(request))(
-        Effect.flatMap(made, (reply) => this.turn.withPermits(1)(sending(reply)))
-      )
+      : Effect.flatMap(made, (reply) => this.turn.withPermits(1)(sending(reply)))
+    const bytes = failed !== undefined && failed.offset === undefined ? 0 : this.longestReply(request)
+    if (bytes === 0) return answered
+    const { account } = this.context
+    return Effect.flatMap(
+      account.take("Outgoing", bytes),
+      (loan) => Effect.flatMap(answered, () => account.giveBack(loan))
+    )
   }
 
   private say(moment: "Payload" | "Answer", request: Request, reply: Reply): Effect.Effect<Speech | undefined> {
@@ -199,7 +205,10 @@ export class Answering {
       case commandCode.READ:
         return Number(length)
       case commandCode.BLOCK_STATUS:
-        return Math.min(maxPayload, 16 * this.rules.maxDescriptors * this.terms.contexts.length)
+        return Math.min(
+          maxPayload,
+          16 * Math.min(this.rules.maxDescriptors, Number(length)) * this.terms.contexts.length
+        )
       default:
         return 0
     }
@@ -209,3 +218,5 @@ export class Answering {
     return failure(this.rules, this.terms, request, failed)
   }
 }
+
+const nothing = new Uint8Array(0)

@@ -16,7 +16,14 @@ import {
 import { isWireError, WireError } from "@effect-nbd/core/wire/WireError"
 import * as Effect from "effect/Effect"
 import { hasPayload, maxPayload, type Request } from "./Request.ts"
-import { type ClientMisbehavedError, misbehaved, type SessionContext, takeRest, takeStart } from "./SessionContext.ts"
+import {
+  type ClientMisbehavedError,
+  misbehaved,
+  type SessionContext,
+  takeLong,
+  takeRest,
+  takeStart
+} from "./SessionContext.ts"
 
 /** What may be sent whatever an export advertises, without being taken for an attack (S-057). */
 const neverAbusive = 33_554_432
@@ -74,7 +81,9 @@ export const takePayload = (
   context: SessionContext,
   { command, payloadLength }: Request
 ): Effect.Effect<Uint8Array, StreamEnded | ClientMisbehavedError> =>
-  payloadLength === 0 ? Effect.succeed(nothing) : takeRest(context, payloadLength, ruleOf(command))
+  payloadLength === 0
+    ? Effect.succeed(nothing)
+    : context.account.whileDue("Incoming", takeLong(context, payloadLength, ruleOf(command)))
 
 /**
  * Takes and forgets the payload of a request that is refused, a piece at a time.

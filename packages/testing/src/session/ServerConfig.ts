@@ -11,6 +11,7 @@ import { Manners } from "../misbehaviour/Voice.ts"
 import { Recorder } from "../Recording.ts"
 import type { HandshakeRules, Protocol, Refusals, TlsRules } from "../ServerHandshake.ts"
 import { Steering } from "../Steering.ts"
+import { Memory } from "./Memory.ts"
 import type { Shared } from "./Session.ts"
 
 /**
@@ -62,6 +63,15 @@ export interface FakeServerConfig {
   readonly handshakeTimeout?: Duration.DurationInput
   /** Requests of one session that may wait for their answer at a time; 256 by default. */
   readonly maxPending?: number
+  /**
+   * Bytes of payload that all sessions together may have in memory, beside 256 KiB that each has of its own: what WRITEs
+   * bring until a disk has taken it, and what replies bring until a client has. 256 MiB by default.
+   *
+   * Requests that it has no room for wait, in order of arrival; one that is longer than all of it waits until nothing else
+   * is there. While one waits, a session that has some of it and whose client takes more than 10 seconds to send a payload
+   * or to take a reply ends as `Stalled`. Of one session there are 64 MiB at most in each direction.
+   */
+  readonly memory?: number
   /** Entries that each list of the record keeps, the newest ones; 4096 by default. */
   readonly history?: number
 }
@@ -95,5 +105,7 @@ export const sharedOf = (config: FakeServerConfig): Shared => {
   const recorder = new Recorder(config.history ?? 4096)
   const handshakeTimeout = Duration.decode(config.handshakeTimeout ?? Duration.infinity)
   const manners = new Manners(config.misbehaviours ?? [])
-  return { handshake, handshakeTimeout, transmission, recorder, steering: new Steering(), manners, sessions: new Set() }
+  const memory = new Memory(config.memory ?? 268_435_456)
+  const steering = new Steering()
+  return { handshake, handshakeTimeout, transmission, recorder, steering, manners, memory, sessions: new Set() }
 }

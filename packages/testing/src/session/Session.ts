@@ -18,6 +18,7 @@ import type { Ending, Recorder } from "../Recording.ts"
 import * as ServerHandshake from "../ServerHandshake.ts"
 import * as ServerTransmission from "../ServerTransmission.ts"
 import type { Steering } from "../Steering.ts"
+import type { Memory } from "./Memory.ts"
 import { type ClientMisbehavedError, died, SessionContext } from "./SessionContext.ts"
 
 /**
@@ -34,6 +35,7 @@ export interface Shared {
   readonly recorder: Recorder
   readonly steering: Steering
   readonly manners: Manners
+  readonly memory: Memory
   /** The sessions open now. */
   readonly sessions: Set<SessionControl>
 }
@@ -61,6 +63,7 @@ const lingering = "5 seconds"
  */
 export const killed: Ending = { _tag: "Killed" }
 
+const stalled: Ending = { _tag: "Stalled" }
 const shutDown: Ending = { _tag: "ShutDown" }
 const timedOut: Ending = { _tag: "HandshakeTimedOut" }
 
@@ -87,10 +90,11 @@ interface Opened {
 const open = Effect.fnUntraced(function*(shared: Shared, connection: Connection, breaks: Breaks | undefined) {
   const control: SessionControl = { shutDown: yield* Deferred.make<void>(), kill: yield* Deferred.make<Ending>() }
   shared.sessions.add(control)
-  const { manners, recorder } = shared
+  const { manners, memory, recorder } = shared
   const breakOff = (ending: Ending): void => Deferred.unsafeDone(control.kill, Exit.succeed(ending))
   const voice = new Voice(manners, breaks?.sever ?? (() => breakOff(killed)))
-  const context = new SessionContext(recorder.sessionOpened(), recorder, connection, voice, breakOff)
+  const account = memory.open(() => breakOff(stalled))
+  const context = new SessionContext(recorder.sessionOpened(), recorder, connection, voice, account, breakOff)
   const opened: Opened = { shared, context, control, state: { ending: undefined } }
   return opened
 })
@@ -115,6 +119,7 @@ const release = (opened: Opened): Effect.Effect<void> =>
   Effect.sync(() => {
     const { context, control, shared } = opened
     context.reader.connection.close()
+    shared.memory.close(context.account)
     // Without an ending of its own, the session was interrupted.
     if (opened.state.ending === undefined) end(opened, killed)
     shared.sessions.delete(control)
@@ -130,7 +135,7 @@ const end = ({ context, shared, state }: Opened, ending: Ending): void => {
 const isOrderly = ({ _tag }: Ending): boolean => _tag === "Disconnected" || _tag === "Aborted" || _tag === "ShutDown"
 
 /** Ends that leave unfinished what is under way. */
-const isBroken = ({ _tag }: Ending): boolean => _tag === "Killed" || _tag === "Died"
+const isBroken = ({ _tag }: Ending): boolean => _tag === "Killed" || _tag === "Stalled" || _tag === "Died"
 
 const serve = (shared: Shared, context: SessionContext, control: SessionControl): Effect.Effect<Ending> =>
   shakeHands(shared, context, control).pipe(

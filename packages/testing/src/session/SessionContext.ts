@@ -4,7 +4,7 @@
  *
  * @since 0.1.0
  */
-import { FrameReader, type StreamEnded } from "@effect-nbd/core/framing/FrameReader"
+import { FrameReader, StreamEnded } from "@effect-nbd/core/framing/FrameReader"
 import type { Connection } from "@effect-nbd/core/Transport"
 import { WireError } from "@effect-nbd/core/wire/WireError"
 import type * as Cause from "effect/Cause"
@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import type { Moment, Speech } from "../misbehaviour/Model.ts"
 import type { Voice } from "../misbehaviour/Voice.ts"
 import type { Ending, Recorder, Violation } from "../Recording.ts"
+import type { Account } from "./Memory.ts"
 
 /**
  * One session's ends of things.
@@ -27,6 +28,8 @@ export class SessionContext {
   /** The server is shutting down: no option is answered well any more (S-020). */
   isShuttingDown = false
   readonly voice: Voice
+  /** Its part of the server's memory for payload. */
+  readonly account: Account
   /** Breaks the connection: the session has come to this end. */
   readonly breakOff: (ending: Ending) => void
   private current: FrameReader
@@ -36,11 +39,13 @@ export class SessionContext {
     recorder: Recorder,
     connection: Connection,
     voice: Voice,
+    account: Account,
     breakOff: (ending: Ending) => void
   ) {
     this.session = session
     this.recorder = recorder
     this.voice = voice
+    this.account = account
     this.breakOff = breakOff
     this.current = new FrameReader(connection)
   }
@@ -112,6 +117,40 @@ export const takeRest = (
   rule: string
 ): Effect.Effect<Uint8Array, StreamEnded | ClientMisbehavedError> =>
   Effect.catchAll(context.reader.take(count), (ended) => cutShort(context, ended, rule))
+
+/**
+ * The same for a payload, which is put together from pieces: all of it is in memory once.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const takeLong = (
+  context: SessionContext,
+  count: number,
+  rule: string
+): Effect.Effect<Uint8Array, StreamEnded | ClientMisbehavedError> =>
+  count <= longestPiece ? takeRest(context, count, rule) : takePieces(context, count, rule)
+
+const takePieces = Effect.fnUntraced(function*(context: SessionContext, count: number, rule: string) {
+  const taken = new Uint8Array(count)
+  for (let at = 0; at < count; at += longestPiece) {
+    const piece = context.reader.take(Math.min(longestPiece, count - at))
+    taken.set(
+      yield* Effect.catchAll(piece, ({ end, received }) => {
+        taken.set(received, at)
+        return cutShort(
+          context,
+          new StreamEnded({ end, wanted: count, received: taken.subarray(0, at + received.byteLength) }),
+          rule
+        )
+      }),
+      at
+    )
+  }
+  return taken
+})
+
+const longestPiece = 65_536
 
 /**
  * Records a violation that its session survives.
