@@ -1,7 +1,8 @@
 /**
  * A listening socket that hands each client to a session of its own, until its scope is closed.
  *
- * It knows nothing of NBD but the URI under which it can be reached.
+ * It knows nothing of NBD but the URI under which it can be reached. How many clients there may be is for the session to
+ * say, which can tell whom to leave.
  *
  * @since 0.1.0
  */
@@ -39,17 +40,6 @@ const activatedFd = 3
 type Session = (connection: Connection) => Effect.Effect<void>
 
 /**
- * How clients are let in.
- *
- * @since 0.1.0
- * @category models
- */
-export interface ListenOptions {
-  /** At a time; those beyond it are closed on. 256 by default. */
-  readonly maxClients?: number
-}
-
-/**
  * The system does not let us listen there.
  *
  * @since 0.1.0
@@ -74,11 +64,10 @@ export class ListenError extends Data.TaggedError("ListenError")<{
  */
 export const listen = (
   address: Address,
-  session: Session,
-  options: ListenOptions = {}
+  session: Session
 ): Effect.Effect<Address, ListenError, Scope.Scope> => {
   const place = address._tag === "Tcp" ? { host: address.host, port: address.port } : { path: address.path }
-  return Effect.map(letIn(place, inWords(address), session, options), (server) => {
+  return Effect.map(letIn(place, inWords(address), session), (server) => {
     const bound = server.address()
     return address._tag === "Tcp" && bound !== null && typeof bound === "object"
       ? { ...address, port: bound.port }
@@ -92,22 +81,18 @@ export const listen = (
  * @since 0.1.0
  * @category constructors
  */
-export const listenActivated = (
-  session: Session,
-  options: ListenOptions = {}
-): Effect.Effect<void, ListenError, Scope.Scope> =>
-  Effect.asVoid(letIn({ fd: activatedFd }, `file descriptor ${activatedFd}`, session, options))
+export const listenActivated = (session: Session): Effect.Effect<void, ListenError, Scope.Scope> =>
+  Effect.asVoid(letIn({ fd: activatedFd }, `file descriptor ${activatedFd}`, session))
 
 type Place = net.ListenOptions & { readonly fd?: number }
 
-const letIn = (place: Place, words: string, session: Session, { maxClients = 256 }: ListenOptions) =>
+const letIn = (place: Place, words: string, session: Session) =>
   Effect.gen(function*() {
     // Released from the last to the first: closing, the sessions, and waiting until all is gone.
     const server = yield* Effect.acquireRelease(
       Effect.sync(() => net.createServer({ allowHalfOpen: true, pauseOnConnect: true })),
       gone
     )
-    server.maxConnections = maxClients
     const fork = yield* FiberSet.makeRuntime()
     server.on("connection", (socket) => {
       socket.setNoDelay(true)

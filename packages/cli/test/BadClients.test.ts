@@ -98,17 +98,17 @@ describe("bad clients", () => {
     30_000
   )
 
-  it.scopedLive("beyond --max-clients are closed on, and let in again when others have left", () =>
+  it.scopedLive("beyond --max-clients displace those that say nothing, or are closed on until others have left", () =>
     Effect.gen(function*() {
       const { port, uri } = yield* serving("--port=0", "--max-clients=2")
+      const silent = yield* Effect.replicateEffect(socketTo(port), 2)
       yield* Effect.scoped(Effect.gen(function*() {
-        const inside = yield* Effect.replicateEffect(socketTo(port), 2)
-        yield* Effect.forEach(
-          inside,
-          (socket) => Effect.async<void>((resume) => void socket.once("data", () => resume(Effect.void)))
-        )
+        // The silent ones have a time limit of 30 seconds, which nobody waits for.
+        for (const socket of silent) {
+          yield* Effect.provide(Handle.connect(), NodeTransport.layerUri(uri))
+          yield* ended(socket)
+        }
         yield* ended(yield* socketTo(port))
-        expect(inside.map(({ readableEnded }) => readableEnded)).toEqual([false, false])
       }))
       yield* Effect.retry(
         Effect.filterOrFail(cli("info", "--size", uri), ({ code }) => code === 0),

@@ -101,6 +101,8 @@ export interface Violation {
  * - `ClientLeft`: the client ended or broke the connection without saying so.
  * - `ExportRefused`: the server closed, the only way to refuse an NBD_OPT_EXPORT_NAME.
  * - `HandshakeTimedOut`: the client had not entered an export in time.
+ * - `Displaced`: the client had not entered an export, and another one came that there was no place for.
+ * - `TurnedAway`: the server had no place for the client.
  * - `TlsFailed`: the server had agreed to TLS, and it did not come about.
  * - `Misbehaved`: the server closed after a fatal violation.
  * - `ShutDown`: the server ended the session in order.
@@ -118,6 +120,8 @@ export type Ending =
   | { readonly _tag: "ClientLeft"; readonly end: ConnectionEnd }
   | { readonly _tag: "ExportRefused"; readonly exportName: string }
   | { readonly _tag: "HandshakeTimedOut" }
+  | { readonly _tag: "Displaced" }
+  | { readonly _tag: "TurnedAway" }
   | { readonly _tag: "TlsFailed"; readonly error: TlsError | TransportLostError }
   | { readonly _tag: "Misbehaved"; readonly violation: Violation }
   | { readonly _tag: "ShutDown" }

@@ -241,6 +241,35 @@ describe("ends", () => {
       expect(yield* good.simple()).toMatchObject({ error: 0 })
     }))
 
+  it.scoped("where all places are taken, the client that haggles longest is displaced; or the new one is turned away", () =>
+    Effect.gen(function*() {
+      const server = yield* FakeServer.make({ ...config, maxSessions: 2 })
+      const [oldest, silent] = [yield* connect(server), yield* connect(server)]
+      yield* oldest.greet()
+      const good = yield* transmitting(server, false)
+      yield* Effect.flip(oldest.take(1000))
+      const other = yield* transmitting(server, false)
+      yield* Effect.flip(silent.take(1000))
+      const flushed = Effect.forEach(
+        [good, other],
+        (client) => Effect.zipRight(client.request("FLUSH"), client.simple())
+      )
+      yield* flushed
+      const late = yield* connect(server)
+      expect(yield* Effect.flip(late.greet())).toMatchObject({ _tag: "NbdStreamEnded" })
+      expect((yield* server.ends).map(({ ending, session }) => [session, ending._tag])).toEqual([
+        [1, "Displaced"],
+        [2, "Displaced"],
+        [5, "TurnedAway"]
+      ])
+      yield* flushed
+      // Who has asked to leave keeps nobody out, though the connection is there yet.
+      yield* good.request("DISC")
+      yield* server.awaitEnds(4)
+      yield* transmitting(server, false)
+      yield* server.awaitSessions(2)
+    }))
+
   it.scoped("killAll breaks a connection in the middle of a reply", () =>
     Effect.gen(function*() {
       const server = yield* FakeServer.make({ exports: [{ name: "disk", size: 2 ** 26 }] })

@@ -50,6 +50,7 @@ export const serve = Command.make(
         metaContexts: !how.noMetaContexts,
         ...(tls === undefined ? {} : { tls }),
         handshakeTimeout: "30 seconds",
+        maxSessions: where.maxClients,
         // Nobody looks at its record.
         history: 1
       })
@@ -58,7 +59,7 @@ export const serve = Command.make(
         yield* server.onRequest(() => answer)
       }
       const session = yield* Record.sessions(how.record, server.serve)
-      yield* whereverServed(place, { ...where, names, isEncrypted: tls?.mode === "Require" }, session)
+      yield* whereverServed(place, { names, isEncrypted: tls?.mode === "Require" }, session)
     }))
 ).pipe(Command.withDescription("Serve exports in memory or of files, to try clients on"))
 
@@ -100,10 +101,9 @@ const placeOf = (
 
 const whereverServed = (
   place: Place,
-  { isEncrypted, maxClients, names }: {
+  { isEncrypted, names }: {
     readonly names: ReadonlyArray<string>
     readonly isEncrypted: boolean
-    readonly maxClients: number
   },
   session: (connection: Connection) => Effect.Effect<void>
 ) =>
@@ -120,10 +120,10 @@ const whereverServed = (
     }
     if (place._tag === "Activated") {
       // Whoever has opened the socket knows where that is.
-      yield* Listener.listenActivated(session, { maxClients })
+      yield* Listener.listenActivated(session)
       return yield* Effect.never
     }
-    const address = yield* Listener.listen(place, session, { maxClients })
+    const address = yield* Listener.listen(place, session)
     const uris = yield* Effect.forEach(names, (name) => Listener.uriOf(address, name, isEncrypted))
     yield* print(`${uris.join("\n")}\n`)
     yield* Effect.never

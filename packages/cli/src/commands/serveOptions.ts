@@ -45,7 +45,9 @@ export const where = {
         ? Effect.succeed(count)
         : Effect.fail(invalid(`--max-clients ${count}: has to be from 1 to 65535`))
     ),
-    Options.withDescription("Clients at a time; those beyond it are closed on. 256 by default")
+    Options.withDescription(
+      "Clients at a time, 256 by default. One beyond it takes the place of whoever has been in the handshake for the longest; where nobody is, it is closed on"
+    )
   )
 }
 

@@ -61,6 +61,12 @@ export interface FakeServerConfig {
   readonly acknowledgements?: "Simple" | "Structured"
   /** How long a client may take to enter an export, on Effect's clock; for ever by default. */
   readonly handshakeTimeout?: Duration.DurationInput
+  /**
+   * Most sessions at a time, 1 at least; as many as there are clients by default. When there are so many, a further client
+   * takes the place of the one that has been in its handshake for the longest (`Displaced`), or in the end of its session.
+   * Where all others have entered an export, it is closed on itself (`TurnedAway`).
+   */
+  readonly maxSessions?: number
   /** Requests of one session that may wait for their answer at a time; 256 by default. */
   readonly maxPending?: number
   /**
@@ -107,5 +113,15 @@ export const sharedOf = (config: FakeServerConfig): Shared => {
   const manners = new Manners(config.misbehaviours ?? [])
   const memory = new Memory(config.memory ?? 268_435_456)
   const steering = new Steering()
-  return { handshake, handshakeTimeout, transmission, recorder, steering, manners, memory, sessions: new Set() }
+  return {
+    handshake,
+    handshakeTimeout,
+    transmission,
+    recorder,
+    steering,
+    manners,
+    memory,
+    maxSessions: config.maxSessions ?? Infinity,
+    sessions: new Set()
+  }
 }

@@ -36,7 +36,9 @@ export interface Shared {
   readonly steering: Steering
   readonly manners: Manners
   readonly memory: Memory
-  /** The sessions open now. */
+  /** Most sessions at a time. */
+  readonly maxSessions: number
+  /** The sessions open now, in order of arrival. */
   readonly sessions: Set<SessionControl>
 }
 
@@ -47,6 +49,8 @@ export interface Shared {
  * @category models
  */
 export interface SessionControl {
+  /** It has entered an export, and may keep its place as long as it likes. */
+  isSettled: boolean
   readonly shutDown: Deferred.Deferred<void>
   /** Breaks the connection: the session ends like this. */
   readonly kill: Deferred.Deferred<Ending>
@@ -63,9 +67,11 @@ const lingering = "5 seconds"
  */
 export const killed: Ending = { _tag: "Killed" }
 
+const displaced: Ending = { _tag: "Displaced" }
 const stalled: Ending = { _tag: "Stalled" }
 const shutDown: Ending = { _tag: "ShutDown" }
 const timedOut: Ending = { _tag: "HandshakeTimedOut" }
+const turnedAway: Ending = { _tag: "TurnedAway" }
 
 /**
  * Runs one session to its end. `breaks` break the connection; by default it is closed. Interrupting closes it too.
@@ -78,7 +84,11 @@ export const run = (
   connection: Connection,
   breaks?: Breaks
 ): Effect.Effect<void> =>
-  Effect.acquireUseRelease(open(shared, connection, breaks), (opened) => use(shared, opened, breaks), release)
+  Effect.acquireUseRelease(
+    open(shared, connection, breaks),
+    (opened) => opened === undefined ? Effect.void : use(shared, opened, breaks),
+    (opened) => opened === undefined ? Effect.sync(() => connection.close()) : release(opened)
+  )
 
 interface Opened {
   readonly shared: Shared
@@ -88,9 +98,18 @@ interface Opened {
 }
 
 const open = Effect.fnUntraced(function*(shared: Shared, connection: Connection, breaks: Breaks | undefined) {
-  const control: SessionControl = { shutDown: yield* Deferred.make<void>(), kill: yield* Deferred.make<Ending>() }
-  shared.sessions.add(control)
   const { manners, memory, recorder } = shared
+  const control: SessionControl = {
+    isSettled: false,
+    shutDown: yield* Deferred.make<void>(),
+    kill: yield* Deferred.make<Ending>()
+  }
+  if (!hasRoom(shared)) {
+    recorder.sessionEnded(recorder.sessionOpened(), turnedAway)
+    recorder.sessionClosed()
+    return undefined
+  }
+  shared.sessions.add(control)
   const breakOff = (ending: Ending): void => Deferred.unsafeDone(control.kill, Exit.succeed(ending))
   const voice = new Voice(manners, breaks?.sever ?? (() => breakOff(killed)))
   const account = memory.open(() => breakOff(stalled))
@@ -99,11 +118,22 @@ const open = Effect.fnUntraced(function*(shared: Shared, connection: Connection,
   return opened
 })
 
+/** Makes room, if need be, at the cost of the client that has been in its handshake for the longest. */
+const hasRoom = ({ maxSessions, sessions }: Shared): boolean => {
+  if (sessions.size < maxSessions) return true
+  const oldest = [...sessions].find(({ isSettled }) => !isSettled)
+  if (oldest === undefined) return false
+  sessions.delete(oldest)
+  Deferred.unsafeDone(oldest.kill, Exit.succeed(displaced))
+  return true
+}
+
 const use = Effect.fnUntraced(function*(shared: Shared, opened: Opened, breaks: Breaks | undefined) {
   const { context, control } = opened
   const reset = (): void => breaks === undefined ? context.reader.connection.close() : breaks.reset()
   const kill = Deferred.await(control.kill)
   const ending = yield* Effect.raceFirst(serve(shared, context, control), kill)
+  control.isSettled = false
   end(opened, ending)
   if (isBroken(ending)) return reset()
   if (!isOrderly(ending)) return
@@ -177,10 +207,10 @@ const transmit = (
   control: SessionControl,
   { terms }: Extract<ServerHandshake.Settled, { readonly _tag: "Agreed" }>
 ): Effect.Effect<Ending, StreamEnded | ClientMisbehavedError> =>
-  Effect.map(
-    ServerTransmission.run(context, terms, shared.transmission, shared.steering, control.shutDown),
-    (end) => end === "Dropped" ? killed : { _tag: end }
-  )
+  Effect.suspend(() => {
+    control.isSettled = true
+    return ServerTransmission.run(context, terms, shared.transmission, shared.steering, control.shutDown)
+  }).pipe(Effect.map((end) => end === "Dropped" ? killed : { _tag: end }))
 
 const endingOf = (error: StreamEnded | ClientMisbehavedError): Ending =>
   error._tag === "NbdStreamEnded"
