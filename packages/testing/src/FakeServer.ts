@@ -18,6 +18,7 @@ import type { FakeExport } from "./FakeExport.ts"
 import * as MemoryPipe from "./MemoryPipe.ts"
 import type { Misbehaviour } from "./misbehaviour/Model.ts"
 import type { RecordedClientFlags, RecordedOption, RecordedRequest, SessionEnd, Violation } from "./Recording.ts"
+import { faultOf } from "./session/ConfigCheck.ts"
 import { type FakeServerConfig, sharedOf } from "./session/ServerConfig.ts"
 import * as Session from "./session/Session.ts"
 import type { Handler } from "./Steering.ts"
@@ -110,32 +111,44 @@ export class FakeServer extends Context.Tag("@effect-nbd/testing/FakeServer")<Fa
 const target = "fake server"
 
 /**
- * A fake server whose sessions live in the scope.
+ * A fake server whose sessions live in the scope. A configuration that cannot be served as it was meant is a defect that
+ * says why: a size outside of 0 to 2^64 - 1 bytes, two exports of one name, two meta contexts of one name in an export, a
+ * string of more than 4096 bytes, or a limit that is no whole number from 1.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const make = (config: FakeServerConfig): Effect.Effect<FakeServerService, never, Scope.Scope> =>
-  Effect.map(Effect.scope, (scope) => {
-    const shared = sharedOf(config)
-    let refused = false
-    const open = Effect.suspend(() =>
-      refused
-        ? new ConnectionRefusedError({ target, network: "tcp", attempts: [{ address: target, code: "ECONNREFUSED" }] })
-        : openIn(scope, shared, config.delivery)
-    )
-    return {
-      open,
-      serve: (connection) => Session.run(shared, connection),
-      ...exportsOf(shared),
-      ...inspection(shared),
-      ...steering(shared),
-      refuseConnections: (refuse) =>
-        Effect.sync(() => {
-          refused = refuse
-        })
-    }
+  Effect.flatMap(Effect.scope, (scope) => {
+    const fault = faultOf(config)
+    return fault === undefined
+      ? Effect.sync(() => running(sharedOf(config), scope, config.delivery))
+      : Effect.dieMessage(`fake server: ${fault}`)
   })
+
+const running = (
+  shared: Session.Shared,
+  scope: Scope.Scope,
+  delivery: FakeServerConfig["delivery"]
+): FakeServerService => {
+  let refused = false
+  const open = Effect.suspend(() =>
+    refused
+      ? new ConnectionRefusedError({ target, network: "tcp", attempts: [{ address: target, code: "ECONNREFUSED" }] })
+      : openIn(scope, shared, delivery)
+  )
+  return {
+    open,
+    serve: (connection) => Session.run(shared, connection),
+    ...exportsOf(shared),
+    ...inspection(shared),
+    ...steering(shared),
+    refuseConnections: (refuse) =>
+      Effect.sync(() => {
+        refused = refuse
+      })
+  }
+}
 
 const openIn = (
   scope: Scope.Scope,
@@ -216,7 +229,7 @@ const steering = ({ manners, sessions, steering }: Session.Shared) => ({
 export const transport = (server: FakeServerService): Context.Tag.Service<Transport> => ({ target, open: server.open })
 
 /**
- * A fake server, and the Transport that connects to it.
+ * A fake server, and the Transport that connects to it. A configuration that cannot be served is a defect, as in `make`.
  *
  * @since 0.1.0
  * @category layers

@@ -461,6 +461,43 @@ describe("the service", () => {
       yield* server.awaitSessions(2)
     }).pipe(Effect.scoped, Effect.provide(FakeServer.layer(config))))
 
+  const disk = { name: "disk", size }
+  const faults: ReadonlyArray<readonly [string, Partial<FakeServer.FakeServerConfig>]> = [
+    ["the export \"disk\" has -1 bytes", { exports: [{ name: "disk", size: -1 }] }],
+    ["the export \"\" has 18446744073709551616 bytes", { exports: [disk, { name: "", size: 2n ** 64n }] }],
+    ["the export \"disk\" has 1.5 bytes", { exports: [{ name: "disk", size: 1.5 }] }],
+    ["the export \"disk\" has NaN bytes", { exports: [{ name: "disk", size: NaN }] }],
+    ["the export \"disk\" has -1 bytes", { exports: [FakeExport.make({ name: "disk", size: -1n })] }],
+    ["there are several exports called \"disk\"", { exports: [disk, { name: "", size }, FakeExport.make(disk)] }],
+    [
+      "the export \"disk\": there are several meta contexts called \"qemu:dirty-bitmap:a\"",
+      { exports: [{ ...disk, dirtyBitmaps: [{ name: "a" }, { name: "b" }, { name: "a" }] }] }
+    ],
+    [
+      "the export \"disk\": a string may have 4096 bytes, and one of its has 4098",
+      { exports: [{ ...disk, description: "ü".repeat(2049) }] }
+    ],
+    ["maxPending is 0; it has to be a whole number from 1", { maxPending: 0 }],
+    ["memory is NaN; it has to be a whole number from 1", { memory: NaN }]
+  ]
+  it.effect.each(faults)("a configuration is a defect where %s", ([message, wrong]) =>
+    Effect.gen(function*() {
+      const exit = yield* Effect.exit(Effect.provide(Effect.void, FakeServer.layer({ ...config, ...wrong })))
+      expect(exit._tag === "Failure" && [...Cause.defects(exit.cause)]).toMatchObject([
+        { message: expect.stringContaining(`fake server: ${message}`) }
+      ])
+    }))
+
+  it.scoped("the largest export there can be is served", () =>
+    Effect.gen(function*() {
+      const server = yield* FakeServer.make({
+        exports: [{ name: "disk", size: 2n ** 64n - 1n }, { name: "none", size: 0 }]
+      })
+      const client = yield* transmitting(server, false)
+      yield* client.request("READ", { offset: 2n ** 64n - 3n, length: 2 })
+      expect(yield* client.simple(2)).toMatchObject({ error: 0 })
+    }))
+
   it.scoped("a disk given as such is shared with the test", () =>
     Effect.gen(function*() {
       const disk = FakeExport.make({ name: "disk", size })
