@@ -69,6 +69,70 @@ describe("the fake server", () => {
     }), 30_000)
 })
 
+/** What is less usual, and right. Each row says which SHOULD it disregards. */
+const legal: ReadonlyArray<readonly [string, FakeServer.FakeServerConfig, ReadonlyArray<Conformance.RuleId>]> = [
+  [
+    "in blocks of 64 KiB, 1 MiB at a time",
+    {
+      exports: [{
+        name: "disk",
+        size: 1_048_576,
+        blockSize: { minimum: 65_536, preferred: 65_536, maximum: 1_048_576 }
+      }]
+    },
+    []
+  ],
+  [
+    "a block of 64 KiB at a time, by simple replies where they may be",
+    {
+      exports: [{ ...disk, blockSize: { minimum: 65_536, preferred: 65_536, maximum: 65_536 } }],
+      acknowledgements: "Simple",
+      requireBlockSize: true
+    },
+    ["S-052", "S-070"]
+  ],
+  ["a block of 4 KiB at a time", {
+    exports: [{ ...disk, blockSize: { minimum: 4096, preferred: 4096, maximum: 4096 } }]
+  }, [
+    "S-052"
+  ]],
+  [
+    "of a size that is no multiple of anything, 4,000 bytes at a time",
+    { exports: [{ name: "disk", size: 2_097_665, blockSize: { minimum: 1, preferred: 1024, maximum: 4000 } }] },
+    ["S-052"]
+  ],
+  ["with extended headers and no structured replies", { exports: [disk], structuredReplies: false }, []],
+  ["that lists nothing, and tells nothing before it is entered", {
+    exports: [disk],
+    refuse: { LIST: "ERR_POLICY", INFO: "ERR_POLICY", SET_META_CONTEXT: "ERR_POLICY" }
+  }, []],
+  ["that agrees to nothing", {
+    exports: [disk],
+    refuse: { STRUCTURED_REPLY: "ERR_POLICY", EXTENDED_HEADERS: "ERR_PLATFORM", LIST_META_CONTEXT: "ERR_TOO_BIG" }
+  }, []],
+  ["of one request at a time, in small pieces from behind", {
+    exports: [disk],
+    chunkSize: 512,
+    chunkOrder: "Descending",
+    endWithNone: true,
+    maxDescriptors: 1,
+    maxPending: 1,
+    noZeroes: false
+  }, []]
+]
+
+describe("a server", () => {
+  it.scopedLive.each(legal)("%s is not condemned", ([, config, disregarded]) =>
+    Effect.gen(function*() {
+      const target = yield* Conformance.targetOf("disk")
+      const checks = [...Conformance.serverChecks(target), ...Conformance.checks(target)]
+        .filter(({ rules }) => !rules.includes("S-057"))
+      const report = yield* Conformance.run(target, { checks })
+      expect(failures(report).length, failures(report).join("\n")).toBe(disregarded.length)
+      expect(failedRules(report)).toEqual(disregarded)
+    }).pipe(Effect.provide(FakeServer.layer(config))), 30_000)
+})
+
 describe("a server of one client at a time", () => {
   it.scopedLive("keeps every rule but those about several", () =>
     Effect.gen(function*() {

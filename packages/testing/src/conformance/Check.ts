@@ -165,6 +165,34 @@ export const expectRefusal = <A, E extends { readonly _tag: string }, R>(
 export const connect = (target: Target) => Handle.connect({ exportName: target.exportName })
 
 /**
+ * A length that the export takes, in bytes: a multiple of its minimum block size and of 512, near what is wanted, of which
+ * `count` fit into the longest payload. Where that is too short for them it is one block.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const lengthNear = (
+  { maximum, minimum }: { readonly minimum: number; readonly maximum: number },
+  wanted: number,
+  count = 1
+): number => {
+  const block = Math.max(minimum, 512)
+  const longest = Math.floor(maximum / count / block) * block
+  return Math.max(block, Math.min(Math.ceil(wanted / block) * block, longest))
+}
+
+/**
+ * The limits of an export that is entered.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const limitsOf = ({ export: { maximumPayload, minimumBlockSize } }: Handle.Connected) => ({
+  minimum: minimumBlockSize,
+  maximum: maximumPayload
+})
+
+/**
  * Bytes that tell where they belong: every offset and every seed gives others.
  *
  * @since 0.1.0

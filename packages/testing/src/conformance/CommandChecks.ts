@@ -13,6 +13,8 @@ import {
   expectEqual,
   expectRefusal,
   expectTag,
+  lengthNear,
+  limitsOf,
   pattern,
   type RuleId,
   type Skipped,
@@ -20,8 +22,7 @@ import {
   type Target
 } from "./Check.ts"
 
-/** A length that every export of the suite takes: a multiple of its minimum block size. */
-const blockOf = ({ export: { minimumBlockSize } }: Connected): number => Math.max(minimumBlockSize, 512)
+const blockOf = (connected: Connected): number => lengthNear(limitsOf(connected), 512)
 
 const isUnsupported = (error: unknown): boolean => error instanceof CommandError && error.errno === "ENOTSUP"
 
@@ -68,9 +69,9 @@ export const commandChecks = (target: Target): ReadonlyArray<Check> => {
         yield* expectBytes("inside", memory.subarray(1, 1 + bytes.byteLength), bytes)
         yield* expectEqual("before and behind", [memory[0], memory.at(-1)].join(), "170,170")
       })),
-    check("half a MiB goes in one request", [], (connected) =>
+    check("half a MiB, or as much as the export takes, goes in one request", [], (connected) =>
       Effect.gen(function*() {
-        const bytes = pattern(0n, Math.min(524_288, connected.export.maximumPayload), 3)
+        const bytes = pattern(0n, lengthNear(limitsOf(connected), 524_288), 3)
         yield* connected.write(0n, bytes)
         yield* expectBytes("read", yield* connected.read(0n, bytes.byteLength), bytes)
       })),
@@ -103,7 +104,7 @@ export const commandChecks = (target: Target): ReadonlyArray<Check> => {
       ["C-145"],
       (connected) =>
         Effect.gen(function*() {
-          const block = Math.max(blockOf(connected), 65_536)
+          const block = lengthNear(limitsOf(connected), 65_536)
           const trim = connected.trim(0n, block)
           if (!connected.export.canTrim) return yield* expectRefusal("NBD_CMD_TRIM", trim)
           yield* trim
@@ -117,7 +118,7 @@ export const commandChecks = (target: Target): ReadonlyArray<Check> => {
       ["C-147", "S-088"],
       (connected) =>
         Effect.gen(function*() {
-          const block = Math.max(blockOf(connected), 65_536)
+          const block = lengthNear(limitsOf(connected), 65_536)
           if (!connected.export.canWriteZeroes) {
             return yield* expectRefusal("NBD_CMD_WRITE_ZEROES", connected.writeZeroes(0n, block))
           }

@@ -6,27 +6,42 @@
 import type { Connected } from "@effect-nbd/core/Handle"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import { type Check, connect, expectBytes, expectEqual, expectTag, pattern, type Target } from "./Check.ts"
+import {
+  type Check,
+  connect,
+  expectBytes,
+  expectEqual,
+  expectTag,
+  lengthNear,
+  limitsOf,
+  pattern,
+  type Target
+} from "./Check.ts"
 
-const pieceSize = 4096
-const pieces = 128
+const pieceSizeOf = (connected: Connected): number => lengthNear(limitsOf(connected), 4096)
 
-const offsetOf = (piece: number): bigint => BigInt(piece * pieceSize)
+/** The offsets of 128 pieces, or of as many as fit into half a MiB. */
+const offsetsOf = (connected: Connected): ReadonlyArray<bigint> => {
+  const pieceSize = pieceSizeOf(connected)
+  return Array.from({ length: Math.min(128, 524_288 / pieceSize) }, (_, piece) => BigInt(piece * pieceSize))
+}
+
+/** Something comes to each of them 64 times at a time. */
+const toAll = <E>(connected: Connected, act: (offset: bigint, pieceSize: number) => Effect.Effect<void, E>) =>
+  Effect.forEach(offsetsOf(connected), (offset) => act(offset, pieceSizeOf(connected)), {
+    concurrency: 64,
+    discard: true
+  })
 
 const writeAll = (connected: Connected, seed: number) =>
-  Effect.forEach(
-    Array.from({ length: pieces }, (_, piece) => offsetOf(piece)),
-    (offset) => connected.write(offset, pattern(offset, pieceSize, seed)),
-    { concurrency: 64, discard: true }
-  )
+  toAll(connected, (offset, pieceSize) => connected.write(offset, pattern(offset, pieceSize, seed)))
 
 const verifyAll = (connected: Connected, seed: number) =>
-  Effect.forEach(
-    Array.from({ length: pieces }, (_, piece) => offsetOf((piece * 37) % pieces)),
-    (offset) =>
+  toAll(
+    connected,
+    (offset, pieceSize) =>
       Effect.flatMap(connected.read(offset, pieceSize), (bytes) =>
-        expectBytes(`read at ${offset}`, bytes, pattern(offset, pieceSize, seed))),
-    { concurrency: 64, discard: true }
+        expectBytes(`read at ${offset}`, bytes, pattern(offset, pieceSize, seed)))
   )
 
 /**
@@ -52,7 +67,7 @@ export const concurrencyChecks = (target: Target): ReadonlyArray<Check> => [
       yield* writeAll(connected, 12)
       const refused = expectTag(
         "read past the end",
-        connected.read(connected.export.size, pieceSize),
+        connected.read(connected.export.size, pieceSizeOf(connected)),
         "NbdOutOfBoundsError"
       )
       yield* Effect.all([verifyAll(connected, 12), refused, verifyAll(connected, 12)], {
@@ -66,10 +81,11 @@ export const concurrencyChecks = (target: Target): ReadonlyArray<Check> => [
     rules: [],
     run: Effect.gen(function*() {
       const connected = yield* connect(target)
+      const pieceSize = pieceSizeOf(connected)
       yield* writeAll(connected, 13)
       for (let round = 0; round < 8; round++) {
         const fibers = yield* Effect.forEach(
-          Array.from({ length: 32 }, (_, piece) => offsetOf(piece)),
+          offsetsOf(connected).slice(0, 32),
           (offset, index) =>
             Effect.fork(
               index % 2 === 0

@@ -3,11 +3,22 @@
  *
  * @since 0.1.0
  */
+import type { Connected } from "@effect-nbd/core/Handle"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import { type Check, connect, expectBytes, expectEqual, expectTag, pattern, type Target } from "./Check.ts"
+import {
+  type Check,
+  connect,
+  expectBytes,
+  expectEqual,
+  expectTag,
+  lengthNear,
+  limitsOf,
+  pattern,
+  type Target
+} from "./Check.ts"
 
-const block = 65_536
+const blockOf = (connected: Connected): number => lengthNear(limitsOf(connected), 65_536)
 
 /**
  * @since 0.1.0
@@ -19,6 +30,7 @@ export const endChecks = (target: Target): ReadonlyArray<Check> => [
     rules: ["C-198", "C-200", "S-092"],
     run: Effect.gen(function*() {
       const connected = yield* connect(target)
+      const block = blockOf(connected)
       const bytes = pattern(0n, block, 21)
       yield* connected.write(0n, bytes)
       const reads = yield* Effect.forEach(Array.from({ length: 16 }), () => Effect.fork(connected.read(0n, block)))
@@ -41,6 +53,7 @@ export const endChecks = (target: Target): ReadonlyArray<Check> => [
       const reads = yield* Effect.scoped(
         Effect.gen(function*() {
           const connected = yield* connect(target)
+          const block = blockOf(connected)
           yield* connected.read(0n, block)
           return yield* Effect.forEach(
             Array.from({ length: 16 }),
@@ -61,12 +74,16 @@ export const endChecks = (target: Target): ReadonlyArray<Check> => [
     rules: [],
     run: Effect.gen(function*() {
       for (let round = 0; round < 5; round++) {
-        const bytes = pattern(0n, block, 30 + round)
-        yield* Effect.scoped(
-          Effect.flatMap(connect(target), ({ shutdown, write }) => Effect.zipRight(write(0n, bytes), shutdown))
+        const bytes = yield* Effect.scoped(
+          Effect.flatMap(connect(target), (connected) => {
+            const bytes = pattern(0n, blockOf(connected), 30 + round)
+            return Effect.as(Effect.zipRight(connected.write(0n, bytes), connected.shutdown), bytes)
+          })
         )
         if (target.keepsContent === false) continue
-        const read = yield* Effect.scoped(Effect.flatMap(connect(target), (connected) => connected.read(0n, block)))
+        const read = yield* Effect.scoped(
+          Effect.flatMap(connect(target), (connected) => connected.read(0n, bytes.byteLength))
+        )
         yield* expectBytes(`round ${round}`, read, bytes)
       }
     })

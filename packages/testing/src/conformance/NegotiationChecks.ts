@@ -86,8 +86,9 @@ const haggling = (target: Target): ReadonlyArray<Check> => [
         const listed = (yield* negotiating.list).map(({ name }) => name)
         yield* expectEqual(`${target.exportName} is in ${listed.join()}`, listed.includes(target.exportName), true)
       }
-      const told = yield* negotiating.info(target.exportName)
-      yield* expectEqual("name", told.name, target.exportName)
+      const told = yield* Effect.either(negotiating.info(target.exportName))
+      if (told._tag === "Right") yield* expectEqual("name", told.right.name, target.exportName)
+      else yield* expectEqual("why there is no information", told.left._tag, "NbdOptionRefusedError")
       const connected = yield* negotiating.go(target.exportName)
       // What info told is advisory: nbd-server, for one, tells a size of 0 there (C-056).
       yield* expectEqual("there is something to read", connected.export.size > 0n, true)
@@ -113,9 +114,13 @@ const haggling = (target: Target): ReadonlyArray<Check> => [
     rules: ["C-020"],
     run: Effect.gen(function*() {
       const negotiating = yield* Handle.negotiate()
-      yield* Effect.all(Array.from({ length: 4 }, () => negotiating.info(target.exportName)), {
-        concurrency: "unbounded"
-      })
+      const asked = yield* Effect.all(
+        Array.from({ length: 4 }, () => Effect.either(negotiating.info(target.exportName))),
+        { concurrency: "unbounded" }
+      )
+      for (const told of asked) {
+        if (told._tag === "Left") yield* expectEqual("why one fails", told.left._tag, "NbdOptionRefusedError")
+      }
       yield* Effect.flatMap(negotiating.go(target.exportName), ({ shutdown }) => shutdown)
     })
   },

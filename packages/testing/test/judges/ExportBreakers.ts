@@ -27,8 +27,8 @@ export const exportBreakers: Breakers = {
     },
     {
       rule: "S-031",
-      found: /answer to INFO: expected "NBD_REP_ACK", saw "NBD_REP_ERR_POLICY"/,
-      says: [Misbehaviour.infoThenError]
+      found: /answer to GO: expected "NBD_REP_ACK", saw "NBD_REP_ERR_POLICY"/,
+      says: [Misbehaviour.at(Misbehaviour.infoThenError, { option: "GO" })]
     }
   ],
   "information of a type that nobody knows is not missed": [
@@ -66,8 +66,8 @@ export const exportBreakers: Breakers = {
     },
     {
       rule: "S-035",
-      found: /answer to INFO: expected "NBD_REP_ACK", saw "NBD_REP_ERR_POLICY"/,
-      says: [Misbehaviour.infoThenError]
+      found: /answer to INFO: expected "NBD_REP_ACK", saw "NBD_REP_ERR_INVALID"/,
+      says: [Says.instead("INFO", "ACK", "ERR_INVALID")]
     }
   ],
   "no padding follows the acknowledgement of GO": [

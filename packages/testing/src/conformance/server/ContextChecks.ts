@@ -13,8 +13,8 @@ import { isWireError } from "@effect-nbd/core/wire/WireError"
 import * as Effect from "effect/Effect"
 import { type Check, expectEqual, pattern, type Target } from "../Check.ts"
 import { ask, probe } from "./Asking.ts"
-import { type Answer, expectError, expectReply, isAck, saw } from "./Judge.ts"
-import { check, enter, haggling, has, needs, sizes, skip, type Talk } from "./Talk.ts"
+import { type Answer, expectError, expectFailure, expectReply, isAck, isRefusal, saw } from "./Judge.ts"
+import { check, enter, going, haggling, has, needs, sizes, skip, type Talk } from "./Talk.ts"
 
 const base = "base:allocation"
 const unknown = "x-nobody:nothing"
@@ -64,7 +64,9 @@ export const contextChecks = (target: Target): ReadonlyArray<Check> => {
       return yield* skip("the server does not offer NBD_OPT_STRUCTURED_REPLY")
     }
     const replies = yield* client.metaContext("LIST_META_CONTEXT", exportName, base)
-    return contextsOf(replies).length === 0 ? yield* skip(`the server does not offer ${base}`) : client
+    const selected = yield* client.metaContext("SET_META_CONTEXT", exportName, base)
+    if (contextsOf(replies).length === 0 || isRefusal(selected)) return yield* skip(`the server does not offer ${base}`)
+    return client
   })
 
   const withStatus = (
@@ -78,7 +80,8 @@ export const contextChecks = (target: Target): ReadonlyArray<Check> => {
       Effect.gen(function*() {
         const talk = yield* enter(target, { style: "structured", contexts: [base] })
         if (!has(talk, "READ_ONLY")) {
-          yield* ask(talk, "WRITE", { offset: BigInt(block), payload: pattern(BigInt(block), block, 61) })
+          const offset = BigInt(talk.piece)
+          yield* ask(talk, "WRITE", { offset, payload: pattern(offset, talk.piece, 61) })
         }
         yield* Effect.forEach(talk.contexts.keys(), (id) => body(talk, id), { discard: true })
       })
@@ -170,12 +173,9 @@ export const contextChecks = (target: Target): ReadonlyArray<Check> => {
             const client = yield* capable
             yield* client.metaContext("SET_META_CONTEXT", exportName, base)
             yield* client.option("SET_META_CONTEXT", data)
-            yield* expectReply("GO", yield* client.info("GO", exportName, sizes), "ACK")
-            yield* client.request("BLOCK_STATUS", { cookie: 9n, length: block })
-            const [first] = yield* client.chunks()
-            yield* expectEqual("BLOCK_STATUS without a context fails", (first?.type ?? 0) >= 0x8000, true)
-            yield* client.request("READ", { cookie: 10n, length: 4096 })
-            yield* client.chunks()
+            const talk = yield* going(target, client, "structured")
+            yield* expectFailure("BLOCK_STATUS without a context", yield* ask(talk, "BLOCK_STATUS", { length: block }))
+            yield* probe(talk)
           })),
         { discard: true }
       )

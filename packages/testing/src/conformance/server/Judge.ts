@@ -91,15 +91,25 @@ export const expectReply = (
 export const isAck = (replies: ReadonlyArray<OptionReply>): boolean => replies.at(-1)?._tag === "Ack"
 
 /**
- * Whether the option was refused with this.
+ * Whether the option was refused with this; without a name: with what a server may answer to whatever a client asks, since
+ * it does not do it, or not for this client or now.
  *
  * @since 0.1.0
  * @category guards
  */
-export const isRefusal = (replies: ReadonlyArray<OptionReply>, name: ReplyTypeName): boolean => {
+export const isRefusal = (replies: ReadonlyArray<OptionReply>, name?: ReplyTypeName): boolean => {
   const last = replies.at(-1)
-  return last?._tag === "ErrorReply" && last.type === replyType[name]
+  if (last?._tag !== "ErrorReply") return false
+  return name === undefined ? atWill.has(last.type) : last.type === replyType[name]
 }
+
+const atWill: ReadonlySet<number> = new Set([
+  replyType.ERR_UNSUP,
+  replyType.ERR_POLICY,
+  replyType.ERR_PLATFORM,
+  replyType.ERR_SHUTDOWN,
+  replyType.ERR_TOO_BIG
+])
 
 /**
  * The check fails.

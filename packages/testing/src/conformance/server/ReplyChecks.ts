@@ -13,8 +13,6 @@ import { answer, ask, probe, tell } from "./Asking.ts"
 import { expectEnd, expectError, expectFailure, saw } from "./Judge.ts"
 import { check, enter, has, needs, skip, type Talk } from "./Talk.ts"
 
-const block = 65_536
-
 /** Where the content of a chunk lies; undefined for what is no content. */
 const contentOf = ({ payload, type }: RawChunk): { readonly at: bigint; readonly length: number } | undefined => {
   const view = viewOf(payload)
@@ -31,11 +29,11 @@ const placeOf = ({ payload, type }: RawChunk): bigint | undefined =>
 const prepared = (talk: Talk) =>
   Effect.gen(function*() {
     yield* needs(talk, "writable")
-    const write = { offset: BigInt(block), payload: pattern(BigInt(block), block, 71) }
+    const offset = BigInt(talk.piece)
+    const write = { offset, payload: pattern(offset, talk.piece, 71) }
     yield* expectError("WRITE", yield* ask(talk, "WRITE", write), "none")
+    return write
   })
-
-const wide = { offset: 0n, length: 3 * block }
 
 /**
  * @since 0.1.0
@@ -57,18 +55,22 @@ export const replyChecks = (target: Target): ReadonlyArray<Check> => [
     ["S-067", "S-069", "S-072", "S-073", "S-075"],
     Effect.gen(function*() {
       const talk = yield* enter(target, { style: "structured" })
-      yield* prepared(talk)
+      const { offset, payload } = yield* prepared(talk)
+      const { length } = payload
+      // With what is before it and behind it, unless that is more than a read can be.
+      const before = 3 * length <= talk.maximum ? length : 0
+      const wide = { offset: offset - BigInt(before), length: before + length + before }
       const { chunks, data, error } = yield* ask(talk, "READ", wide)
       yield* expectEqual("error", error, 0)
       const pieces = chunks.flatMap((chunk) => contentOf(chunk) ?? []).toSorted((a, b) => Number(a.at - b.at))
-      let at = 0n
+      let at = wide.offset
       for (const piece of pieces) {
         if (piece.length === 0) yield* saw("content of a chunk", "one byte at least", 0)
         yield* expectEqual("where a piece of content begins", piece.at, at)
         at += BigInt(piece.length)
       }
-      yield* expectEqual("where the content ends", at, BigInt(wide.length))
-      yield* expectBytes("read", data.subarray(block, 2 * block), pattern(BigInt(block), block, 71))
+      yield* expectEqual("where the content ends", at, wide.offset + BigInt(wide.length))
+      yield* expectBytes("read", data.subarray(before, before + length), payload)
       for (const { done, payload, type } of chunks) {
         if (type === chunkType.NONE) {
           yield* expectEqual("NONE is the last, and empty", done && payload.length === 0, true)
@@ -142,12 +144,15 @@ export const replyChecks = (target: Target): ReadonlyArray<Check> => [
     Effect.gen(function*() {
       const talk = yield* enter(target, { style: "structured" })
       yield* needs(talk, "SEND_DF")
-      yield* prepared(talk)
-      const request = { offset: BigInt(block / 2), length: block, flags: CommandFlags.DF }
+      const { offset, payload } = yield* prepared(talk)
+      const { length } = payload
+      // Half of it is behind a hole, in whole blocks.
+      const before = Math.floor(length / talk.block / 2) * talk.block
+      const request = { offset: offset - BigInt(before), length, flags: CommandFlags.DF }
       const { chunks, data, error } = yield* ask(talk, "READ", request)
       yield* expectEqual("error", error, 0)
       yield* expectEqual("pieces", chunks.filter((chunk) => contentOf(chunk) !== undefined).length, 1)
-      yield* expectBytes("read", data.subarray(block / 2), pattern(BigInt(block), block / 2, 71))
+      yield* expectBytes("read", data.subarray(before), payload.subarray(0, length - before))
     })
   ),
   check(
@@ -157,11 +162,11 @@ export const replyChecks = (target: Target): ReadonlyArray<Check> => [
       const talk = yield* enter(target)
       yield* needs(talk, "SEND_WRITE_ZEROES")
       for (const flags of [0, CommandFlags.NO_HOLE]) {
-        yield* prepared(talk)
-        const zeroes = yield* ask(talk, "WRITE_ZEROES", { offset: BigInt(block), length: block, flags })
+        const { offset, payload: { length } } = yield* prepared(talk)
+        const zeroes = yield* ask(talk, "WRITE_ZEROES", { offset, length, flags })
         yield* expectError("WRITE_ZEROES", zeroes, "none")
-        const { data } = yield* ask(talk, "READ", { offset: BigInt(block), length: block })
-        yield* expectBytes("zeroes", data, new Uint8Array(block))
+        const { data } = yield* ask(talk, "READ", { offset, length })
+        yield* expectBytes("zeroes", data, new Uint8Array(length))
       }
       // Where no hole may be there is room.
       yield* prepared(talk)
@@ -173,13 +178,12 @@ export const replyChecks = (target: Target): ReadonlyArray<Check> => [
     Effect.gen(function*() {
       const talk = yield* enter(target)
       yield* needs(talk, "SEND_FAST_ZERO")
-      yield* prepared(talk)
-      const range = { offset: BigInt(block), length: block }
+      const { offset, payload } = yield* prepared(talk)
+      const range = { offset, length: payload.length }
       const zeroes = yield* ask(talk, "WRITE_ZEROES", { ...range, flags: CommandFlags.FAST_ZERO })
       yield* expectError("WRITE_ZEROES", zeroes, "none", "ENOTSUP")
       const { data } = yield* ask(talk, "READ", range)
-      const expected = zeroes.error === 0 ? new Uint8Array(block) : pattern(BigInt(block), block, 71)
-      yield* expectBytes("read", data, expected)
+      yield* expectBytes("read", data, zeroes.error === 0 ? new Uint8Array(payload.length) : payload)
     })
   ),
   check(
@@ -191,10 +195,10 @@ export const replyChecks = (target: Target): ReadonlyArray<Check> => [
       yield* needs(one, "CAN_MULTI_CONN", "SEND_FLUSH", "writable")
       const other = yield* enter(target)
       for (const flags of has(one, "SEND_FUA") ? [0, CommandFlags.FUA] : [0]) {
-        const bytes = pattern(0n, block, 81 + flags)
+        const bytes = pattern(0n, one.piece, 81 + flags)
         yield* expectError("WRITE", yield* ask(one, "WRITE", { payload: bytes, flags }), "none")
         if (flags === 0) yield* expectError("FLUSH", yield* ask(one, "FLUSH"), "none")
-        yield* expectBytes("read by another", (yield* ask(other, "READ", { length: block })).data, bytes)
+        yield* expectBytes("read by another", (yield* ask(other, "READ", { length: one.piece })).data, bytes)
       }
     })
   ),
@@ -216,26 +220,28 @@ export const replyChecks = (target: Target): ReadonlyArray<Check> => [
     "DISC ends the session without a reply, when what was asked before is done",
     ["S-092"],
     Effect.gen(function*() {
-      const bytes = pattern(0n, block, 91)
-      yield* Effect.scoped(leaving(target, bytes))
+      const bytes = yield* Effect.scoped(leaving(target))
       if (target.keepsContent === false) return
       const again = yield* enter(target)
-      yield* expectBytes("read again", (yield* ask(again, "READ", { length: block })).data, bytes)
+      yield* expectBytes("read again", (yield* ask(again, "READ", { length: bytes.byteLength })).data, bytes)
     })
   )
 ]
 
 /** Writes, asks for more, and disconnects before that is answered. */
-const leaving = (target: Target, bytes: Uint8Array) =>
+const leaving = (target: Target) =>
   Effect.gen(function*() {
     const talk = yield* enter(target)
     yield* needs(talk, "writable")
+    const length = talk.piece
+    const bytes = pattern(0n, length, 91)
     const cookie = yield* tell(talk, "WRITE", { payload: bytes })
     yield* expectError("WRITE before DISC", yield* answer(talk, "WRITE", {}, cookie), "none")
-    const reads = yield* Effect.forEach([1, 2, 3, 4], () => tell(talk, "READ", { length: block }))
+    const reads = yield* Effect.forEach([1, 2, 3, 4], () => tell(talk, "READ", { length }))
     yield* tell(talk, "DISC")
     for (const _ of reads) {
-      yield* expectEqual("error of a read before DISC", (yield* talk.client.simple(block)).error, 0)
+      yield* expectEqual("error of a read before DISC", (yield* talk.client.simple(length)).error, 0)
     }
     yield* expectEnd("DISC", talk.client)
+    return bytes
   })

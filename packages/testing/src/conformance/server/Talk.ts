@@ -10,7 +10,7 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { bothFlags, open, type RawClient } from "../../RawClient.ts"
-import { type Check, type RuleId, skipped, type Target } from "../Check.ts"
+import { type Check, lengthNear, type RuleId, skipped, type Target } from "../Check.ts"
 import { expectReply, isAck, isRefusal, saw } from "./Judge.ts"
 
 /** What ends a check early, and is no failure. */
@@ -117,6 +117,8 @@ export interface Talk {
   readonly maximum: number
   /** A length that the export takes: a multiple of its minimum block size. */
   readonly block: number
+  /** Another one: 64 KiB, or less where four times as much is more than its longest payload. */
+  readonly piece: number
   /** The selected contexts, by their ids. */
   readonly contexts: ReadonlyMap<number, string>
   /** The next request's. They have all their bits in use. */
@@ -130,7 +132,7 @@ export interface Talk {
  * @category constructors
  */
 export const enter = Effect.fnUntraced(function*(target: Target, wishes: Wishes = {}) {
-  const { asksForSizes = true, contexts = [], style = "simple" } = wishes
+  const { contexts = [], style = "simple" } = wishes
   const client = yield* haggling(target)
   if (style !== "simple") {
     const option = style === "structured" ? "STRUCTURED_REPLY" : "EXTENDED_HEADERS"
@@ -143,6 +145,22 @@ export const enter = Effect.fnUntraced(function*(target: Target, wishes: Wishes 
     }
     if (selected.size < contexts.length) return yield* skip(`the server does not offer ${contexts.join(" and ")}`)
   }
+  return yield* going(target, client, style, selected, wishes.asksForSizes)
+})
+
+/**
+ * The same for a client that has agreed to the style, and selected the contexts.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const going = Effect.fnUntraced(function*(
+  target: Target,
+  client: RawClient,
+  style: Talk["style"],
+  contexts: Talk["contexts"] = new Map(),
+  asksForSizes = true
+) {
   const replies = yield* client.info("GO", target.exportName, asksForSizes ? sizes : [])
   if (!asksForSizes && isRefusal(replies, "ERR_BLOCK_SIZE_REQD")) return yield* skip("clients have to ask for sizes")
   yield* expectReply("GO", replies, "ACK")
@@ -150,17 +168,17 @@ export const enter = Effect.fnUntraced(function*(target: Target, wishes: Wishes 
   const about = infos.find((info) => info._tag === "ExportInfo")
   if (about === undefined) return yield* saw("GO", "NBD_INFO_EXPORT", "none")
   const told = infos.find((info) => info._tag === "BlockSizeInfo")
-  const minimum = told?.minimum ?? 1
+  const limits = { minimum: told?.minimum ?? 1, maximum: Math.min(told?.maximum ?? 33_554_432, 33_554_432) }
   const talk: Talk = {
     client,
     style,
     size: about.exportSize,
     flags: about.flags,
     told,
-    minimum,
-    maximum: Math.min(told?.maximum ?? 33_554_432, 33_554_432),
-    block: Math.max(minimum, 512),
-    contexts: selected,
+    ...limits,
+    block: lengthNear(limits, 512),
+    piece: lengthNear(limits, 65_536, 4),
+    contexts,
     cookies: { next: 0xfedc_ba98_7654_0000n }
   }
   return talk
