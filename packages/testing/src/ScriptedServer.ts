@@ -113,6 +113,17 @@ export const play = (
   })
 
 /**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /** How bytes arrive, in both directions or in each. */
+  readonly delivery?: MemoryPipe.Delivery | MemoryPipe.Directions | undefined
+  /** What clients call it in errors; `scripted server` by default. */
+  readonly name?: string
+}
+
+/**
  * A Transport whose connections are each served by the script, in the scope. Defects of a script are logged and break
  * its connection.
  *
@@ -121,9 +132,10 @@ export const play = (
  */
 export const make = (
   script: Script,
-  options?: { readonly delivery?: MemoryPipe.Delivery | MemoryPipe.Directions }
+  options?: Options
 ): Effect.Effect<Context.Tag.Service<Transport>, never, Scope.Scope> =>
   Effect.map(Effect.scope, (scope) => {
+    const target = options?.name ?? "scripted server"
     let connections = 0
     const open = Effect.acquireRelease(
       Effect.flatMap(MemoryPipe.open({ delivery: options?.delivery, name: target }), (pipe) => {
@@ -143,10 +155,8 @@ export const make = (
  */
 export const layer = (
   script: Script,
-  options?: { readonly delivery?: MemoryPipe.Delivery | MemoryPipe.Directions }
+  options?: Options
 ): Layer.Layer<Transport> => Layer.scoped(Transport, make(script, options))
-
-const target = "scripted server"
 
 const run = (script: Script, pipe: MemoryPipe.MemoryPipe, connection: number): Effect.Effect<void> => {
   const reader = new FrameReader(pipe.server)

@@ -52,6 +52,12 @@ it.effect("the transcript", () =>
     const shown = /^```\n(client: [^]*?)```$/m.exec(textOf("../README.md"))?.[1] ?? "nothing"
     expect(recorded).toContain(shown)
     expect(yield* replayed(recorded)).toEqual(new Uint8Array(512))
+    const elsewhere = recorded.replace("00 00 00 00 00 00 00 00 | offset: 0", "00 00 00 00 00 00 04 00 | ")
+    expect(elsewhere).not.toBe(recorded)
+    expect(yield* Effect.flip(replayed(elsewhere))).toMatchObject({
+      _tag: "NbdTranscriptMismatchError",
+      field: "offset of extended request"
+    })
   }))
 
 it.effect("the bad replies", () =>

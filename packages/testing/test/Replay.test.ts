@@ -1,9 +1,11 @@
 /** Replays of transcripts: of real servers for this client, and of this client for the fake server. */
 import { Handle } from "@effect-nbd/core"
+import type { Connected } from "@effect-nbd/core/Handle"
 import type { HandleConfig } from "@effect-nbd/core/HandleConfig"
 import { Transport } from "@effect-nbd/core/Transport"
 import { FakeServer, MemoryPipe, Transcript } from "@effect-nbd/testing"
 import { describe, expect, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
@@ -132,6 +134,36 @@ describe("a replay as server", () => {
         }
       })
   )
+
+  it.scoped("runs clients, and fails with what one said before that one's own error", () =>
+    Effect.gen(function*() {
+      const [recorded] = yield* record({})
+      const other = (use: (disk: Connected) => Effect.Effect<unknown, unknown>) =>
+        Effect.gen(function*() {
+          const replay = yield* Transcript.replayServer(recorded ?? [], { delivery: MemoryPipe.whole })
+          const client = Effect.scoped(Effect.flatMap(Handle.connect({ exportName: "disk" }), use))
+          return yield* Effect.sandbox(replay.playedBy(client))
+        })
+      const mismatch = { _tag: "NbdTranscriptMismatchError", field: "offset of extended request" }
+      const failures = (cause: Cause.Cause<unknown>) => [...Cause.failures(cause)]
+
+      const lost = yield* Effect.flip(other((disk) => disk.read(4096n, 4)))
+      expect(failures(lost)[0]).toMatchObject(mismatch)
+      expect(Cause.pretty(lost)).not.toContain("scripted")
+      // One that would wait for ever, or try again and again, is ended.
+      const waiting = other((disk) => Effect.zipRight(Effect.ignore(disk.read(4096n, 4)), Effect.never))
+      expect(failures(yield* Effect.flip(waiting))).toEqual([expect.objectContaining(mismatch)])
+      // One that fails by itself says so, whatever the server makes of its leaving.
+      const own = yield* Effect.flip(other(() => Effect.fail("ought to be 5")))
+      expect(failures(own)).toContain("ought to be 5")
+
+      const replay = yield* Transcript.replayServer(recorded ?? [])
+      expect(yield* replay.playedBy(converse({}, 0))).toEqual(data)
+      expect(replay.transport.target).toBe("replayed server")
+      const early = yield* Transcript.replayServer(recorded ?? [])
+      expect(yield* Effect.flip(early.playedBy(Effect.scoped(Effect.flatMap(Transport, ({ open }) => open)))))
+        .toMatchObject({ field: "client flags of client flags" })
+    }))
 
   it.scoped("says that the client has left early, or goes on where it did not, and serves no further connection", () =>
     Effect.gen(function*() {

@@ -9,11 +9,15 @@
 import { FrameReader } from "@effect-nbd/core/framing/FrameReader"
 import type { TlsServerSettings, TlsSettings } from "@effect-nbd/core/Tls"
 import type { TlsCredentialsError, TlsError, TlsVerificationError } from "@effect-nbd/core/TlsError"
-import type { Connection, Transport } from "@effect-nbd/core/Transport"
+import { type Connection, Transport } from "@effect-nbd/core/Transport"
 import type { TransportLostError } from "@effect-nbd/core/TransportError"
+import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type * as MemoryPipe from "../MemoryPipe.ts"
 import * as ScriptedServer from "../ScriptedServer.ts"
@@ -44,6 +48,14 @@ export interface ServerReplay {
    * recording.
    */
   readonly played: Effect.Effect<void, TranscriptMismatchError>
+  /**
+   * Runs clients over the transport, and waits until all was played. As soon as one says something else it fails with
+   * that, and ends the clients, for whom it is no more than a lost connection. What they have failed with themselves comes
+   * behind it in the cause.
+   */
+  readonly playedBy: <A, E, R>(
+    clients: Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E | TranscriptMismatchError, Exclude<R, Transport>>
 }
 
 /**
@@ -74,14 +86,51 @@ export const replayServer = (
           Effect.catchAll(() => server.reset)
         )
     }
-    const { delivery } = options ?? {}
-    const transport = yield* ScriptedServer.make(script, delivery === undefined ? {} : { delivery })
+    const transport = yield* ScriptedServer.make(script, { delivery: options?.delivery, name: "replayed server" })
     const played = Effect.forEach(outcomes, (outcome) => Deferred.await(outcome), {
       concurrency: "unbounded",
       discard: true
     })
-    return { transport, played }
+    const found = Effect.forEach(
+      outcomes,
+      (outcome) => Effect.flatMap(Deferred.poll(outcome), Option.getOrElse(() => Effect.void)),
+      { discard: true }
+    )
+    return {
+      transport,
+      played,
+      playedBy: (clients) => beside(Effect.provideService(clients, Transport, transport), played, found)
+    }
   })
+
+/** Fails as soon as `played` does. `found` fails where it has failed already. */
+const beside = <A, E, R>(
+  clients: Effect.Effect<A, E, R>,
+  played: Effect.Effect<void, TranscriptMismatchError>,
+  found: Effect.Effect<void, TranscriptMismatchError>
+): Effect.Effect<A, E | TranscriptMismatchError, R> =>
+  Effect.raceWith(clients, Effect.zipRight(played, Effect.never), {
+    onSelfDone: (exit, watching) =>
+      Exit.isSuccess(exit)
+        ? Effect.zipRight(Fiber.interrupt(watching), Effect.as(played, exit.value))
+        : Fiber.interrupt(watching).pipe(
+          // Where the connection was broken, it is known why by now.
+          Effect.zipRight(Effect.exit(found)),
+          Effect.flatMap((watched) => Effect.failCause(both(watched, exit)))
+        ),
+    onOtherDone: (watched, running) =>
+      Effect.flatMap(Fiber.interrupt(running), (exit) => Effect.failCause(both(watched, exit)))
+  })
+
+/** What the server found is first; that clients were interrupted for it is not worth telling. */
+const both = <E>(
+  watched: Exit.Exit<void, TranscriptMismatchError>,
+  clients: Exit.Exit<unknown, E>
+): Cause.Cause<E | TranscriptMismatchError> => {
+  const first = Exit.isFailure(watched) ? watched.cause : Cause.empty
+  if (Exit.isSuccess(clients) || Exit.isFailure(watched) && Cause.isInterruptedOnly(clients.cause)) return first
+  return Cause.isEmpty(first) ? clients.cause : Cause.sequential(first, clients.cause)
+}
 
 const serve = (
   transcript: Transcript,

@@ -1,4 +1,4 @@
-import { Handle, Transport } from "@effect-nbd/core"
+import { Handle } from "@effect-nbd/core"
 import { FakeServer, Transcript } from "@effect-nbd/testing"
 import { Effect, Layer } from "effect"
 
@@ -16,11 +16,9 @@ export const text = Effect.gen(function*() {
   return transcript === undefined ? "" : Transcript.print(transcript)
 }).pipe(Effect.provide(recorded))
 
-/** The same client, with the server that the file tells of. It fails with the first byte that is another. */
+/** The same client, with the server that the file tells of. It fails with the first byte that is another, and its field. */
 export const replayed = (text: string) =>
   Effect.gen(function*() {
     const replay = yield* Transcript.replayServer(yield* Transcript.parse(text))
-    const sector = yield* Effect.provideService(firstSector, Transport.Transport, replay.transport)
-    yield* replay.played
-    return sector
+    return yield* replay.playedBy(firstSector)
   }).pipe(Effect.scoped)
