@@ -16,7 +16,7 @@ const main = (root, args) => {
     const vitest = join(root, "node_modules", "vitest", "vitest.mjs")
     const { status } = spawnSync(
       process.execPath,
-      [vitest, "run", "--project", "core", "--project", "testing", ...args],
+      [vitest, "run", "--no-isolate", "--project", "core", "--project", "testing", ...args],
       { cwd: root, env: { ...process.env, EFFECT_NBD_DELIVERY: policy }, stdio: ["ignore", "inherit", "inherit"] }
     )
     const seconds = Math.round((performance.now() - from) / 1000)

@@ -1,6 +1,9 @@
 import assert from "node:assert/strict"
+import { readdirSync } from "node:fs"
+import { join } from "node:path"
 import { test } from "node:test"
-import { inWords, summarize } from "./test.mjs"
+import { repositoryRoot } from "./lib/sources.mjs"
+import { inWords, runsFor, summarize } from "./test.mjs"
 
 const report = (...files) => ({
   testResults: files.map(([status, ...tests]) => ({
@@ -21,4 +24,16 @@ test("names the skipped only when there are some", () => {
 
 test("a file that could not be loaded is a failure", () => {
   assert.equal(line(["failed"], ["passed", "passed"]), "1 passed, 1 failed")
+})
+
+test("every project is in one run, and only one", () => {
+  const projects = runsFor([]).flatMap((args) => args.filter((arg) => arg.startsWith("--project=")))
+  const named = [...readdirSync(join(repositoryRoot, "packages")), "benchmarks"].map((name) => `--project=${name}`)
+  assert.equal(projects.length, named.length)
+  assert.deepEqual(new Set(projects), new Set(named))
+})
+
+test("a chosen project is run alone, and other arguments are everybody's", () => {
+  assert.deepEqual(runsFor(["--project", "core"]), [["--project", "core"]])
+  for (const args of runsFor(["-t", "greets"])) assert.deepEqual(args.slice(-2), ["-t", "greets"])
 })
