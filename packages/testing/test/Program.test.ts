@@ -111,6 +111,40 @@ it("a connection that ends, breaks or goes silent at any byte leaves nothing uns
   expect(lost).toBeGreaterThan(1)
 }, 60_000)
 
+it.each<readonly [string, (bytes: Uint8Array) => Partial<Disk.Disk>, RegExp]>([
+  [
+    "writes no zeroes",
+    () => ({ writeZeroes: () => Effect.void }),
+    /#1 write 0 \+1\n.*(await #1|yield \d+)\n.*#2 writeZeroes 0 \+1$/
+  ],
+  [
+    "cuts writes at 100 bytes",
+    (bytes) => ({ write: (offset, written) => Effect.sync(() => bytes.set(written.subarray(0, 100), Number(offset))) }),
+    /#1 write 0 \+101$/
+  ]
+])("a server that %s is found within 100 programs that are told of nothing but the size", async (_, fault, shown) => {
+  const size = 4096
+  const faulty = Effect.sync(() => {
+    const bytes = new Uint8Array(size)
+    const disk: Disk.Disk = {
+      read: (offset, length) => Effect.sync(() => bytes.slice(Number(offset), Number(offset) + length)),
+      write: (offset, written) => Effect.sync(() => bytes.set(written, Number(offset))),
+      writeZeroes: (offset, length) => Effect.sync(() => void bytes.fill(0, Number(offset), Number(offset + length))),
+      ...fault(bytes)
+    }
+    return FakeServer.layer({ exports: [{ name: "disk", size, disk }] })
+  })
+  const result = await FastCheck.check(
+    FastCheck.asyncProperty(
+      Program.arbitrary({ size }),
+      (program) =>
+        Effect.runPromise(Effect.asVoid(Effect.provide(Program.run(program, { patience }), Layer.unwrapEffect(faulty))))
+    ),
+    { seed: 1, numRuns: 100 }
+  )
+  expect(result.counterexample?.[0].toString()).toMatch(shown)
+}, 30_000)
+
 it("a server that forgets a write is found, and the program shrinks to that write", async () => {
   const area = { size: 4096, blockSize: { minimum: 512, preferred: 512, maximum: 4096 } }
   const forgetful = Effect.sync((): Disk.Disk => {

@@ -33,20 +33,35 @@ export interface Request {
 export interface Area {
   /** Bytes of the export. */
   readonly size: bigint | number
-  /** What offsets and lengths are multiples of; 1 by default. */
-  readonly blockSize?: { readonly minimum: number } | undefined
-  /** Bytes from the start that requests within bounds keep to, so that they meet each other; all of it by default. */
+  /** What offsets and lengths are multiples of; 1 by default. `maximum` is the longest payload in bytes. */
+  readonly blockSize?: { readonly minimum: number; readonly maximum?: number } | undefined
+  /**
+   * Bytes from the start that requests within bounds keep to, so that they meet each other. By default two of three begin
+   * in the first 64 blocks, and the others anywhere.
+   */
   readonly window?: number | undefined
-  /** Longest request in blocks; 8 by default. */
+  /**
+   * Longest request in blocks; one half has up to 8 in any case. By default 64 or 512 blocks, as far as these are no more
+   * than 64 KiB, nor than the longest payload.
+   */
   readonly longest?: number | undefined
 }
 
 const ranged = ["read", "readInto", "write", "trim", "writeZeroes", "cache", "blockStatus"] as const
 
-const shapeOf = ({ blockSize, longest = 8, size, window }: Area) => {
+/** Blocks in which requests begin that are to meet each other. */
+const meeting = 64n
+
+const shapeOf = ({ blockSize, longest, size, window }: Area) => {
   const minimum = blockSize?.minimum ?? 1
   const within = window === undefined || BigInt(window) > BigInt(size) ? BigInt(size) : BigInt(window)
-  return { blocks: within / BigInt(minimum), longest, minimum, size: BigInt(size) }
+  const blocks = within / BigInt(minimum)
+  const most = Math.min(65_536, blockSize?.maximum ?? 65_536)
+  const reaches = longest === undefined
+    ? [8, ...[64, 512].filter((reach) => reach * minimum <= most)]
+    : [longest]
+  const spreads = window === undefined && blocks > meeting ? [meeting, meeting, blocks] : [blocks]
+  return { blocks, minimum, reaches, size: BigInt(size), spreads }
 }
 
 /**
@@ -62,27 +77,31 @@ export const isLegal = (area: Area, { command, length, offset }: Request): boole
 }
 
 /**
- * A request within bounds and aligned. Reads and writes come more often than the others. Commands shrink towards `read`,
+ * A request within bounds and aligned. Writes, reads and zeroes come more often than the others. Commands shrink towards `read`,
  * offsets towards 0, lengths towards one block.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const request = (area: Area): FastCheck.Arbitrary<Request> => {
-  const { blocks, longest, minimum } = shapeOf(area)
+  const { blocks, minimum, reaches, spreads } = shapeOf(area)
   const flush = FastCheck.constant<Request>({ command: "flush", offset: 0n, length: 0 })
   if (blocks === 0n) return flush
-  const most = blocks < BigInt(longest) ? Number(blocks) : longest
   const within = FastCheck.record({
     command: FastCheck.oneof(
       FastCheck.constantFrom("read" as const, "write" as const),
+      FastCheck.constantFrom("write" as const, "writeZeroes" as const),
       FastCheck.constantFrom(...ranged)
     ),
-    block: FastCheck.bigInt({ min: 0n, max: blocks - 1n }),
-    count: FastCheck.integer({ min: 1, max: most })
-  }).map(({ block, command, count }): Request => {
-    const left = blocks - block
-    return { command, offset: block * BigInt(minimum), length: Math.min(count, Number(left)) * minimum }
+    at: FastCheck.bigInt({ min: 0n, max: blocks - 1n }),
+    spread: FastCheck.constantFrom(...spreads),
+    count: FastCheck.nat({ max: Math.max(...reaches) - 1 }),
+    reach: FastCheck.constantFrom(8, ...reaches)
+  }).map(({ at, command, count, reach, spread }): Request => {
+    const block = at % spread
+    // The remainder of what is drawn, so that each of them shrinks by itself.
+    const length = Math.min(1 + count % reach, Number(blocks - block))
+    return { command, offset: block * BigInt(minimum), length: length * minimum }
   })
   return FastCheck.oneof({ weight: 12, arbitrary: within }, { weight: 1, arbitrary: flush })
 }

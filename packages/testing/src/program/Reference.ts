@@ -53,7 +53,8 @@ export class Reference {
   constructor(block: number, initial: Uint8Array) {
     this.block = block
     this.initial = initial
-    this.may = Array.from({ length: initial.byteLength / block }, () => new Set([initially]))
+    const untouched: ReadonlySet<Version> = new Set([initially])
+    this.may = Array.from({ length: initial.byteLength / block }, () => untouched)
   }
 
   /** What operation `number` writes. */

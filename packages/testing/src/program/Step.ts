@@ -139,7 +139,9 @@ const numbered = (drafts: ReadonlyArray<Draft>): ReadonlyArray<Step> => {
 }
 
 /**
- * Programs for an export. They shrink towards few steps, reads at the start of the export, and no faults.
+ * Programs for an export. They shrink towards few steps, reads at the start of the export, and no faults. Their requests
+ * meet each other as `window` and `longest` say: without them, a server that passes over one kind of change, or cuts long
+ * ones short, is found in some tens of programs, whatever the size of the export.
  *
  * @since 0.1.0
  * @category constructors
