@@ -76,12 +76,12 @@ export const printPieces = <E, R>(
   })
 
 /**
- * The exit code of a program that ends well, in place of 0: the answer of a question, or that some of it failed.
+ * The exit code of a program that ends well, in place of 0: the answer of a question, or that some of it failed or stayed unclear.
  *
  * @since 0.1.0
  * @category printing
  */
-export const exitWith = (code: 1 | 2): Effect.Effect<void> =>
+export const exitWith = (code: 1 | 2 | 3): Effect.Effect<void> =>
   Effect.sync(() => {
     process.exitCode = code
   })

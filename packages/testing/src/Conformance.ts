@@ -9,17 +9,30 @@
  *
  * @since 0.1.0
  */
-import type { Transport } from "@effect-nbd/core/Transport"
+import { Transport } from "@effect-nbd/core/Transport"
 import * as Cause from "effect/Cause"
+import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
-import { type Check, ConformanceError, type RuleId, Skipped, skipped, type Target } from "./conformance/Check.ts"
+import {
+  type Check,
+  ConformanceError,
+  connect,
+  lengthNear,
+  limitsOf,
+  RuleError,
+  type RuleId,
+  Skipped,
+  skipped,
+  type Target
+} from "./conformance/Check.ts"
 import { commandChecks } from "./conformance/CommandChecks.ts"
 import { concurrencyChecks } from "./conformance/ConcurrencyChecks.ts"
 import { endChecks } from "./conformance/EndChecks.ts"
 import { negotiationChecks } from "./conformance/NegotiationChecks.ts"
+import { Pace } from "./conformance/Pace.ts"
 import { type CheckResult, type Report, reportOf, type Verdict } from "./conformance/Report.ts"
 import { contextChecks } from "./conformance/server/ContextChecks.ts"
 import { exportChecks } from "./conformance/server/ExportChecks.ts"
@@ -114,56 +127,108 @@ export const elsewhere: ReadonlyArray<{ readonly rule: RuleId; readonly why: str
 export interface RunOptions {
   /** Those of `serverChecks` and `checks`, in this order, by default. */
   readonly checks?: ReadonlyArray<Check>
-  /** How long one check may take; 15 seconds by default. */
+  /** How long one check may take; 15 seconds by default. It has to be several times what the server takes to answer. */
   readonly timeout?: Duration.DurationInput
   /** Told of each check as soon as it is over. */
   readonly onResult?: (result: CheckResult) => Effect.Effect<void>
 }
 
 /**
- * Runs the checks one after another, and reports on all of them: it fails for none. Neither does it when the server does
- * not answer: then every check has failed.
+ * Runs the checks one after another, and reports on all of them: it fails for none.
+ *
+ * A check that is not over in time has failed where the server owed an answer: it was silent for more than three times as
+ * long as it ever took to say something, also to an ordinary read that is asked for on another connection, once in a run
+ * and with twice the time. So has each check of a server that says nothing at all. Otherwise the verdict is `Unclear`: the
+ * server is slow, and the check may do with a longer timeout.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const run = (target: Target, options: RunOptions = {}): Effect.Effect<Report, never, Transport> => {
-  const { onResult = () => Effect.void, timeout = "15 seconds" } = options
-  const all = options.checks ?? [...serverChecks(target), ...checks(target)]
-  const results = Effect.forEach(all, ({ name, rules, run }) =>
-    verdictOf(limited(run, timeout)).pipe(
-      Effect.map((verdict): CheckResult => ({ name, rules, verdict })),
-      Effect.tap(onResult)
-    ))
-  return Effect.map(results, reportOf)
-}
+export const run = (target: Target, options: RunOptions = {}): Effect.Effect<Report, never, Transport> =>
+  Effect.gen(function*() {
+    const { onResult = () => Effect.void } = options
+    const timeout = Duration.decode(options.timeout ?? "15 seconds")
+    const pace = new Pace(yield* Effect.clock)
+    const transport = pace.watch(yield* Transport)
+    // An ordinary answer, for comparison. Where there is none in all this time, that is told of no server as slowness.
+    const ordinary = yield* Effect.once(
+      connect(target).pipe(
+        Effect.flatMap((connected) => connected.read(0n, lengthNear(limitsOf(connected), 512))),
+        Effect.scoped,
+        Effect.timeout(Duration.times(timeout, 2)),
+        Effect.ignore
+      )
+    )
+    const results = yield* Effect.forEach(
+      options.checks ?? [...serverChecks(target), ...checks(target)],
+      ({ name, rules, run }) =>
+        verdictOf(rules, limited(run, timeout, pace, ordinary)).pipe(
+          Effect.map((verdict): CheckResult => ({ name, rules, verdict })),
+          Effect.tap(onResult)
+        )
+    ).pipe(Effect.provideService(Transport, transport))
+    return reportOf(results)
+  })
+
+/** What a check comes to that is not over in time, and of which nobody can say more. */
+class Unclear extends Data.TaggedError("Unclear")<{ readonly reason: string }> {}
 
 const limited = (
   run: Check["run"],
-  timeout: Duration.DurationInput
-): Effect.Effect<Skipped | void, unknown, Transport> =>
-  Effect.scoped(run).pipe(
-    Effect.timeoutFail({
+  timeout: Duration.Duration,
+  pace: Pace,
+  ordinary: Effect.Effect<void, never, Transport>
+): Effect.Effect<Skipped | void, unknown, Transport> => {
+  const limit = Duration.format(timeout)
+  const late = (silence: number) =>
+    Effect.zipRight(
+      ordinary,
+      Effect.suspend((): Effect.Effect<never, ConformanceError | Unclear> =>
+        pace.isHanging(silence)
+          ? Effect.fail(
+            new ConformanceError({
+              what: "the check",
+              expected: `an end within ${limit}`,
+              actual: `no answer for ${silence} ms, where others took ${pace.longest} ms at most`
+            })
+          )
+          : slow(silence)
+      )
+    )
+  const slow = (silence: number) =>
+    Effect.fail(
+      new Unclear({
+        reason:
+          `not over within ${limit}: the server takes up to ${pace.longest} ms to answer, and was silent for ${silence}`
+      })
+    )
+  return Effect.sync(() => pace.begin()).pipe(
+    Effect.zipRight(Effect.scoped(run)),
+    Effect.timeoutTo({
       duration: timeout,
-      onTimeout: () =>
-        new ConformanceError({
-          what: "the check",
-          expected: `an end within ${Duration.format(Duration.decode(timeout))}`,
-          actual: "none"
-        })
-    })
+      onSuccess: (outcome) => Effect.succeed(outcome),
+      // Looked at before the check is interrupted, which may say goodbye.
+      onTimeout: () => pace.isHanging(pace.silence) ? late(pace.silence) : slow(pace.silence)
+    }),
+    Effect.flatten
   )
+}
 
 /** A defect is a failure too: the check may have met something that nobody thought of. */
-const verdictOf = <R>(run: Effect.Effect<Skipped | void, unknown, R>): Effect.Effect<Verdict, never, R> =>
+const verdictOf = <R>(
+  rules: Check["rules"],
+  run: Effect.Effect<Skipped | void, unknown, R>
+): Effect.Effect<Verdict, never, R> =>
   Effect.matchCauseEffect(run, {
     onSuccess: (outcome): Effect.Effect<Verdict> =>
       Effect.succeed(outcome instanceof Skipped ? { _tag: "Skipped", reason: outcome.reason } : { _tag: "Passed" }),
     onFailure: (cause): Effect.Effect<Verdict> => {
       if (Cause.isInterruptedOnly(cause)) return Effect.interrupt
-      const error = Cause.squash(cause)
+      const squashed = Cause.squash(cause)
+      if (squashed instanceof Unclear) return Effect.succeed({ _tag: "Unclear", reason: squashed.reason })
+      const { error, rules: broken } = squashed instanceof RuleError ? squashed : { error: squashed, rules }
       const reason = error instanceof Error && error.message !== "" ? error.message : String(error)
-      return Effect.succeed({ _tag: "Failed", error, reason })
+      return Effect.succeed({ _tag: "Failed", error, reason, rules: broken })
     }
   })
 

@@ -30,13 +30,15 @@ const options = {
         ? Effect.fail(invalid(`--timeout ${text}: not a time, such as 500ms or 5s`))
         : Effect.succeed(timeout)
     }),
-    Options.withDescription("How long a single check may take; 15s by default")
+    Options.withDescription(
+      "How long a single check may take, 15s by default: several times as long as an answer of the server"
+    )
   )
 }
 
 /**
  * Runs the conformance suite on a server, and prints the report rule by rule: of what was looked at, if it is
- * interrupted. Exit code 2: it breaks some.
+ * interrupted. Exit code 2: it breaks some; 3: it breaks none that could be judged, but some checks were not over in time.
  *
  * @since 0.1.0
  * @category commands
@@ -68,6 +70,7 @@ export const check = Command.make("check", options, ({ destructive, json, timeou
     }).pipe(Effect.provideService(Transport, found.transport))
     yield* printed(report, json)
     if (report.failed > 0) yield* exitWith(2)
+    else if (report.unclear > 0) yield* exitWith(3)
   })).pipe(Command.withDescription("Check a server against the rules of the protocol, and report rule by rule"))
 
 const printed = (report: Conformance.Report, json: boolean) =>

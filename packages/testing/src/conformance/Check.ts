@@ -93,6 +93,21 @@ export class ConformanceError extends Data.TaggedError("NbdConformanceError")<{
   }
 }
 
+/**
+ * A failure that is about these rules, and not about whatever else its check is about.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class RuleError extends Data.TaggedError("NbdRuleError")<{
+  readonly rules: ReadonlyArray<RuleId>
+  readonly error: unknown
+}> {
+  override get message(): string {
+    return this.error instanceof Error ? this.error.message : String(this.error)
+  }
+}
+
 const inWords = (value: unknown): string =>
   typeof value === "bigint" ? `${value}` : JSON.stringify(value) ?? String(value)
 

@@ -8,15 +8,17 @@ import { ruleTable } from "./RuleTable.ts"
 
 /**
  * What came of a check, or of all checks of a rule. `Skipped`: there was nothing to look at, since the server does not
- * offer it. `reason` is in words; `error` is what the check failed with, a `ConformanceError` where it saw something else
- * than it expected.
+ * offer it. `Unclear`: it was not over in time, although the server did answer. `reason` is in words; `error` is what the
+ * check failed with, a `ConformanceError` where it saw something else than it expected, and `rules` are those that are
+ * broken: all of the check's where the failure does not tell.
  *
  * @since 0.1.0
  * @category models
  */
 export type Verdict =
   | { readonly _tag: "Passed" }
-  | { readonly _tag: "Failed"; readonly error: unknown; readonly reason: string }
+  | { readonly _tag: "Failed"; readonly error: unknown; readonly reason: string; readonly rules: ReadonlyArray<RuleId> }
+  | { readonly _tag: "Unclear"; readonly reason: string }
   | { readonly _tag: "Skipped"; readonly reason: string }
 
 /**
@@ -30,7 +32,8 @@ export interface CheckResult {
 }
 
 /**
- * A rule has failed where one of its checks has, and was skipped where all of them were.
+ * A rule has failed where a check has because of it, is unclear where one of its checks is, and was skipped where all of
+ * them were, or failed because of another rule.
  *
  * @since 0.1.0
  * @category models
@@ -52,9 +55,10 @@ export interface Report {
   readonly checks: ReadonlyArray<CheckResult>
   /** By their numbers; those that no check was about are not in it. */
   readonly rules: ReadonlyArray<RuleResult>
-  /** How many checks passed, failed and were skipped. */
+  /** How many checks passed, failed, stayed unclear and were skipped. */
   readonly passed: number
   readonly failed: number
+  readonly unclear: number
   readonly skipped: number
 }
 
@@ -66,35 +70,50 @@ export interface Report {
  */
 export const reportOf = (checks: ReadonlyArray<CheckResult>): Report => {
   const count = (tag: Verdict["_tag"]) => checks.filter(({ verdict }) => verdict._tag === tag).length
-  const rules = [...new Set(checks.flatMap(({ rules }) => rules))].toSorted()
+  const rules = [...new Set(checks.flatMap((result) => [...result.rules, ...brokenBy(result)]))].toSorted()
   return {
     checks,
     rules: rules.map((rule) => {
       const [level, words] = ruleTable[rule]
-      return { rule, level, words, verdict: together(checks.filter(({ rules }) => rules.includes(rule))) }
+      return { rule, level, words, verdict: together(checks.flatMap((result) => aboutRule(result, rule))) }
     }),
     passed: count("Passed"),
     failed: count("Failed"),
+    unclear: count("Unclear"),
     skipped: count("Skipped")
   }
 }
 
-const together = (checks: ReadonlyArray<CheckResult>): Verdict => {
-  const verdicts = checks.map(({ verdict }) => verdict)
-  return verdicts.find(({ _tag }) => _tag === "Failed") ?? verdicts.find(({ _tag }) => _tag === "Passed") ??
-    verdicts[0] ?? { _tag: "Passed" }
+const brokenBy = ({ verdict }: CheckResult): ReadonlyArray<RuleId> => verdict._tag === "Failed" ? verdict.rules : []
+
+/** What a check has to say of a rule. */
+const aboutRule = (result: CheckResult, rule: RuleId): ReadonlyArray<Verdict> => {
+  const { name, rules, verdict } = result
+  if (brokenBy(result).includes(rule)) return [verdict]
+  if (!rules.includes(rule)) return []
+  return verdict._tag === "Failed"
+    ? [{ _tag: "Skipped", reason: `"${name}" failed because of ${verdict.rules.join(" and ")}` }]
+    : [verdict]
+}
+
+const together = (verdicts: ReadonlyArray<Verdict>): Verdict => {
+  const first = (tag: Verdict["_tag"]) => verdicts.find(({ _tag }) => _tag === tag)
+  return first("Failed") ?? first("Unclear") ?? first("Passed") ?? verdicts[0] ?? { _tag: "Passed" }
 }
 
 /**
- * The report as text: what failed and why, each rule with its verdict, and a last line that counts.
+ * The report as text: what failed and why, with the rules that are broken, what is unclear, each rule with its verdict, and a last line that counts.
  *
  * @since 0.1.0
  * @category formatting
  */
 export const format = (report: Report): string => {
-  const { checks, failed, passed, rules, skipped } = report
-  const failures = checks.flatMap(({ name, rules, verdict }) =>
-    verdict._tag === "Failed" ? [`FAILED  ${titleOf(name, rules)}`, `        ${verdict.reason}`] : []
+  const { checks, failed, passed, rules, skipped, unclear } = report
+  const failures = checks.flatMap(({ name, verdict }) =>
+    verdict._tag === "Failed" ? [`FAILED  ${titleOf(name, verdict.rules)}`, `        ${verdict.reason}`] : []
+  )
+  const late = checks.flatMap(({ name, rules, verdict }) =>
+    verdict._tag === "Unclear" ? [`unclear ${titleOf(name, rules)}`, `        ${verdict.reason}`] : []
   )
   const skips = checks.flatMap(({ name, rules, verdict }) =>
     verdict._tag === "Skipped" ? [`skipped ${titleOf(name, rules)}: ${verdict.reason}`] : []
@@ -102,11 +121,13 @@ export const format = (report: Report): string => {
   const table = rules.map(({ level, rule, verdict, words }) =>
     `${verdictWords[verdict._tag].padEnd(7)} ${rule}  ${level.padEnd(14)} ${words}`
   )
-  const sections = [failures, skips, table, [`${passed} passed, ${failed} failed, ${skipped} skipped`]]
+  const notClear = unclear > 0 ? `, ${unclear} unclear` : ""
+  const counted = `${passed} passed, ${failed} failed${notClear}, ${skipped} skipped`
+  const sections = [failures, late, skips, table, [counted]]
   return `${sections.filter((lines) => lines.length > 0).map((lines) => lines.join("\n")).join("\n\n")}\n`
 }
 
-const verdictWords = { Passed: "passed", Failed: "FAILED", Skipped: "skipped" } as const
+const verdictWords = { Passed: "passed", Failed: "FAILED", Unclear: "unclear", Skipped: "skipped" } as const
 
 const titleOf = (name: string, rules: ReadonlyArray<RuleId>): string =>
   rules.length === 0 ? name : `${name} (${rules.join(", ")})`
@@ -117,11 +138,17 @@ const titleOf = (name: string, rules: ReadonlyArray<RuleId>): string =>
  * @since 0.1.0
  * @category encoding
  */
-export const toJson = ({ checks, failed, passed, rules, skipped }: Report) => ({
+export const toJson = ({ checks, failed, passed, rules, skipped, unclear }: Report) => ({
   passed,
   failed,
+  unclear,
   skipped,
-  checks: checks.map(({ name, rules, verdict }) => ({ name, rules, ...plain(verdict) })),
+  checks: checks.map(({ name, rules, verdict }) => ({
+    name,
+    rules,
+    ...plain(verdict),
+    ...verdict._tag === "Failed" ? { broken: verdict.rules } : {}
+  })),
   rules: rules.map(({ level, rule, verdict, words }) => ({ rule, level, words, ...plain(verdict) }))
 })
 

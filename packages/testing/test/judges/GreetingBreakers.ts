@@ -71,10 +71,10 @@ export const greetingBreakers: Breakers = {
     },
     {
       rule: "S-006",
-      found: /an end within 50ms/,
+      found: /an end within 600ms/,
       // It takes up what its client has not.
       hears: (message) => message.byteLength === 4 ? Uint8Array.of(0, 0, 0, 3) : message,
-      timeout: "50 millis"
+      timeout: "600 millis"
     },
     { rule: "S-006", ...firstReadFails },
     { rule: "S-006", found: /the padding, byte 0: expected 0, saw 255/, says: [Misbehaviour.exportNamePadding] }
@@ -88,9 +88,9 @@ export const greetingBreakers: Breakers = {
     },
     {
       rule: "S-008",
-      found: /an end within 50ms/,
+      found: /an end within 600ms/,
       says: [Says.toExportName((bytes, noZeroes) => noZeroes ? bytes : bytes.subarray(0, 10))],
-      timeout: "50 millis"
+      timeout: "600 millis"
     },
     {
       rule: "S-008",

@@ -95,9 +95,9 @@ export const replyBreakers: Breakers = {
     },
     {
       rule: "S-067",
-      found: /an end within 50ms/,
+      found: /an end within 600ms/,
       says: [Misbehaviour.at(Misbehaviour.noReply, { nth: 20, times: 1 })],
-      timeout: "50 millis"
+      timeout: "600 millis"
     },
     {
       rule: "S-067",

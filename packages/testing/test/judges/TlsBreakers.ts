@@ -80,7 +80,7 @@ export const tlsBreakers: Breakers = {
       hears: Hears.option("EXPORT_NAME", () => encodeOption(optionCode.LIST, new Uint8Array(0)))
     }
   ],
-  "with TLS for some, only INFO and GO are ERR_TLS_REQD": [
+  "with TLS for some, what is about no export is not ERR_TLS_REQD": [
     {
       rule: "S-047",
       found: /STRUCTURED_REPLY is ERR_TLS_REQD: expected false, saw true/,

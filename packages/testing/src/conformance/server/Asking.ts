@@ -8,12 +8,12 @@ import { maxStringBytes, viewOf } from "@effect-nbd/core/wire/Bytes"
 import { chunkType, decodeErrorPayload, isErrorChunk } from "@effect-nbd/core/wire/Reply"
 import { hex, isWireError } from "@effect-nbd/core/wire/WireError"
 import * as Effect from "effect/Effect"
-import type { RawChunk, RawCommand, RawRequest, UndecodableError } from "../../RawClient.ts"
-import { type ConformanceError, expectEqual } from "../Check.ts"
-import { type Answer, expectError, saw } from "./Judge.ts"
+import { type RawChunk, type RawCommand, type RawRequest, UndecodableError } from "../../RawClient.ts"
+import { type ConformanceError, expectEqual, type RuleError } from "../Check.ts"
+import { about, type Answer, expectError, saw } from "./Judge.ts"
 import type { Talk } from "./Talk.ts"
 
-type Failure = StreamEnded | UndecodableError | ConformanceError
+type Failure = StreamEnded | UndecodableError | ConformanceError | RuleError
 
 /**
  * Sends one request.
@@ -48,42 +48,63 @@ export const answer = Effect.fnUntraced(
   function*(talk: Talk, command: RawCommand, request: RawRequest, cookie: bigint) {
     const length = command === "READ" ? Number(request.length ?? 0) : 0
     const what = `reply to ${typeof command === "number" ? hex(command, 2) : command}`
-    let reply = yield* talk.client.reply(length)
-    yield* expectEqual(`cookie of the ${what}`, reply.cookie, cookie)
+    const isTheirs = ({ cookie: received }: { readonly cookie: bigint }) =>
+      about(
+        talk.style === "extended" ? ["S-067", "S-095"] : "S-067",
+        expectEqual(`cookie of the ${what}`, received, cookie)
+      )
+    let reply = yield* framed(talk.client.reply(length))
+    yield* isTheirs(reply)
+    const styled = ruleOfStyle[talk.style]
     if (reply.style === "simple") {
       const isAllowed = talk.style === "simple" || (talk.style === "structured" && command !== "READ")
-      if (!isAllowed) return yield* saw(`style of the ${what}`, talk.style, reply.style)
+      if (!isAllowed) return yield* about(styled, saw(`style of the ${what}`, talk.style, reply.style))
       const simple: Answer = { ...reply, chunks: [] }
       return simple
     }
-    yield* expectEqual(`style of the ${what}`, reply.style, talk.style)
+    yield* about(styled, expectEqual(`style of the ${what}`, reply.style, talk.style))
     const chunks: Array<RawChunk> = [reply]
     while (!reply.done) {
       reply = {
         style: reply.style,
-        ...yield* (reply.style === "structured" ? talk.client.chunk() : talk.client.extendedChunk())
+        ...yield* framed(reply.style === "structured" ? talk.client.chunk() : talk.client.extendedChunk())
       }
-      yield* expectEqual(`cookie of the ${what}`, reply.cookie, cookie)
+      yield* isTheirs(reply)
       chunks.push(reply)
     }
     const data = new Uint8Array(length)
     let error = 0
     for (const { payload, type } of chunks) {
-      if (isErrorChunk(type)) error = yield* errorOf(what, request, type, payload)
+      if (isErrorChunk(type)) error = yield* about("S-080", errorOf(what, request, type, payload))
       if (type === chunkType.OFFSET_DATA) {
-        if (payload.byteLength < 8) return yield* saw(what, "an offset of 8 bytes", `${payload.byteLength} bytes`)
+        if (payload.byteLength < 8) {
+          return yield* about("S-075", saw(what, "an offset of 8 bytes", `${payload.byteLength} bytes`))
+        }
         const at = Number(viewOf(payload).getBigUint64(0) - BigInt(request.offset ?? 0))
-        if (at < 0 || at + payload.byteLength - 8 > length) yield* saw(what, "data inside the request", `data at ${at}`)
+        if (at < 0 || at + payload.byteLength - 8 > length) {
+          return yield* about("S-075", saw(what, "data inside the request", `data at ${at}`))
+        }
         data.set(payload.subarray(8), at)
       }
       if (type === chunkType.OFFSET_HOLE && payload.byteLength !== 12) {
-        return yield* saw(what, "a hole of 12 bytes", `${payload.byteLength} bytes`)
+        return yield* about("S-075", saw(what, "a hole of 12 bytes", `${payload.byteLength} bytes`))
       }
     }
     const whole: Answer = { style: talk.style, error, data, chunks }
     return whole
   }
 )
+
+const ruleOfStyle = { simple: "S-068", structured: "S-069", extended: "S-095" } as const
+
+/** What is wrong with the head of a chunk has rules of its own. */
+const framed = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | RuleError> =>
+  Effect.catchIf(
+    effect,
+    (error) => error instanceof UndecodableError,
+    (error) =>
+      error.rule === "S-073" || error.rule === "S-074" ? about(error.rule, Effect.fail(error)) : Effect.fail(error)
+  )
 
 const errorOf = (
   what: string,

@@ -9,7 +9,7 @@ import type { OptionReply } from "@effect-nbd/core/wire/OptionReply"
 import * as Effect from "effect/Effect"
 import { type Check, expectEqual, type Target } from "../Check.ts"
 import { ask, probe } from "./Asking.ts"
-import { expectError, expectReply, isRefusal, saw } from "./Judge.ts"
+import { about, decodes, expectError, expectReply, isRefusal, saw } from "./Judge.ts"
 import { check, enter, haggling, has, sizes, skip } from "./Talk.ts"
 
 const known = [infoType.NAME, infoType.DESCRIPTION, infoType.BLOCK_SIZE]
@@ -70,10 +70,11 @@ export const exportChecks = (target: Target): ReadonlyArray<Check> => {
       ["S-035", "S-037"],
       Effect.gen(function*() {
         const client = yield* haggling(target)
-        const info = yield* client.info("INFO", exportName, known)
+        const info = yield* decodes("S-037", client.info("INFO", exportName, known))
         if (isRefusal(info)) return yield* skip("the server refuses NBD_OPT_INFO")
-        yield* expectReply("INFO", info, "ACK")
-        yield* expectEqual("told by GO", inWords(yield* client.info("GO", exportName, known)), inWords(info))
+        yield* about("S-035", expectReply("INFO", info, "ACK"))
+        const gone = yield* decodes("S-037", client.info("GO", exportName, known))
+        yield* about("S-035", expectEqual("told by GO", inWords(gone), inWords(info)))
       })
     ),
     check(
@@ -119,9 +120,11 @@ export const exportChecks = (target: Target): ReadonlyArray<Check> => {
       Effect.gen(function*() {
         const talk = yield* enter(target)
         if (talk.told !== undefined) return yield* skip("the server tells its block sizes")
-        yield* expectError("READ of one byte", yield* ask(talk, "READ", { offset: 1n, length: 1 }), "none")
+        const one = yield* ask(talk, "READ", { offset: 1n, length: 1 })
+        yield* about("S-038", expectError("READ of one byte", one, "none"))
         const whole = { length: talk.size < 33_554_432n ? talk.size : 33_554_432n }
-        yield* expectError("READ of 32 MiB, or of everything", yield* ask(talk, "READ", whole), "none")
+        const read = about("S-053", ask(talk, "READ", whole))
+        yield* about("S-053", expectError("READ of 32 MiB, or of everything", yield* read, "none"))
       })
     ),
     check(
@@ -157,8 +160,9 @@ export const exportChecks = (target: Target): ReadonlyArray<Check> => {
       ["S-009", "S-012"],
       Effect.gen(function*() {
         const talk = yield* enter(target, { style: "structured" })
-        yield* expectEqual("NBD_FLAG_HAS_FLAGS", talk.flags & TransmissionFlags.HAS_FLAGS, 1)
-        if (has(talk, "SEND_FAST_ZERO")) yield* expectEqual("SEND_WRITE_ZEROES", has(talk, "SEND_WRITE_ZEROES"), true)
+        yield* about("S-009", expectEqual("NBD_FLAG_HAS_FLAGS", talk.flags & TransmissionFlags.HAS_FLAGS, 1))
+        if (!has(talk, "SEND_FAST_ZERO")) return
+        yield* about("S-012", expectEqual("SEND_WRITE_ZEROES", has(talk, "SEND_WRITE_ZEROES"), true))
       })
     )
   ]

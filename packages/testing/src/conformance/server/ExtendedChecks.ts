@@ -10,7 +10,7 @@ import { chunkType } from "@effect-nbd/core/wire/Reply"
 import * as Effect from "effect/Effect"
 import { type Check, expectBytes, expectEqual, pattern, type Target } from "../Check.ts"
 import { ask, probe, tell } from "./Asking.ts"
-import { expectEnd, expectError, expectReply, isAck, isRefusal } from "./Judge.ts"
+import { about, expectEnd, expectError, expectReply, isAck, isRefusal } from "./Judge.ts"
 import { check, enter, haggling, has, needs, sizes, skip, type Talk } from "./Talk.ts"
 
 const style = "extended"
@@ -86,15 +86,17 @@ export const extendedChecks = (target: Target): ReadonlyArray<Check> => {
       "status has 64 bits, and a count that fits its length",
       ["S-096", "S-097"],
       Effect.gen(function*() {
-        const talk = yield* enter(target, { style, contexts: ["base:allocation"] })
+        const talk = yield* about("S-096", enter(target, { style, contexts: ["base:allocation"] }))
         const { chunks, error } = yield* ask(talk, "BLOCK_STATUS", { length: 4 * block })
-        yield* expectEqual("error", error, 0)
+        yield* about("S-096", expectEqual("error", error, 0))
         for (const { payload, type } of chunks) {
           if (type === chunkType.NONE) continue
-          yield* expectEqual("type", type, chunkType.BLOCK_STATUS_EXT)
-          yield* expectEqual("length", payload.byteLength, 8 + 16 * viewOf(payload).getUint32(4))
+          yield* about("S-096", expectEqual("type", type, chunkType.BLOCK_STATUS_EXT))
+          const length = payload.byteLength < 8 ? 8 : 8 + 16 * viewOf(payload).getUint32(4)
+          yield* about("S-097", expectEqual("length", payload.byteLength, length))
           for (let at = 8; at < payload.byteLength; at += 16) {
-            yield* expectEqual("upper half of the status", viewOf(payload).getUint32(at + 8), 0)
+            const upper = viewOf(payload).getUint32(at + 8)
+            yield* about("S-097", expectEqual("upper half of the status", upper, 0))
           }
         }
       })

@@ -13,7 +13,7 @@ import { hex, isWireError } from "@effect-nbd/core/wire/WireError"
 import * as Effect from "effect/Effect"
 import { bothFlags, open, type RawClient } from "../../RawClient.ts"
 import { type Check, expectBytes, expectEqual, type Target } from "../Check.ts"
-import { expectEnd, expectReply, saw } from "./Judge.ts"
+import { about, expectEnd, expectReply, saw } from "./Judge.ts"
 import { check, greeted, haggling, sizes, skip } from "./Talk.ts"
 
 const readOnce = (client: RawClient) =>
@@ -39,8 +39,9 @@ export const greetingChecks = (target: Target): ReadonlyArray<Check> => {
         if (target.protocol === "oldstyle") return yield* skip("the server does not haggle")
         const client = yield* open
         const flags = yield* client.greet((offered) => offered)
-        yield* expectEqual("handshake flags beyond bits 0 and 1", flags & ~3, 0)
-        if (target.protocol !== "newstyle") yield* expectEqual("NBD_FLAG_FIXED_NEWSTYLE", flags & 1, 1)
+        yield* about("S-005", expectEqual("handshake flags beyond bits 0 and 1", flags & ~3, 0))
+        if (target.protocol === "newstyle") return
+        yield* about("S-004", expectEqual("NBD_FLAG_FIXED_NEWSTYLE", flags & 1, 1))
       })
     ),
     check(
@@ -93,11 +94,15 @@ export const greetingChecks = (target: Target): ReadonlyArray<Check> => {
         const enters = Effect.fnUntraced(function*(flags: number) {
           const client = yield* haggling(target, flags)
           yield* client.send(encodeOption(optionCode.EXPORT_NAME, encodeText(target.exportName)))
-          const reply = yield* client.take(10)
-          yield* expectEqual("NBD_FLAG_HAS_FLAGS", (reply[9] ?? 0) & TransmissionFlags.HAS_FLAGS, 1)
+          const reply = yield* about("S-008", client.take(10))
+          const hasFlags = (reply[9] ?? 0) & TransmissionFlags.HAS_FLAGS
+          yield* about("S-009", expectEqual("NBD_FLAG_HAS_FLAGS", hasFlags, 1))
           const isPadded = (offered & flags & ClientFlags.NO_ZEROES) === 0
-          if (isPadded) yield* expectBytes("the padding", yield* client.take(124), new Uint8Array(124))
-          yield* readOnce(client)
+          const padding = Effect.flatMap(
+            client.take(isPadded ? 124 : 0),
+            (bytes) => expectBytes("the padding", bytes, new Uint8Array(isPadded ? 124 : 0))
+          )
+          yield* about("S-008", Effect.zipRight(padding, readOnce(client)))
         })
         yield* Effect.scoped(enters(ClientFlags.FIXED_NEWSTYLE))
         yield* Effect.scoped(enters(bothFlags))

@@ -6,9 +6,13 @@
 import { errno, type ErrnoName, errnoName } from "@effect-nbd/core/wire/Errno"
 import { type OptionReply, replyType, type ReplyTypeName, replyTypeName } from "@effect-nbd/core/wire/OptionReply"
 import { hex } from "@effect-nbd/core/wire/WireError"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
-import type { RawChunk, RawClient } from "../../RawClient.ts"
-import { ConformanceError } from "../Check.ts"
+import * as Predicate from "effect/Predicate"
+import { type RawChunk, type RawClient, UndecodableError } from "../../RawClient.ts"
+import { ConformanceError, RuleError, type RuleId } from "../Check.ts"
+
+const skipTag = "Skip"
 
 /**
  * The answer to one request.
@@ -110,6 +114,51 @@ const atWill: ReadonlySet<number> = new Set([
   replyType.ERR_SHUTDOWN,
   replyType.ERR_TOO_BIG
 ])
+
+/**
+ * A failure of the effect is one of this rule, or these, and not of whatever else its check is about; also where the effect
+ * itself names others. What skips the check still does.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const about = <A, E, R>(
+  rules: RuleId | ReadonlyArray<RuleId>,
+  effect: Effect.Effect<A, E, R>
+): Effect.Effect<A, E | RuleError, R> =>
+  Effect.mapError(effect, (error) => {
+    if (Predicate.isTagged(error, skipTag)) return error
+    return new RuleError({
+      rules: typeof rules === "string" ? [rules] : rules,
+      error: error instanceof RuleError ? error.error : error
+    })
+  })
+
+/**
+ * The same of what cannot be decoded alone, or of what cannot because of a rule of the codec's.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const decodes = <A, E, R>(
+  rules: RuleId,
+  effect: Effect.Effect<A, E, R>,
+  because?: string
+): Effect.Effect<A, E | RuleError, R> =>
+  Effect.catchIf(effect, (error) => isUndecodable(error, because), (error) => about(rules, Effect.fail(error)))
+
+const isUndecodable = (error: unknown, because: string | undefined): boolean =>
+  error instanceof UndecodableError
+    ? because === undefined || error.rule === because
+    : error instanceof RuleError && isUndecodable(error.error, because)
+
+/**
+ * What ends a check early, and is no failure.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class Skip extends Data.TaggedError(skipTag)<{ readonly reason: string }> {}
 
 /**
  * The check fails.

@@ -8,7 +8,7 @@ import { encodeOption, optionCode, type OptionName } from "@effect-nbd/core/wire
 import * as Effect from "effect/Effect"
 import { type Check, expectEqual, type Target } from "../Check.ts"
 import { probe } from "./Asking.ts"
-import { expectEnd, expectReply, isAck, isRefusal } from "./Judge.ts"
+import { about, decodes, expectEnd, expectReply, isAck, isRefusal } from "./Judge.ts"
 import { check, enter, haggling, sizes, skip } from "./Talk.ts"
 
 const someData = new Uint8Array(1000).fill(0x61)
@@ -52,9 +52,10 @@ export const optionChecks = (target: Target): ReadonlyArray<Check> => {
       Effect.gen(function*() {
         const client = yield* haggling(target)
         for (const data of [new Uint8Array(0), someData]) {
-          yield* expectReply("an unknown option", yield* client.option(nobodyKnows, data), "ERR_UNSUP")
+          const replies = yield* decodes("S-015", about("S-016", client.option(nobodyKnows, data)))
+          yield* about("S-016", expectReply("an unknown option", replies, "ERR_UNSUP"))
         }
-        yield* entered(client)
+        yield* about("S-016", entered(client))
       })
     ),
     check(
@@ -84,19 +85,18 @@ export const optionChecks = (target: Target): ReadonlyArray<Check> => {
       ["S-003", "S-024"],
       Effect.gen(function*() {
         const client = yield* haggling(target)
-        const replies = yield* client.option("LIST")
+        const replies = yield* decodes("S-003", decodes("S-024", client.option("LIST")), "C-003")
         if (!isAck(replies)) return yield* skip("the server does not list its exports")
-        const kinds = new Set(replies.slice(0, -1).map(({ _tag }) => _tag))
-        yield* expectEqual(
-          "kinds of replies before the acknowledgement",
-          [...kinds].join(),
-          kinds.size === 0 ? "" : "Server"
-        )
+        const kinds = [...new Set(replies.slice(0, -1).map(({ _tag }) => _tag))].join()
+        const expected = kinds === "" ? "" : "Server"
+        yield* about("S-024", expectEqual("kinds of replies before the acknowledgement", kinds, expected))
         const names = replies.flatMap((reply) => reply._tag === "Server" ? [reply.name + reply.description] : [])
-        yield* expectEqual("texts with a NUL in them", names.filter((name) => name.includes("\u0000")).length, 0)
+        const withNul = names.filter((name) => name.includes("\u0000")).length
+        yield* about("S-003", expectEqual("texts with a NUL in them", withNul, 0))
         // What is not UTF-8 was decoded to U+FFFD.
-        yield* expectEqual("texts that are not UTF-8", names.filter((name) => name.includes("\ufffd")).length, 0)
-        yield* entered(client)
+        const notUtf8 = names.filter((name) => name.includes("\ufffd")).length
+        yield* about("S-003", expectEqual("texts that are not UTF-8", notUtf8, 0))
+        yield* about("S-024", entered(client))
       })
     ),
     check("LIST with data is ERR_INVALID, and haggling goes on", ["S-025"], withData("LIST")),
@@ -130,8 +130,9 @@ export const optionChecks = (target: Target): ReadonlyArray<Check> => {
       ["S-011", "S-029", "S-099"],
       Effect.gen(function*() {
         const { flags } = yield* enter(target)
-        yield* expectEqual("NBD_FLAG_SEND_DF", flags & TransmissionFlags.SEND_DF, 0)
-        yield* expectEqual("NBD_FLAG_BLOCK_STATUS_PAYLOAD", flags & TransmissionFlags.BLOCK_STATUS_PAYLOAD, 0)
+        const withFilter = flags & TransmissionFlags.BLOCK_STATUS_PAYLOAD
+        yield* about(["S-011", "S-029"], expectEqual("NBD_FLAG_SEND_DF", flags & TransmissionFlags.SEND_DF, 0))
+        yield* about(["S-029", "S-099"], expectEqual("NBD_FLAG_BLOCK_STATUS_PAYLOAD", withFilter, 0))
       })
     ),
     check("ABORT is acknowledged, and ends the session", ["S-022"], aborted(new Uint8Array(0))),

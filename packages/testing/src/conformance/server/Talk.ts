@@ -6,15 +6,11 @@
 import { Transport } from "@effect-nbd/core/Transport"
 import { TransmissionFlags } from "@effect-nbd/core/wire/Flags"
 import { infoType } from "@effect-nbd/core/wire/Info"
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { bothFlags, open, type RawClient } from "../../RawClient.ts"
 import { type Check, lengthNear, type RuleId, skipped, type Target } from "../Check.ts"
-import { expectReply, isAck, isRefusal, saw } from "./Judge.ts"
-
-/** What ends a check early, and is no failure. */
-class Skip extends Data.TaggedError("Skip")<{ readonly reason: string }> {}
+import { expectReply, isAck, isRefusal, saw, Skip } from "./Judge.ts"
 
 /**
  * Ends the check: there is nothing to look at.

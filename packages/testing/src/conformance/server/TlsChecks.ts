@@ -12,7 +12,7 @@ import { encodeOption, optionCode } from "@effect-nbd/core/wire/NbdOption"
 import type { OptionReply } from "@effect-nbd/core/wire/OptionReply"
 import * as Effect from "effect/Effect"
 import { type Check, expectEqual, type Target } from "../Check.ts"
-import { expectEnd, expectReply, isAck, isRefusal, saw } from "./Judge.ts"
+import { about, expectEnd, expectReply, isAck, isRefusal, saw } from "./Judge.ts"
 import { check, greeted, sizes, skip } from "./Talk.ts"
 
 const someData = new Uint8Array(16)
@@ -50,12 +50,15 @@ export const tlsChecks = (target: Target): ReadonlyArray<Check> => {
         for (const data of [new Uint8Array(0), someData]) {
           const replies = yield* client.option("STARTTLS", data)
           if (isAck(replies)) return yield* skip("the server has TLS")
-          yield* expectReply("STARTTLS", replies, "ERR_UNSUP", "ERR_POLICY", "ERR_INVALID", "ERR_PLATFORM")
+          yield* about(
+            isRefusal(replies, "ERR_TLS_REQD") ? "S-043" : "S-026",
+            expectReply("STARTTLS", replies, "ERR_UNSUP", "ERR_POLICY", "ERR_INVALID", "ERR_PLATFORM")
+          )
         }
         for (const option of ["LIST", "STRUCTURED_REPLY", 0x7fff_1234] as const) {
-          yield* expectNoTlsRequired(`${option}`, yield* client.option(option))
+          yield* about("S-043", expectNoTlsRequired(`${option}`, yield* client.option(option)))
         }
-        yield* expectReply("GO", yield* client.info("GO", exportName, sizes), "ACK")
+        yield* about("S-043", expectReply("GO", yield* client.info("GO", exportName, sizes), "ACK"))
       })
     ),
     check(
@@ -87,7 +90,7 @@ export const tlsChecks = (target: Target): ReadonlyArray<Check> => {
       )
     ),
     check(
-      "with TLS for some, only INFO and GO are ERR_TLS_REQD",
+      "with TLS for some, what is about no export is not ERR_TLS_REQD",
       ["S-047"],
       Effect.gen(function*() {
         yield* settings
@@ -111,13 +114,13 @@ export const tlsChecks = (target: Target): ReadonlyArray<Check> => {
           const entered = yield* client.info("GO", exportName, everything)
           if (isAck(asked) && isAck(entered)) return yield* skip("the export takes no TLS")
           for (const [option, replies] of [["INFO", asked], ["GO", entered]] as const) {
-            yield* expectReply(`${option} before TLS`, replies, "ERR_TLS_REQD")
-            yield* expectEqual(`replies to ${option}`, replies.length, 1)
+            yield* about("S-046", expectReply(`${option} before TLS`, replies, "ERR_TLS_REQD"))
+            yield* about("S-050", expectEqual(`replies to ${option}`, replies.length, 1))
           }
-          yield* expectReply("STARTTLS", yield* client.startTls(tls), "ACK")
-          yield* expectReply("GO under TLS", yield* client.info("GO", exportName, sizes), "ACK")
+          yield* about("S-046", expectReply("STARTTLS", yield* client.startTls(tls), "ACK"))
+          yield* about("S-046", expectReply("GO under TLS", yield* client.info("GO", exportName, sizes), "ACK"))
         })),
-        insistence
+        about("S-046", insistence)
       )
     ),
     check(
@@ -149,12 +152,12 @@ export const tlsChecks = (target: Target): ReadonlyArray<Check> => {
       Effect.gen(function*() {
         const tls = yield* settings
         const client = yield* greeted(target)
-        yield* expectReply("STARTTLS", yield* client.startTls(tls), "ACK")
-        yield* expectReply("a second STARTTLS", yield* client.option("STARTTLS"), "ERR_INVALID")
+        yield* about("S-045", expectReply("STARTTLS", yield* about("S-049", client.startTls(tls)), "ACK"))
+        yield* about("S-045", expectReply("a second STARTTLS", yield* client.option("STARTTLS"), "ERR_INVALID"))
         for (const replies of [yield* client.option("LIST"), yield* client.info("INFO", exportName, sizes)]) {
-          yield* expectNoTlsRequired("an option under TLS", replies)
+          yield* about("S-048", expectNoTlsRequired("an option under TLS", replies))
         }
-        yield* expectReply("GO", yield* client.info("GO", exportName, sizes), "ACK")
+        yield* about("S-048", expectReply("GO", yield* client.info("GO", exportName, sizes), "ACK"))
       })
     ),
     check(
