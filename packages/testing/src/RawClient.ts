@@ -2,8 +2,8 @@
  * A client that says exactly what it is told to, by core's wire modules and without core's Handle: for tests of servers,
  * which have to bear clients that break the rules.
  *
- * It decodes what comes, and fails where that cannot be decoded. It keeps no state beside the bytes that have come, and
- * checks nothing before it sends.
+ * It decodes what comes, and fails where that cannot be decoded, or has no end. It keeps no state beside the bytes that have
+ * come, and checks nothing before it sends.
  *
  * @since 0.1.0
  */
@@ -16,7 +16,13 @@ import { ClientFlags } from "@effect-nbd/core/wire/Flags"
 import { decodeGreetingStart, decodeNewstyleRest, encodeClientFlags, size } from "@effect-nbd/core/wire/Greeting"
 import { magic } from "@effect-nbd/core/wire/Magic"
 import { encodeMetaContextRequest } from "@effect-nbd/core/wire/MetaContext"
-import { encodeInfoRequest, encodeOption, optionCode, type OptionName } from "@effect-nbd/core/wire/NbdOption"
+import {
+  encodeInfoRequest,
+  encodeOption,
+  optionCode,
+  type OptionName,
+  optionName
+} from "@effect-nbd/core/wire/NbdOption"
 import {
   decodeOptionReply,
   decodeOptionReplyHeader,
@@ -27,8 +33,10 @@ import { size as replyHeaderSize } from "@effect-nbd/core/wire/Reply"
 import { hex, isWireError, WireError } from "@effect-nbd/core/wire/WireError"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import { boundOfChunks, boundOfReplies, type UnboundedError } from "./raw/Bound.ts"
 import { extendedBytes, type RawCommand, type RawRequest, requestBytes } from "./raw/RawRequest.ts"
 
+export { UnboundedError } from "./raw/Bound.ts"
 export { extendedBytes, type RawCommand, type RawRequest, requestBytes } from "./raw/RawRequest.ts"
 
 /**
@@ -123,17 +131,19 @@ export class RawClient {
     })
   }
 
-  /** Sends an option and gathers its replies up to the final one. */
+  /** Sends an option and gathers its replies up to the final one: 65,536 with 16 MiB of payload at most. */
   option(
     option: OptionName | number,
     data: Uint8Array = new Uint8Array(0)
-  ): Effect.Effect<ReadonlyArray<OptionReply>, Failure> {
+  ): Effect.Effect<ReadonlyArray<OptionReply>, Failure | UnboundedError> {
     const code = typeof option === "number" ? option : optionCode[option]
     return Effect.gen(this, function*() {
       yield* this.send(encodeOption(code, data))
       const replies: Array<OptionReply> = []
+      const bound = boundOfReplies(`replies to ${optionName(code)}`)
       while (true) {
-        const reply = yield* this.optionReply(code)
+        const { bytes, reply } = yield* this.sizedReply(code)
+        yield* bound.add(bytes)
         replies.push(reply)
         if (reply._tag === "Ack" || reply._tag === "ErrorReply") return replies
       }
@@ -141,10 +151,7 @@ export class RawClient {
   }
 
   optionReply(option: number): Effect.Effect<OptionReply, Failure> {
-    return Effect.gen(this, function*() {
-      const header = yield* decoded(decodeOptionReplyHeader(yield* this.take(optionReplyHeaderSize), option))
-      return yield* decoded(decodeOptionReply(header, yield* this.take(header.length)))
-    })
+    return Effect.map(this.sizedReply(option), ({ reply }) => reply)
   }
 
   info(option: "INFO" | "GO", exportName: string, types: ReadonlyArray<number> = []) {
@@ -220,23 +227,38 @@ export class RawClient {
     })
   }
 
-  /** Chunks up to the one that is marked as the last. */
-  chunks(style: "structured" | "extended" = "structured"): Effect.Effect<ReadonlyArray<RawChunk>, Failure> {
+  /** Chunks up to the one that is marked as the last: 131,072 with 64 MiB of data at most. */
+  chunks(
+    style: "structured" | "extended" = "structured"
+  ): Effect.Effect<ReadonlyArray<RawChunk>, Failure | UnboundedError> {
     return Effect.gen(this, function*() {
       const chunks: Array<RawChunk> = []
+      const bound = boundOfChunks()
       while (true) {
         const chunk = yield* (style === "structured" ? this.chunk() : this.extendedChunk())
+        yield* bound.add(chunk.payload.byteLength)
         chunks.push(chunk)
         if (chunk.done) return chunks
       }
     })
   }
 
-  /** How the server's half ends, once everything before it has been taken. */
+  /** How the server's half ends, and how many bytes come before that, which are dropped. */
   end() {
     return Effect.gen(this, function*() {
-      const { end, received } = yield* Effect.flip(this.take(1 << 30))
-      return { _tag: end._tag, unread: received.byteLength }
+      for (let unread = 0;; unread += 65_536) {
+        const taken = yield* Effect.either(this.take(65_536))
+        if (taken._tag === "Right") continue
+        const { end, received } = taken.left
+        return { _tag: end._tag, unread: unread + received.byteLength }
+      }
+    })
+  }
+
+  private sizedReply(option: number) {
+    return Effect.gen(this, function*() {
+      const header = yield* decoded(decodeOptionReplyHeader(yield* this.take(optionReplyHeaderSize), option))
+      return { bytes: header.length, reply: yield* decoded(decodeOptionReply(header, yield* this.take(header.length))) }
     })
   }
 

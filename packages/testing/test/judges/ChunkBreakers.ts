@@ -1,7 +1,9 @@
 /**
  * Servers that break a rule of structured reply chunks.
  */
+import { concat } from "@effect-nbd/core/wire/Bytes"
 import { CommandFlags } from "@effect-nbd/core/wire/Flags"
+import { magic } from "@effect-nbd/core/wire/Magic"
 import { chunkType } from "@effect-nbd/core/wire/Reply"
 import { Misbehaviour, Steering } from "@effect-nbd/testing"
 import type { RecordedRequest } from "@effect-nbd/testing/Recording"
@@ -28,6 +30,15 @@ const scribblesAt = (offset: bigint): Hearing =>
   Hears.request((heard, server) => {
     if (Hears.is(heard, "READ")) Hears.scribbles(server, offset)
   })
+
+/** So many holes, none of which is the last chunk. */
+const holesAt = (cookie: bigint, offset: bigint, count: number) => {
+  const hole = concat([
+    Says.fields([4, magic.STRUCTURED_REPLY], [2, 0], [2, chunkType.OFFSET_HOLE], [8, cookie], [4, 12]),
+    Says.fields([8, offset], [4, 1])
+  ])
+  return Misbehaviour.raw(concat(Array.from({ length: count }, () => hole)))
+}
 
 /** In answer to a read across the end. */
 const across = (frames: (cookie: bigint) => ReadonlyArray<Misbehaviour.Frame>) =>
@@ -81,6 +92,11 @@ export const chunkBreakers: Breakers = {
       found: /an end within 600ms/,
       says: [Misbehaviour.at(Misbehaviour.doneMissing, { request: isRead })],
       timeout: "600 millis"
+    },
+    {
+      rule: "S-072",
+      found: /a reply in chunks without an end: gave up after 131073 /,
+      says: [Says.toRequest(isRead, (_, { request: { cookie, offset } }) => [holesAt(cookie, offset, 131_073)])]
     },
     { rule: "S-073", found: /no flag but DONE, received 0xffff/, says: [Misbehaviour.unknownReplyFlags()] },
     { rule: "S-075", found: /where a piece of content begins/, says: [Misbehaviour.gapInData] },

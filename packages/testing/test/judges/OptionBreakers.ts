@@ -81,6 +81,11 @@ export const optionBreakers: Breakers = {
       found: /kinds of replies before the acknowledgement: expected "Server", saw "InfoReply"/,
       says: [Misbehaviour.at(Misbehaviour.replyOfAnotherOption, { option: "LIST" })]
     },
+    {
+      rule: "S-024",
+      found: /replies to NBD_OPT_LIST without an end: gave up after 65537 /,
+      says: [Misbehaviour.at(Misbehaviour.endlessReplies(), { option: "LIST" })]
+    },
     { rule: "S-024", ...goFails }
   ],
   "LIST with data is ERR_INVALID, and haggling goes on": [

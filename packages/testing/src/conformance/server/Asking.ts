@@ -8,12 +8,13 @@ import { maxStringBytes, viewOf } from "@effect-nbd/core/wire/Bytes"
 import { chunkType, decodeErrorPayload, isErrorChunk } from "@effect-nbd/core/wire/Reply"
 import { hex, isWireError } from "@effect-nbd/core/wire/WireError"
 import * as Effect from "effect/Effect"
+import { boundOfChunks, type UnboundedError } from "../../raw/Bound.ts"
 import { type RawChunk, type RawCommand, type RawRequest, UndecodableError } from "../../RawClient.ts"
 import { type ConformanceError, expectEqual, type RuleError } from "../Check.ts"
 import { about, type Answer, expectError, saw } from "./Judge.ts"
 import type { Talk } from "./Talk.ts"
 
-type Failure = StreamEnded | UndecodableError | ConformanceError | RuleError
+type Failure = StreamEnded | UndecodableError | UnboundedError | ConformanceError | RuleError
 
 /**
  * Sends one request.
@@ -64,12 +65,15 @@ export const answer = Effect.fnUntraced(
     }
     yield* about(styled, expectEqual(`style of the ${what}`, reply.style, talk.style))
     const chunks: Array<RawChunk> = [reply]
+    const bound = boundOfChunks()
+    yield* about("S-072", bound.add(reply.payload.byteLength))
     while (!reply.done) {
       reply = {
         style: reply.style,
         ...yield* framed(reply.style === "structured" ? talk.client.chunk() : talk.client.extendedChunk())
       }
       yield* isTheirs(reply)
+      yield* about("S-072", bound.add(reply.payload.byteLength))
       chunks.push(reply)
     }
     const data = new Uint8Array(length)

@@ -85,7 +85,7 @@ export const optionChecks = (target: Target): ReadonlyArray<Check> => {
       ["S-003", "S-024"],
       Effect.gen(function*() {
         const client = yield* haggling(target)
-        const replies = yield* decodes("S-003", decodes("S-024", client.option("LIST")), "C-003")
+        const replies = yield* decodes("S-003", about("S-024", client.option("LIST")), "C-003")
         if (!isAck(replies)) return yield* skip("the server does not list its exports")
         const kinds = [...new Set(replies.slice(0, -1).map(({ _tag }) => _tag))].join()
         const expected = kinds === "" ? "" : "Server"
