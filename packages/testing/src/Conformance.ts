@@ -59,7 +59,8 @@ export { ruleTable } from "./conformance/RuleTable.ts"
 
 /**
  * All checks of behaviour for a target, in an order that makes the first failure the most telling one. Each connects for
- * itself. Where the target is read-only, those that write are skipped.
+ * itself. Where the target is read-only, those that write are skipped. They name what they exercise of the rules for
+ * clients: which rule for servers a server breaks is for `serverChecks` to say.
  *
  * @since 0.1.0
  * @category constructors

@@ -48,7 +48,7 @@ export const commandChecks = (target: Target): ReadonlyArray<Check> => {
   return [
     check(
       "what is written is read back, at the start, at the end and in between",
-      ["C-213", "C-214", "S-067"],
+      ["C-213", "C-214"],
       (connected) =>
         Effect.gen(function*() {
           const block = blockOf(connected)
@@ -115,7 +115,7 @@ export const commandChecks = (target: Target): ReadonlyArray<Check> => {
     ),
     offered(
       "zeroes read as zeroes, with and without a hole, if the server offers to write them",
-      ["C-147", "S-088"],
+      ["C-147"],
       (connected) =>
         Effect.gen(function*() {
           const block = lengthNear(limitsOf(connected), 65_536)
@@ -134,7 +134,7 @@ export const commandChecks = (target: Target): ReadonlyArray<Check> => {
     ),
     offered(
       "fast zeroes zero or say ENOTSUP, and are refused where they are not offered",
-      ["C-133", "S-087"],
+      ["C-133"],
       (connected) => {
         const zeroes = connected.writeZeroes(0n, blockOf(connected), { fastZero: true })
         if (!connected.export.canFastZero) return expectRefusal("NBD_CMD_FLAG_FAST_ZERO", zeroes)

@@ -51,7 +51,7 @@ const verifyAll = (connected: Connected, seed: number) =>
 export const concurrencyChecks = (target: Target): ReadonlyArray<Check> => [
   {
     name: "64 writes and 64 reads in flight find their own replies",
-    rules: ["C-154", "C-155", "S-067"],
+    rules: ["C-154", "C-155"],
     run: Effect.gen(function*() {
       const connected = yield* connect(target)
       yield* writeAll(connected, 11)

@@ -27,7 +27,7 @@ const blockOf = (connected: Connected): number => lengthNear(limitsOf(connected)
 export const endChecks = (target: Target): ReadonlyArray<Check> => [
   {
     name: "shutdown waits for what is under way, and refuses everything after it",
-    rules: ["C-198", "C-200", "S-092"],
+    rules: ["C-198", "C-200"],
     run: Effect.gen(function*() {
       const connected = yield* connect(target)
       const block = blockOf(connected)

@@ -79,7 +79,7 @@ export const negotiationChecks = (target: Target): ReadonlyArray<Check> => {
 const haggling = (target: Target): ReadonlyArray<Check> => [
   {
     name: "negotiate stops to haggle: list, info and go",
-    rules: ["C-041", "C-208", "C-209", "C-211", "S-024"],
+    rules: ["C-041", "C-208", "C-209", "C-211"],
     run: Effect.gen(function*() {
       const negotiating = yield* Handle.negotiate()
       if (target.lists !== false) {
@@ -97,7 +97,7 @@ const haggling = (target: Target): ReadonlyArray<Check> => [
   },
   {
     name: "a refused go leaves the handle negotiating",
-    rules: ["C-058", "S-033"],
+    rules: ["C-058"],
     run: Effect.gen(function*() {
       const { unknownExport } = target
       const negotiating = yield* Handle.negotiate()
@@ -126,7 +126,7 @@ const haggling = (target: Target): ReadonlyArray<Check> => [
   },
   {
     name: "abort leaves in order",
-    rules: ["C-034", "C-210", "S-022"],
+    rules: ["C-034", "C-210"],
     run: Effect.gen(function*() {
       const negotiating = yield* Handle.negotiate()
       yield* negotiating.abort

@@ -71,7 +71,7 @@ export const statusChecks = (target: Target): ReadonlyArray<Check> => {
     ...(target.protocol ?? "newstyle-fixed") === "newstyle-fixed" ? haggling(target) : [],
     told(
       "extents cover the export without a gap, and neighbours differ",
-      ["C-189", "C-192", "C-194", "S-081", "S-082"],
+      ["C-189", "C-192", "C-194"],
       (connected) =>
         Effect.gen(function*() {
           const block = blockOf(connected)
@@ -107,7 +107,7 @@ export const statusChecks = (target: Target): ReadonlyArray<Check> => {
     ),
     told(
       "one extent, where one is asked for, within the request",
-      ["C-191", "S-081"],
+      ["C-191"],
       (connected) =>
         Effect.gen(function*() {
           const block = blockOf(connected)
@@ -130,7 +130,7 @@ export const statusChecks = (target: Target): ReadonlyArray<Check> => {
       )),
     {
       name: "a structured read gives the same bytes, and pieces that cover them in some order",
-      rules: ["C-175", "C-176", "S-075"],
+      rules: ["C-175", "C-176"],
       run: Effect.gen(function*() {
         const connected = yield* connect(target)
         const block = blockOf(connected)
@@ -154,7 +154,7 @@ export const statusChecks = (target: Target): ReadonlyArray<Check> => {
     },
     {
       name: "a read that may not be fragmented comes in one piece, if the server offers it",
-      rules: ["C-131", "C-179", "S-078"],
+      rules: ["C-131", "C-179"],
       run: Effect.gen(function*() {
         const connected = yield* connect(target)
         const block = blockOf(connected)
@@ -198,7 +198,7 @@ export const statusChecks = (target: Target): ReadonlyArray<Check> => {
 const haggling = (target: Target): ReadonlyArray<Check> => [
   {
     name: "contexts are listed, by name, by pattern or all, and those that are selected are granted",
-    rules: ["C-107", "C-116", "C-117", "S-059", "S-060"],
+    rules: ["C-107", "C-116", "C-117"],
     run: Effect.gen(function*() {
       const { exportName } = target
       const negotiating = yield* Handle.negotiate({ exportName })
@@ -234,7 +234,7 @@ const haggling = (target: Target): ReadonlyArray<Check> => [
   },
   {
     name: "a selection replaces the one before",
-    rules: ["C-112", "S-061"],
+    rules: ["C-112"],
     run: Effect.gen(function*() {
       const { exportName } = target
       const negotiating = yield* Handle.negotiate({ exportName })
