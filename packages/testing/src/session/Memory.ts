@@ -5,8 +5,9 @@
  * and what a reply to a READ or BLOCK_STATUS brings, from before it is made until its client has taken it.
  *
  * - A session has 256 KiB of its own beside the shared memory. What fits into that waits for nobody.
- * - Everything else comes from the shared memory, first come, first served; what is longer than all of it may have all of
- *   it. Of one session there are 64 MiB at most in each direction.
+ * - Everything else comes from the shared memory. First come is first served, but a session that has none of it comes before
+ *   those that have some. What is longer than all of it may have all of it. Of one session there are 64 MiB at most in each
+ *   direction.
  * - While somebody waits, nobody may keep others waiting: a session that has shared memory, and whose client has neither
  *   sent the whole of a payload nor taken the whole of a reply in 10 seconds of that wait, is ended.
  *
@@ -26,8 +27,8 @@ import { maxPayload } from "./Request.ts"
  */
 export const ownMemory = 262_144
 
-/** How long a client may take over one payload while others wait for the memory. */
-const patience = "10 seconds"
+/** Seconds that a client may take over one payload while others wait for the memory. */
+const patience = 10
 
 /**
  * Bytes that were lent, to be given back once.
@@ -134,24 +135,36 @@ export class Memory {
   }
 
   private serveWaiting(): void {
-    for (const waiting of this.waiting) {
-      if (!this.fits(waiting.bytes)) return
-      this.waiting.delete(waiting)
-      this.lend(waiting.account, waiting.bytes)
-      waiting.resume()
+    for (let next = this.next; next !== undefined && this.fits(next.bytes); next = this.next) {
+      this.waiting.delete(next)
+      this.lend(next.account, next.bytes)
+      next.resume()
     }
   }
 
-  /** Ends whoever keeps others waiting, over and over again. */
+  private get next(): Waiting | undefined {
+    let first: Waiting | undefined
+    for (const waiting of this.waiting) {
+      if (waiting.account.sharedTaken === 0) return waiting
+      first ??= waiting
+    }
+    return first
+  }
+
+  /** Ends whoever keeps others waiting; it looks once a second. */
   private get evictions(): Effect.Effect<never> {
-    return Effect.forever(Effect.suspend(() => {
-      const before = new Map([...this.debtors].map((account) => [account, account.due]))
-      return Effect.map(Effect.sleep(patience), () => {
-        for (const [account, due] of before) {
-          if (account.sharedTaken > 0 && account.isStillDue(due)) account.evict()
+    return Effect.suspend(() => {
+      const watched = new Map<Account, { readonly due: Due; seconds: number }>()
+      const look = Effect.sync(() => {
+        for (const account of this.debtors) {
+          const before = watched.get(account)
+          if (before === undefined || !account.isStillDue(before.due)) {
+            watched.set(account, { due: account.due, seconds: 0 })
+          } else if (++before.seconds === patience) account.evict()
         }
       })
-    }))
+      return Effect.forever(Effect.zipRight(look, Effect.sleep("1 second")))
+    })
   }
 }
 

@@ -73,8 +73,8 @@ export interface FakeServerConfig {
    * Bytes of payload that all sessions together may have in memory, beside 256 KiB that each has of its own: what WRITEs
    * bring until a disk has taken it, and what replies bring until a client has. 256 MiB by default.
    *
-   * Requests that it has no room for wait, in order of arrival; one that is longer than all of it waits until nothing else
-   * is there. While one waits, a session that has some of it and whose client takes more than 10 seconds to send a payload
+   * Requests that it has no room for wait, in order of arrival, those of sessions that have none of it first; one that is
+   * longer than all of it waits until nothing else is there. While one waits, a session that has some of it and whose client takes more than 10 seconds to send a payload
    * or to take a reply ends as `Stalled`. Of one session there are 64 MiB at most in each direction.
    */
   readonly memory?: number
