@@ -101,6 +101,10 @@ const legal: ReadonlyArray<readonly [string, FakeServer.FakeServerConfig, Readon
     { exports: [{ name: "disk", size: 2_097_665, blockSize: { minimum: 1, preferred: 1024, maximum: 4000 } }] },
     ["S-052"]
   ],
+  ["that cannot tell its blocks of 64 KiB", {
+    exports: [{ ...disk, blockSize: { minimum: 65_536, preferred: 65_536, maximum: 1_048_576 } }],
+    protocol: "newstyle"
+  }, []],
   ["with extended headers and no structured replies", { exports: [disk], structuredReplies: false }, []],
   ["that lists nothing, and tells nothing before it is entered", {
     exports: [disk],

@@ -197,13 +197,13 @@ export const lengthNear = (
 }
 
 /**
- * The limits of an export that is entered.
+ * The limits of an export that is entered. A server that cannot tell them may have the largest minimum there is.
  *
  * @since 0.1.0
  * @category getters
  */
-export const limitsOf = ({ export: { maximumPayload, minimumBlockSize } }: Handle.Connected) => ({
-  minimum: minimumBlockSize,
+export const limitsOf = ({ agreed, export: { maximumPayload, minimumBlockSize } }: Handle.Connected) => ({
+  minimum: agreed.protocol === "newstyle-fixed" ? minimumBlockSize : 65_536,
   maximum: maximumPayload
 })
 
