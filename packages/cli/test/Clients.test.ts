@@ -242,6 +242,15 @@ describe.each(ways)("over %s", (way) => {
       })
   )
 
+  itWith("nbd-client")("nbd-client lists", () =>
+    Effect.gen(function*() {
+      const { address } = yield* reached
+      expect((yield* succeed("nbd-client", "-l", ...address)).split("\n")).toEqual(
+        expect.arrayContaining(["disk", "other"])
+      )
+    }))
+
+  // fio lets no URI name certificates, and the folder in which libnbd then looks for them is the administrator's.
   if (way !== "TLS") {
     itWith("fio", "nbdsh")(
       "fio verifies what it has written, and finds a block that was changed since",
@@ -275,13 +284,5 @@ describe.each(ways)("over %s", (way) => {
           expect((yield* job("--verify_only=1")).code).not.toBe(0)
         })
     )
-
-    itWith("nbd-client")("nbd-client lists", () =>
-      Effect.gen(function*() {
-        const { address } = yield* reached
-        expect((yield* succeed("nbd-client", "-l", ...address)).split("\n")).toEqual(
-          expect.arrayContaining(["disk", "other"])
-        )
-      }))
   }
 })

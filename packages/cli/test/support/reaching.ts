@@ -70,7 +70,7 @@ export const reaching = (way: Way, ...args: ReadonlyArray<string>): Effect.Effec
         objects: isEncrypted ? ["--object", creds] : [],
         image: raw(onPort(port), isEncrypted ? ",file.tls-creds=tls" : "")
       },
-      address: ["127.0.0.1", port],
+      address: ["127.0.0.1", port, ...isEncrypted ? ["-x", "-A", join(certificates, "ca-cert.pem")] : []],
       nbdkit: (...args) =>
         Effect.flatMap(freePort, (port) => Effect.as(nbdkitOn(port, ...theirs, ...args), uriOn(port)("disk")))
     }
