@@ -1,0 +1,7 @@
+import { afterEach } from "vitest"
+
+/**
+ * A test in memory goes from microtask to microtask, and so does the next one: between two of them there is a turn for
+ * everything else, Vitest's own messages among it, which otherwise waits for minutes where bytes come one by one.
+ */
+afterEach(() => new Promise<void>((resolve) => void setImmediate(resolve)))
