@@ -43,10 +43,10 @@ export class SameFileError extends Data.TaggedError("SameFileError")<{
   }
 }
 
-/** Files take what comes, in pages by preference. */
 /** On ext4 writes of 512 KiB and more take two to three times as much system time as those of 256 KiB. */
 const suited = { requests: 16, requestSize: 262_144 }
 
+/** Files take what comes, in pages by preference. */
 const blockSize: BlockSize = { minimum: 1, preferred: 4096, maximum: 0x4000_0000 }
 
 /**
