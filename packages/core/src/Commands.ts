@@ -29,6 +29,7 @@ import type {
 } from "./transmission/CommandOptions.ts"
 import type { ContextStatus } from "./transmission/ContextStatus.ts"
 import type { PendingCommand } from "./transmission/InFlight.ts"
+import type { Lent } from "./transmission/LentMemory.ts"
 import type { NbdCommand } from "./transmission/NbdCommand.ts"
 import type { Piece } from "./transmission/Piece.ts"
 import * as Prepare from "./transmission/Preparation.ts"
@@ -111,6 +112,20 @@ export interface Commands<R> {
    * failure is undefined; after an interruption it is not written to any more.
    */
   readonly readInto: (offset: bigint, destination: Uint8Array) => Effect.Effect<void, R | ReadError>
+  /**
+   * Reads `length` bytes as `read` does, and lends them to `use` for as long as it runs, in memory of the connection's own
+   * that later reads use again: the way to go through a disk. They come into it without another copy where the transport
+   * can do so (from 32 KiB on, over plain TCP and Unix sockets).
+   *
+   * Do not keep the bytes, nor a view of them: once `use` has succeeded other reads write over them. Memory of a `use` that
+   * failed or was interrupted is not used again, since a write of the bytes may still be on its way. It is a
+   * `SharedArrayBuffer`, and so cannot be transferred.
+   */
+  readonly readBorrowed: <A, E2, R2>(
+    offset: bigint,
+    length: number,
+    use: (bytes: Uint8Array) => Effect.Effect<A, E2, R2>
+  ) => Effect.Effect<A, R | ReadError | E2, R2>
   /** Reads as `read` does, and tells data from holes (libnbd: `pread_structured`). Simple replies are one piece of data. */
   readonly readStructured: (
     offset: bigint,
@@ -241,6 +256,15 @@ export const make = <R extends Refusal>(
         (target, strictness) => Prepare.read(target, strictness, offset, destination.byteLength, destination),
         nothing
       ),
+    readBorrowed: (offset, length, use) =>
+      Effect.flatMap(
+        perform("readBorrowed", (target, strictness) => Prepare.readBorrowed(target, strictness, offset, length), lent),
+        ({ bytes, giveBack }) =>
+          Effect.map(use(bytes), (result) => {
+            giveBack()
+            return result
+          })
+      ),
     readStructured: (offset, length, options) =>
       perform(
         "readStructured",
@@ -270,6 +294,11 @@ const nothing = (): void => undefined
 
 // A read that was sent has its destination; only an abandoned one has lost it, and nobody asks for that one's result.
 const received = (pending: PendingCommand): Uint8Array => pending.destination ?? new Uint8Array(0)
+
+const nothingLent: Lent = { bytes: new Uint8Array(0), giveBack: () => {} }
+
+// As with `received`: one that was sent has it.
+const lent = (pending: PendingCommand): Lent => pending.lent ?? nothingLent
 
 /** A server that takes no filter has answered for all contexts, in an order of its own. */
 const statusOf =

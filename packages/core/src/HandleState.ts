@@ -178,6 +178,7 @@ export const permitted = {
   exportInfo: onceExportIsKnown,
   read: whenConnected,
   readInto: whenConnected,
+  readBorrowed: whenConnected,
   write: whenConnected,
   flush: whenConnected,
   trim: whenConnected,

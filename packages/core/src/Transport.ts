@@ -66,6 +66,13 @@ export interface Receiver {
    * All of them count as taken; `false` asks the connection to deliver no more until `resume`.
    */
   readonly onBytes: (bytes: Uint8Array) => boolean
+  /**
+   * Where the next bytes belong, for a connection that can have them put there at once instead of into memory of its own.
+   * It may ask whenever everything before them was delivered, puts there as many as it likes, and calls `onBytes` with
+   * just these. From the answer until that call has returned, or until `close`, the memory may be written to. Absent, or
+   * `undefined`: nowhere in particular.
+   */
+  readonly place?: (() => Uint8Array | undefined) | undefined
   /** Called once, after the last byte. */
   readonly onEnd: (end: ConnectionEnd) => void
   /** Called after `write` returned `false`, once there is room again. */

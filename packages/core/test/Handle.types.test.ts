@@ -13,12 +13,20 @@ type ErrorOf<T> = T extends Effect.Effect<infer _A, infer E, infer _R> ? E
 
 type RefusalsOf<T> = Extract<ErrorOf<T>, HandleError.Refusal>
 
+declare const handle: Handle.Handle
+
+/** With a use that cannot fail. */
+type Borrowing = typeof handle.readBorrowed<void, never, never>
+
 type Same<A, B> = [A] extends [B] ? [B] extends [A] ? true : false : false
 
 describe("the types of the handle", () => {
   it("give each operation exactly the refusals of its row of the table", () => {
     type Pinned = {
-      [Op in HandleState.Operation]: Same<RefusalsOf<Handle.Handle[Op]>, HandleError.StateError<Op>>
+      [Op in HandleState.Operation]: Same<
+        RefusalsOf<Op extends "readBorrowed" ? Borrowing : Handle.Handle[Op]>,
+        HandleError.StateError<Op>
+      >
     }
     expectTypeOf<Pinned>().toEqualTypeOf<{ [Op in HandleState.Operation]: true }>()
   })

@@ -48,6 +48,7 @@ const operations: {
   exportInfo: ({ exportInfo }) => exportInfo,
   read: ({ read }) => read(0n, 512),
   readInto: ({ readInto }) => readInto(0n, new Uint8Array(512)),
+  readBorrowed: ({ readBorrowed }) => readBorrowed(0n, 512, () => Effect.void),
   write: ({ write }) => write(0n, new Uint8Array(512)),
   flush: ({ flush }) => flush,
   trim: ({ trim }) => trim(0n, 512),

@@ -30,6 +30,8 @@ export interface Source {
 export interface Delivery {
   /** Takes borrowed bytes. `false`: the source has been paused. Bytes that cannot be handed on now are copied. */
   readonly push: (bytes: Uint8Array) => boolean
+  /** Where the next bytes that are pushed may be put beforehand. Asked again after each. */
+  readonly place: () => Uint8Array | undefined
   /** Tells the end once everything pushed before it has been taken. Only the first end counts. */
   readonly end: (end: ConnectionEnd) => void
   /** Tells that there is room for writes again. */
@@ -125,6 +127,7 @@ export const make = (source: Source): Delivery => {
       if (phase._tag === "Flowing") schedule()
       return false
     },
+    place: () => phase._tag === "Flowing" && calls === 0 && kept.length === 0 ? phase.receiver.place?.() : undefined,
     end(end) {
       if (phase._tag === "Over" || ending !== undefined) return
       ending = end

@@ -41,7 +41,7 @@ export * as SocketActivationTransport from "./SocketActivationTransport.ts"
 
 /**
  * A client socket as a core `Connection`, on the fast path: Node reads straight into one buffer (`onread`), and the
- * receiver parses there.
+ * receiver parses there; or into the place where the receiver wants the next bytes.
  *
  * @since 0.1.0
  */

@@ -45,8 +45,8 @@ const pair: Effect.Effect<Joined, never, Scope.Scope> = Effect.gen(function*() {
   return { peer, connection: DuplexConnection.fromStreams({ readable: socket, writable: socket, peer: "pair" }) }
 })
 
-keepsThePromises("SocketConnection over a Unix socket", unixSocket)
-keepsThePromises("SocketConnection over TCP", tcpSocket)
+keepsThePromises("SocketConnection over a Unix socket", unixSocket, { places: true })
+keepsThePromises("SocketConnection over TCP", tcpSocket, { places: true })
 keepsThePromises("DuplexConnection of an accepted socket", accepted)
 keepsThePromises("DuplexConnection of a client socket", pair)
 

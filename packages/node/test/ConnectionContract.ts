@@ -16,11 +16,14 @@ export interface Joined {
 
 export const mebibyte = 1_048_576
 
-/** `peerBuffers`: the other end, which is in this process too, keeps what it cannot send. */
+/**
+ * `peerBuffers`: the other end, which is in this process too, keeps what it cannot send. `places`: bytes are put where the
+ * receiver wants them.
+ */
 export const keepsThePromises = (
   name: string,
   joined: Effect.Effect<Joined, never, Scope.Scope>,
-  { peerBuffers = false } = {}
+  { peerBuffers = false, places = false } = {}
 ): void => {
   describe(name, () => {
     it.scopedLive("carries bytes in order both ways in odd sizes", () =>
@@ -60,6 +63,45 @@ export const keepsThePromises = (
         peer.write("x")
         yield* recorder.bytes(1)
         expect(kind).toBe(Uint8Array.prototype)
+        connection.close()
+      }))
+
+    it.scopedLive("puts bytes nowhere but into its own memory or where they belong, in order, paused or not", () =>
+      Effect.gen(function*() {
+        const { connection, peer } = yield* joined
+        const memory = new Uint8Array(new SharedArrayBuffer(4 * mebibyte))
+        const bytes = pattern(memory.byteLength)
+        let asked: Uint8Array | undefined
+        let placed = 0
+        let calls = 0
+        const recorder = new Recorder((chunk) => {
+          const at = recorder.received - chunk.byteLength
+          const isPlaced = chunk.buffer === memory.buffer
+          if (isPlaced) placed += chunk.byteLength
+          // What is there was asked for since the last call, and begins where it belongs.
+          if (isPlaced && (chunk.byteOffset !== at || asked === undefined)) recorder.breaches++
+          if (asked !== undefined && chunk.byteLength > asked.byteLength) recorder.breaches++
+          if (!isPlaced) memory.set(chunk, at)
+          asked = undefined
+          if (++calls % 7 > 0) return true
+          setImmediate(() => recorder.call(connection.resume))
+          return false
+        }, false)
+        const place = (): Uint8Array | undefined => {
+          const at = recorder.received
+          // Now and then there is none, or a short one.
+          const length = calls % 5 === 0 ? 0 : calls % 3 === 0 ? 1000 : 300_000
+          asked = length === 0 ? undefined : memory.subarray(at, at + length)
+          return asked?.byteLength === 0 ? undefined : asked
+        }
+        recorder.call(() =>
+          connection.receive({ onBytes: recorder.onBytes, onEnd: recorder.onEnd, onDrain: recorder.onDrain, place })
+        )
+        peer.write(bytes)
+        yield* recorder.bytes(bytes.byteLength)
+        expect(digest(memory)).toBe(digest(bytes))
+        expect(recorder.breaches).toBe(0)
+        expect(placed > 0).toBe(places)
         connection.close()
       }))
 

@@ -30,6 +30,8 @@ export const traced = <R>(commands: Commands<R>): Commands<R> => ({
   read: (offset, length) => within("read", offset, length)(commands.read(offset, length)),
   readInto: (offset, destination) =>
     within("readInto", offset, destination.byteLength)(commands.readInto(offset, destination)),
+  readBorrowed: (offset, length, use) =>
+    within("readBorrowed", offset, length)(commands.readBorrowed(offset, length, use)),
   readStructured: (offset, length, options) =>
     within("readStructured", offset, length)(commands.readStructured(offset, length, options)),
   write: (offset, bytes, options) => within("write", offset, bytes.byteLength)(commands.write(offset, bytes, options)),

@@ -12,6 +12,7 @@ import type { ContextStatus } from "./ContextStatus.ts"
 import { mostDescriptors } from "./ContextStatus.ts"
 import { CookieTable } from "./CookieTable.ts"
 import { Coverage } from "./Coverage.ts"
+import type { Lent, LentMemory } from "./LentMemory.ts"
 import type { NbdCommand } from "./NbdCommand.ts"
 import type { Piece } from "./Piece.ts"
 
@@ -48,6 +49,10 @@ export class PendingCommand {
   readonly command: NbdCommand
   /** Where a read goes, once it is sent and as long as anybody waits for it. */
   destination: Uint8Array | undefined
+  /** What lends a read its memory, once it is sent and until its content comes. */
+  lender: LentMemory | undefined
+  /** The memory that it was lent. */
+  lent: Lent | undefined
   /** `undefined` once nobody waits for it. */
   caller: Caller | undefined
   /** From 1, in order of sending; 0 while it waits for its turn. */
@@ -80,6 +85,15 @@ export class PendingCommand {
     this.caller?.settle(failure, this)
   }
 
+  /** Memory is lent when content comes for it: it was given back a moment ago then, and is still in the processor's cache. */
+  borrow(): Uint8Array | undefined {
+    if (this.lender === undefined) return undefined
+    this.lent = this.lender.take(this.command.length)
+    this.lender = undefined
+    this.destination = this.lent.bytes
+    return this.destination
+  }
+
   /** What has arrived of a read. */
   get coverage(): Coverage {
     return this.ranges ??= new Coverage()
@@ -89,6 +103,7 @@ export class PendingCommand {
   abandon(): void {
     this.caller = undefined
     this.destination = undefined
+    this.lender = undefined
   }
 }
 

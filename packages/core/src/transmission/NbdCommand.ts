@@ -20,6 +20,7 @@ export type CommandName = "read" | "write" | "flush" | "trim" | "cache" | "write
  *
  * - `Pieces`: a read whose chunks are told apart.
  * - `Status`: the contexts that block status is asked for.
+ * - `Lent`: a read into memory that the connection lends.
  * - `Raw`: any number, for tests of servers.
  *
  * @since 0.1.0
@@ -28,6 +29,7 @@ export type CommandName = "read" | "write" | "flush" | "trim" | "cache" | "write
 export type CommandDetail =
   | { readonly _tag: "Pieces" }
   | { readonly _tag: "Status"; readonly contexts: ReadonlyArray<GrantedContext> }
+  | { readonly _tag: "Lent" }
   | { readonly _tag: "Raw"; readonly code: number }
 
 /**

@@ -25,7 +25,7 @@ import type {
   WriteOptions,
   WriteZeroesOptions
 } from "./CommandOptions.ts"
-import type { CommandName, NbdCommand } from "./NbdCommand.ts"
+import type { CommandDetail, CommandName, NbdCommand } from "./NbdCommand.ts"
 import type { Strictness } from "./Strictness.ts"
 
 type FlagsRefusal = CommandFlagsError | UnsupportedError
@@ -61,6 +61,21 @@ export const read = (
 ): NbdCommand | RangeRefusal =>
   checkRange(target, "read", offset, length, strictness) ??
     { name: "read", flags: 0, offset, length, payload: undefined, destination, detail: undefined }
+
+const toLent: CommandDetail = { _tag: "Lent" }
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const readBorrowed = (
+  target: Export,
+  strictness: Strictness,
+  offset: bigint,
+  length: number
+): NbdCommand | RangeRefusal =>
+  checkRange(target, "read", offset, length, strictness) ??
+    { name: "read", flags: 0, offset, length, payload: undefined, destination: undefined, detail: toLent }
 
 /**
  * @since 0.1.0

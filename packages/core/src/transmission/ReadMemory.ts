@@ -7,6 +7,8 @@
  *
  * @since 0.1.0
  */
+import type { PendingCommand } from "./InFlight.ts"
+import { LentMemory } from "./LentMemory.ts"
 
 const slabSize = 262_144
 
@@ -18,10 +20,18 @@ const small = 16_384
  * @category models
  */
 export class ReadMemory {
+  readonly lent = new LentMemory()
   private slab = new Uint8Array(0)
   private at = 0
 
-  take(length: number): Uint8Array {
+  /** For a read that is sent now. What is lent is so when content comes for it. */
+  supply(pending: PendingCommand): void {
+    const { detail, length } = pending.command
+    if (detail?._tag === "Lent") pending.lender = this.lent
+    else pending.destination ??= this.take(length)
+  }
+
+  private take(length: number): Uint8Array {
     if (length > small) return new Uint8Array(length)
     if (length > this.slab.byteLength - this.at) {
       this.slab = new Uint8Array(slabSize)

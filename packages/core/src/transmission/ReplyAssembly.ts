@@ -11,8 +11,8 @@ import type { GrantedContext } from "../Export.ts"
 import type { Descriptors } from "../wire/BlockStatus.ts"
 import { errnoName } from "../wire/Errno.ts"
 import { CommandFlags } from "../wire/Flags.ts"
-import type { ErrorPayload } from "../wire/Reply.ts"
-import { WireError } from "../wire/WireError.ts"
+import { decodeErrorPayload, type ErrorPayload } from "../wire/Reply.ts"
+import { isWireError, WireError } from "../wire/WireError.ts"
 import { CommandError, ReplyInvalidError } from "./CommandError.ts"
 import { ContextStatus, measure, measureOne } from "./ContextStatus.ts"
 import { maxFragments } from "./Coverage.ts"
@@ -129,6 +129,28 @@ export const acceptError = (pending: PendingCommand, payload: ErrorPayload): voi
 }
 
 /**
+ * The payload of an error chunk, of whose `length` bytes `head` is the beginning: one that is longer than any message has
+ * its message cut off.
+ *
+ * @since 0.1.0
+ * @category decoding
+ */
+export const acceptErrorPayload = (
+  pending: PendingCommand,
+  chunk: number,
+  head: Uint8Array,
+  length: number
+): WireError | undefined => {
+  const payload = decodeErrorPayload(chunk, head)
+  if (!isWireError(payload)) acceptError(pending, payload)
+  else if (length === head.byteLength) return payload
+  else acceptError(pending, { error: errorValue(head), message: "", offset: undefined })
+  return undefined
+}
+
+const errorValue = (head: Uint8Array): number => new DataView(head.buffer, head.byteOffset).getUint32(0)
+
+/**
  * The error of a simple reply.
  *
  * @since 0.1.0
@@ -190,7 +212,7 @@ const completeStatus = (pending: PendingCommand, contexts: ReadonlyArray<Granted
  * @category decoding
  */
 export const destinationOf = (pending: PendingCommand | undefined): Uint8Array | undefined => {
-  const destination = pending?.destination
+  const destination = pending?.destination ?? pending?.borrow()
   if (pending === undefined || destination === undefined) return undefined
   if (pending.caller?.isGone() === true) {
     pending.abandon()

@@ -2,8 +2,9 @@
  * Reads replies out of the bytes of a connection, however they are split, and puts what they carry where it belongs.
  *
  * This is the hot path. Headers are parsed in the connection's own receive buffer, and payload is copied once, from
- * there into the caller's memory. Only a header or small payload that a split runs through is first put together in a
- * buffer of 4 KiB. Lengths are checked from the header alone, before anything is waited for or kept.
+ * there into the caller's memory; or not at all, where a read is lent memory that the connection can put it into. Only a
+ * header or small payload that a split runs through is first put together in a buffer of 4 KiB. Lengths are checked from
+ * the header alone, before anything is waited for or kept.
  *
  * It does not know who waits for a reply, nor how a connection ends: it reports settled commands and breaches.
  *
@@ -14,12 +15,12 @@ import type { Traffic } from "../Traffic.ts"
 import type { StatusWidth } from "../wire/BlockStatus.ts"
 import { ReplyFlags } from "../wire/Flags.ts"
 import { magic } from "../wire/Magic.ts"
-import { chunkType, decodeCookie, decodeErrorPayload, isErrorChunk, payloadHead, size } from "../wire/Reply.ts"
+import { chunkType, decodeCookie, isErrorChunk, payloadHead, size } from "../wire/Reply.ts"
 import { hex, isWireError, WireError } from "../wire/WireError.ts"
 import { checkChunk } from "./ChunkCheck.ts"
 import type { InFlight, PendingCommand } from "./InFlight.ts"
 import { addPiece } from "./Piece.ts"
-import { acceptContent, acceptError, commandError, complete, destinationOf } from "./ReplyAssembly.ts"
+import { acceptContent, acceptErrorPayload, commandError, complete, destinationOf } from "./ReplyAssembly.ts"
 import { checkMagic, magicBytes } from "./ReplyMagic.ts"
 import { StatusGather } from "./StatusGather.ts"
 
@@ -48,6 +49,15 @@ type Stage = "Header" | "Head" | "Content" | "Status" | "Skipped" | "Broken"
 /** Longest payload that is put together before it is looked at: an error with the longest message there is. */
 const maxHead = payloadHead.ERROR_OFFSET + 4096
 
+/** Fewer bytes than this are not worth a place of their own: they come along with the header of the next reply. */
+const leastPlaced = 4096
+
+/** Behind content of so many bytes more of them are expected, so that a header by itself is worth its own system call. */
+const muchContent = 65_536
+
+/** Bytes that a header and little else fit into. */
+const headerPlaceBytes = 256
+
 /**
  * @since 0.1.0
  * @category models
@@ -74,6 +84,9 @@ export class ReplyReader {
   private pending: PendingCommand | undefined
   private chunk: number = chunkType.NONE
   private isLast = true
+  /** The last message had a place for much content, and the next one may have it too. */
+  private wasMuch = false
+  private readonly headerPlace = new Uint8Array(headerPlaceBytes)
   private contentLength = 0
   private remaining = 0
   private position = 0
@@ -101,6 +114,16 @@ export class ReplyReader {
       : { received: this.heldLength, wanted: this.wanted }
   }
 
+  /** Where the next bytes belong, if that is memory which nobody can take away, and long enough to be worth it. */
+  place(): Uint8Array | undefined {
+    if (this.stage === "Header") return this.wasMuch && this.inFlight.size > 0 ? this.headerPlace : undefined
+    if (this.stage !== "Content" || this.remaining < leastPlaced || !isLent(this.pending)) return undefined
+    const destination = destinationOf(this.pending)
+    return destination?.buffer instanceof SharedArrayBuffer
+      ? destination.subarray(this.position, this.position + this.remaining)
+      : undefined
+  }
+
   push(bytes: Uint8Array): void {
     const end = bytes.byteLength
     let at = 0
@@ -112,10 +135,11 @@ export class ReplyReader {
           break
         case "Content": {
           const count = Math.min(this.remaining, end - at)
-          destinationOf(this.pending)?.set(
-            at === 0 && count === end ? bytes : bytes.subarray(at, at + count),
-            this.position
-          )
+          const destination = destinationOf(this.pending)
+          // What had a place is there already.
+          if (destination !== undefined && destination.buffer !== bytes.buffer) {
+            destination.set(at === 0 && count === end ? bytes : bytes.subarray(at, at + count), this.position)
+          }
           this.position += count
           this.remaining -= count
           at += count
@@ -256,11 +280,9 @@ export class ReplyReader {
   }
 
   private readError(pending: PendingCommand, head: Uint8Array, length: number): void {
-    // A payload longer than any message has its message cut off; what follows is skipped.
-    const payload = decodeErrorPayload(this.chunk, head)
-    if (isWireError(payload) && length === head.byteLength) return this.fail(payload)
-    acceptError(pending, isWireError(payload) ? { error: errorValue(head), message: "", offset: undefined } : payload)
-    this.skip()
+    const breach = acceptErrorPayload(pending, this.chunk, head, length)
+    if (breach === undefined) this.skip()
+    else this.fail(breach)
   }
 
   private readStatus(): void {
@@ -288,6 +310,7 @@ export class ReplyReader {
 
   private endOfMessage(): void {
     const { pending } = this
+    this.wasMuch = this.contentLength >= muchContent && isLent(pending)
     this.stage = "Header"
     this.wanted = this.shortest
     this.pending = undefined
@@ -317,4 +340,4 @@ export class ReplyReader {
   }
 }
 
-const errorValue = (head: Uint8Array): number => new DataView(head.buffer, head.byteOffset).getUint32(0)
+const isLent = (pending: PendingCommand | undefined): boolean => pending?.command.detail?._tag === "Lent"

@@ -194,6 +194,11 @@ export class Transmission implements Receiver {
     return true
   }
 
+  place(): Uint8Array | undefined {
+    this.memory.lent.isPlaced = true
+    return this.course === "Over" ? undefined : this.reader.place()
+  }
+
   onDrain(): void {
     this.writer.drained()
   }
@@ -233,7 +238,7 @@ export class Transmission implements Receiver {
   private send(pending: PendingCommand): void {
     const { command } = pending
     this.inFlight.register(pending)
-    if (command.name === "read") pending.destination ??= this.memory.take(command.length)
+    if (command.name === "read") this.memory.supply(pending)
     this.writer.append(command, pending.cookie)
   }
 

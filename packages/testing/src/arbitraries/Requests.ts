@@ -11,7 +11,25 @@ import * as FastCheck from "effect/FastCheck"
  * @since 0.1.0
  * @category models
  */
-export type Command = "read" | "readInto" | "write" | "trim" | "writeZeroes" | "cache" | "blockStatus" | "flush"
+export type Command =
+  | "read"
+  | "readInto"
+  | "readBorrowed"
+  | "write"
+  | "trim"
+  | "writeZeroes"
+  | "cache"
+  | "blockStatus"
+  | "flush"
+
+/**
+ * It reads, and sends a `NBD_CMD_READ`.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isRead = (command: Command): boolean =>
+  command === "read" || command === "readInto" || command === "readBorrowed"
 
 /**
  * @since 0.1.0
@@ -47,7 +65,7 @@ export interface Area {
   readonly longest?: number | undefined
 }
 
-const ranged = ["read", "readInto", "write", "trim", "writeZeroes", "cache", "blockStatus"] as const
+const ranged = ["read", "readInto", "readBorrowed", "write", "trim", "writeZeroes", "cache", "blockStatus"] as const
 
 /** Blocks in which requests begin that are to meet each other. */
 const meeting = 64n

@@ -91,6 +91,7 @@ export class Pace {
         this.said()
         return receiver.onBytes(bytes)
       },
+      place: () => receiver.place?.(),
       onEnd: (end) => receiver.onEnd(end),
       onDrain: () => {
         drained()

@@ -49,6 +49,8 @@ export class Lane {
   private left: number
   private doomed = false
   private readonly buffer = new Uint8Array(bufferSize)
+  /** Where the next bytes go, asked when those before had been delivered. */
+  private asked: { readonly place: Uint8Array | undefined } | undefined
   private queue: Array<{ readonly bytes: Uint8Array; readonly last: boolean }> = []
   private head = 0
   private within = 0
@@ -95,6 +97,7 @@ export class Lane {
 
   listen(receiver: Receiver): void {
     this.receiver = receiver
+    this.asked = undefined
     this.resume()
   }
 
@@ -203,20 +206,25 @@ export class Lane {
   }
 
   private deliver(): void {
-    const count = Math.min(this.pick(this), this.arrived, bufferSize)
+    const place = this.asked === undefined ? this.receiver?.place?.() : this.asked.place
+    const count = Math.min(this.pick(this), this.arrived, place?.byteLength ?? bufferSize)
     if (count === 0) return
-    this.fill(count)
-    const more = this.receiver?.onBytes(this.buffer.subarray(0, count))
+    const bytes = (place ?? this.buffer).subarray(0, count)
+    this.fill(bytes)
+    const more = this.receiver?.onBytes(bytes)
     if (more === false) this.paused = true
-    this.buffer.fill(scribble, 0, count)
+    // As the system does, it keeps the answer until there are bytes, and puts them there whatever happens meanwhile.
+    this.asked = this.paused ? undefined : { place: this.receiver?.place?.() }
+    if (place === undefined) bytes.fill(scribble)
   }
 
-  private fill(count: number): void {
+  private fill(bytes: Uint8Array): void {
+    const count = bytes.byteLength
     for (let at = 0; at < count;) {
       const entry = this.queue[this.head]
       if (entry === undefined) break
       const taken = Math.min(count - at, entry.bytes.byteLength - this.within)
-      this.buffer.set(entry.bytes.subarray(this.within, this.within + taken), at)
+      bytes.set(entry.bytes.subarray(this.within, this.within + taken), at)
       at += taken
       this.within += taken
       if (this.within === entry.bytes.byteLength) {

@@ -206,6 +206,7 @@ export class Journal {
 const codes: Readonly<Record<Request["command"], number>> = {
   read: commandCode.READ,
   readInto: commandCode.READ,
+  readBorrowed: commandCode.READ,
   write: commandCode.WRITE,
   trim: commandCode.TRIM,
   writeZeroes: commandCode.WRITE_ZEROES,

@@ -32,6 +32,9 @@ export const perform = (
       return handle.read(offset, length)
     case "readInto":
       return Effect.as(handle.readInto(offset, memory), memory)
+    case "readBorrowed":
+      // Looked at a turn later: what others have done to the bytes by then would show.
+      return handle.readBorrowed(offset, length, (bytes) => Effect.map(Effect.yieldNow(), () => bytes.slice()))
     case "write":
       return Effect.as(handle.write(offset, memory), undefined)
     case "trim":

@@ -5,7 +5,7 @@
  */
 import type { Export } from "@effect-nbd/core/Export"
 import type { StateTag } from "@effect-nbd/core/HandleState"
-import type { Request } from "../arbitraries/Requests.ts"
+import { isRead, type Request } from "../arbitraries/Requests.ts"
 
 /**
  * The tag with which each state refuses an operation.
@@ -46,8 +46,7 @@ export const refusals = (target: Export, { command, length, offset }: Request): 
 }
 
 const longest = (target: Export, command: Request["command"]): number => {
-  const isRead = command === "read" || command === "readInto"
-  return command === "write" || isRead && target.replyStyle === "Simple" ? target.maximumPayload : Infinity
+  return command === "write" || isRead(command) && target.replyStyle === "Simple" ? target.maximumPayload : Infinity
 }
 
 /**
@@ -57,4 +56,4 @@ const longest = (target: Export, command: Request["command"]): number => {
  * @category guards
  */
 export const mayOverflow = (target: Export, { command, length }: Request): boolean =>
-  (command === "read" || command === "readInto") && length > target.maximumPayload
+  isRead(command) && length > target.maximumPayload

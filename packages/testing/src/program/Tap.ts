@@ -132,6 +132,7 @@ export class Tap {
             this.received?.push(bytes)
             return receiver.onBytes(bytes)
           },
+          place: () => receiver.place?.(),
           onEnd: (end) => receiver.onEnd(end),
           onDrain: () => receiver.onDrain()
         }),

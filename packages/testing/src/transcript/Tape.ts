@@ -163,6 +163,7 @@ const listening = (receiver: Receiver, from: Side, tape: Tape): Receiver => ({
     tape.hear(from, bytes)
     return receiver.onBytes(bytes)
   },
+  place: () => receiver.place?.(),
   onEnd: (end: ConnectionEnd) => {
     tape.end(from, end._tag)
     receiver.onEnd(end)
