@@ -153,37 +153,34 @@ const transfer = (
       return misfit === undefined ? Effect.void : Effect.fail(misfit)
     }
 
-    const copyData = ({ length, offset }: Piece, buffer: Buffer) => {
-      const bytes = length === buffer.byteLength ? buffer : buffer.subarray(0, length)
-      const read = Effect.mapError(source.readInto(offset, bytes), failed("read", source, offset))
-      return source.size === undefined
-        ? Effect.flatMap(
-          Effect.tap(read, (count) => extend(offset, count, length)),
-          (count) => count === 0 ? Effect.void : store.data(offset, bytes.subarray(0, count))
-        )
-        : Effect.flatMap(read, () => store.data(offset, bytes))
-    }
+    const copyData = ({ length, offset }: Piece) =>
+      Effect.mapError(
+        source.read(offset, length, (bytes) =>
+          source.size === undefined
+            ? Effect.zipRight(
+              extend(offset, bytes.byteLength, length),
+              bytes.byteLength === 0 ? Effect.void : store.data(offset, bytes)
+            )
+            : store.data(offset, bytes)),
+        (error) =>
+          error instanceof CopyError || CopyPlan.isMisfit(error) ? error : failed("read", source, offset)(error)
+      )
 
     let first: CopyPlan.Misfit | CopyError | undefined
     /** Owns a buffer, and takes the next piece whenever it is done with one. */
-    const worker = Effect.suspend(() => {
-      let buffer: Buffer | undefined
-      return Effect.whileLoop({
-        while: () => !pieces.isOver,
-        body: () => {
-          const piece = pieces.next()
-          if (piece === undefined) return learn
-          const copied = piece.zero
-            ? store.zeroes(piece.offset, piece.length)
-            : copyData(piece, buffer ??= Buffer.alloc(requestSize))
-          return Effect.map(copied, () => onCopied(piece.length))
-        },
-        step: () => {}
-      }).pipe(
-        // Several may fail before the others are interrupted: the earliest is the one to tell.
-        Effect.mapError((error) => first ??= error)
-      )
-    })
+    const worker = Effect.whileLoop({
+      while: () => !pieces.isOver,
+      body: () => {
+        const piece = pieces.next()
+        if (piece === undefined) return learn
+        const copied = piece.zero ? store.zeroes(piece.offset, piece.length) : copyData(piece)
+        return Effect.map(copied, () => onCopied(piece.length))
+      },
+      step: () => {}
+    }).pipe(
+      // Several may fail before the others are interrupted: the earliest is the one to tell.
+      Effect.mapError((error) => first ??= error)
+    )
     const wanted = options.requests ?? sink.suited?.requests ?? defaults.requests
     const buffers = Math.max(1, Math.min(wanted, Math.floor(queueSize / requestSize)))
     const requests = source.size === undefined ? buffers : Math.min(buffers, Math.ceil(Number(size) / requestSize))
@@ -196,9 +193,9 @@ const storing = (sink: Sink, block: number | undefined, { destinationIsZero = fa
   const zero = destinationIsZero ? undefined : sink.zero
   const zeroes = (offset: bigint, length: number): Effect.Effect<void, CopyError> =>
     zero === undefined ? Effect.void : Effect.mapError(zero(offset, BigInt(length)), failed("zero", sink, offset))
-  const write = (offset: bigint, bytes: Buffer): Effect.Effect<void, CopyError> =>
+  const write = (offset: bigint, bytes: Uint8Array): Effect.Effect<void, CopyError> =>
     Effect.mapError(sink.write(offset, bytes), failed("write", sink, offset))
-  const data = (offset: bigint, bytes: Buffer): Effect.Effect<void, CopyError> => {
+  const data = (offset: bigint, bytes: Uint8Array): Effect.Effect<void, CopyError> => {
     const runs = block === undefined ? undefined : ZeroRuns.find(bytes, block)
     if (runs === undefined) return write(offset, bytes)
     return Effect.forEach(runs, ({ end, start, zero }) => {

@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import type * as Stream from "effect/Stream"
 import type { Fault } from "./Failure.ts"
 
@@ -51,8 +51,15 @@ export interface Source {
    * nothing is known.
    */
   readonly extents: Stream.Stream<Extent, Fault> | undefined
-  /** Fills `destination`; answers with the number of bytes, which is less only where a source of unknown size ends. */
-  readonly readInto: (offset: bigint, destination: Uint8Array) => Effect.Effect<number, Fault>
+  /**
+   * Reads, and lends the bytes to `use` for as long as it runs. They are fewer than `length` only where a source of unknown
+   * size ends.
+   */
+  readonly read: <A, E>(
+    offset: bigint,
+    length: number,
+    use: (bytes: Uint8Array) => Effect.Effect<A, E>
+  ) => Effect.Effect<A, E | Fault>
 }
 
 /**
@@ -79,4 +86,26 @@ export interface Sink {
   readonly finish: (size: bigint) => Effect.Effect<void, Fault>
   /** Makes durable what was written. */
   readonly flush: Effect.Effect<void, Fault>
+}
+
+/**
+ * How a source reads that fills memory: what was lent and is not needed any more is filled again, the latest first.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const lending = (
+  fill: (offset: bigint, destination: Uint8Array) => Effect.Effect<number, Fault>
+): Source["read"] => {
+  const idle: Array<Uint8Array> = []
+  return (offset, length, use) =>
+    Effect.suspend(() => {
+      const last = idle.pop()
+      const memory = last !== undefined && last.byteLength >= length ? last : new Uint8Array(length)
+      return Effect.flatMap(fill(offset, memory.subarray(0, length)), (count) =>
+        Effect.map(use(memory.subarray(0, count)), (result) => {
+          idle.push(memory)
+          return result
+        }))
+    })
 }

@@ -71,6 +71,14 @@ export class BlockSizesApartError extends Data.TaggedError("BlockSizesApartError
 export type Misfit = DestinationTooSmallError | SizeUnalignedError | BlockSizesApartError
 
 /**
+ * @since 0.1.0
+ * @category guards
+ */
+export const isMisfit = (fault: unknown): fault is Misfit =>
+  fault instanceof DestinationTooSmallError || fault instanceof SizeUnalignedError ||
+  fault instanceof BlockSizesApartError
+
+/**
  * In bytes.
  *
  * @since 0.1.0

@@ -111,7 +111,7 @@ export const source = (connections: Connections, name: string): Effect.Effect<So
         Stream.catchTag("NbdCommandError", () => Stream.empty)
       )
       : undefined,
-    readInto: (offset, destination) => Effect.as(next().readInto(offset, destination), destination.byteLength)
+    read: (offset, length, use) => next().readBorrowed(offset, length, use)
   })
 }
 

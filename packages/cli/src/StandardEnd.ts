@@ -12,7 +12,7 @@ import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { BlockSize, Sink, Source } from "./CopyEnds.ts"
+import { type BlockSize, lending, type Sink, type Source } from "./CopyEnds.ts"
 import { FileError } from "./FileCalls.ts"
 import * as Output from "./Output.ts"
 import * as WrittenZeroes from "./WrittenZeroes.ts"
@@ -90,7 +90,9 @@ export const source: Effect.Effect<Source, never, Scope.Scope> = Effect.gen(func
     size: undefined,
     blockSize,
     extents: undefined,
-    readInto: (offset, destination) => inTurn(offset, destination.byteLength, Effect.suspend(() => fill(destination)))
+    read: lending((offset, destination) =>
+      inTurn(offset, destination.byteLength, Effect.suspend(() => fill(destination)))
+    )
   }
 })
 

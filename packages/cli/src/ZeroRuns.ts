@@ -25,7 +25,7 @@ export interface Run {
  * @since 0.1.0
  * @category constructors
  */
-export const find = (bytes: Buffer, block: number): ReadonlyArray<Run> | undefined => {
+export const find = (bytes: Uint8Array, block: number): ReadonlyArray<Run> | undefined => {
   const { byteLength } = bytes
   if (isZero(bytes, 0, byteLength)) return byteLength === 0 ? undefined : [{ start: 0, end: byteLength, zero: true }]
   let start = 0
@@ -44,7 +44,7 @@ export const find = (bytes: Buffer, block: number): ReadonlyArray<Run> | undefin
 /** What is compared with, as far as it reaches at once. */
 const zeroes = Buffer.alloc(65_536)
 
-const isZero = (bytes: Buffer, start: number, end: number): boolean => {
+const isZero = (bytes: Uint8Array, start: number, end: number): boolean => {
   if (bytes[start] !== 0 || bytes[end - 1] !== 0) return false
   for (let at = start; at < end; at += zeroes.byteLength) {
     const next = Math.min(at + zeroes.byteLength, end)

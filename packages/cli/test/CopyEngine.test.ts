@@ -1,6 +1,6 @@
 /** The copy engine on ends in memory. */
 import * as Copy from "#cli/Copy"
-import type { BlockSize, Extent, Sink, Source } from "#cli/CopyEnds"
+import { type BlockSize, type Extent, lending, type Sink, type Source } from "#cli/CopyEnds"
 import * as CopyPlan from "#cli/CopyPlan"
 import { describe, effect, expect } from "@effect/vitest"
 import * as Chunk from "effect/Chunk"
@@ -17,6 +17,7 @@ class Broken extends Data.TaggedError("Broken")<{ readonly message: string }> {}
 
 interface Ends {
   readonly source: Source
+  readonly fill: (offset: bigint, destination: Uint8Array) => Effect.Effect<number>
   readonly sink: Sink
   readonly calls: Array<string>
   readonly buffers: Set<ArrayBufferLike>
@@ -39,15 +40,16 @@ const ends = (
       size: BigInt(content.byteLength),
       blockSize: { ...anySize, ...blocks.from },
       extents: undefined,
-      readInto: (offset, destination) =>
-        Effect.suspend(() => {
-          both.mostInFlight = Math.max(both.mostInFlight, ++inFlight)
-          both.buffers.add(destination.buffer)
-          both.calls.push(`read ${offset} ${destination.byteLength}`)
-          destination.set(content.subarray(Number(offset), Number(offset) + destination.byteLength))
-          return Effect.as(Effect.yieldNow(), destination.byteLength)
-        })
+      read: lending((offset, destination) => both.fill(offset, destination))
     },
+    fill: (offset, destination) =>
+      Effect.suspend(() => {
+        both.mostInFlight = Math.max(both.mostInFlight, ++inFlight)
+        both.buffers.add(destination.buffer)
+        both.calls.push(`read ${offset} ${destination.byteLength}`)
+        destination.set(content.subarray(Number(offset), Number(offset) + destination.byteLength))
+        return Effect.as(Effect.yieldNow(), destination.byteLength)
+      }),
     sink: {
       name: "sink",
       capacity: undefined,
@@ -146,10 +148,11 @@ describe("copy", () => {
       const both = ends(new Uint8Array(100_000))
       const source: Source = {
         ...both.source,
-        readInto: (offset, destination) =>
+        read: lending((offset, destination) =>
           offset >= 7000n
             ? Effect.fail(new Broken({ message: "out of order" }))
-            : both.source.readInto(offset, destination)
+            : both.fill(offset, destination)
+        )
       }
       const error = yield* Effect.flip(Copy.copy(source, both.sink, { requests: 4, requestSize: 1000, flush: true }))
       expect(error).toMatchObject({ _tag: "CopyError", operation: "read", of: "source", offset: 7000n })
@@ -223,14 +226,15 @@ describe("copy", () => {
       const source: Source = {
         ...both.source,
         extents,
-        readInto: (offset, destination) =>
+        read: lending((offset, destination) =>
           Effect.zipRight(
             Deferred.await(askedAgain),
             Effect.suspend(() => {
               mostAhead.push(answers - Number(offset) / 1000)
-              return both.source.readInto(offset, destination)
+              return both.fill(offset, destination)
             })
           )
+        )
       }
       // With one request in flight nobody else would ask.
       yield* Copy.copy(source, both.sink, { requests: 1, requestSize: 1000 })
@@ -274,11 +278,11 @@ describe("copy", () => {
     const source: Source = {
       ...both.source,
       size: undefined,
-      readInto: (offset, destination) => {
+      read: lending((offset, destination) => {
         const left = Math.max(0, content.byteLength - Number(offset))
         const bytes = destination.subarray(0, left)
-        return bytes.byteLength === 0 ? Effect.succeed(0) : both.source.readInto(offset, bytes)
-      }
+        return bytes.byteLength === 0 ? Effect.succeed(0) : both.fill(offset, bytes)
+      })
     }
     return { ...both, source }
   }
@@ -312,7 +316,7 @@ describe("copy", () => {
       const reading = yield* Deferred.make<void>()
       const source: Source = {
         ...both.source,
-        readInto: () => Effect.zipRight(Deferred.succeed(reading, undefined), Effect.never)
+        read: () => Effect.zipRight(Deferred.succeed(reading, undefined), Effect.never)
       }
       const copying = yield* Effect.fork(Copy.copy(source, both.sink, { requestSize: 1000 }))
       yield* Deferred.await(reading)
