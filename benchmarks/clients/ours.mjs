@@ -22,6 +22,20 @@ export const readInto = (job) =>
       }
     }))
 
+/** Memory of the connection's, which lends it. */
+export const readBorrowed = (job) =>
+  whole(job, (nbd, phase) =>
+    Effect.gen(function*() {
+      for (let offset = phase.next(); offset >= 0; offset = phase.next()) {
+        const sampled = phase.sample()
+        yield* nbd.readBorrowed(
+          BigInt(offset),
+          job.blockBytes,
+          (bytes) => Effect.sync(() => phase.done(sampled, offset, bytes))
+        )
+      }
+    }))
+
 export const write = (job) => whole(job, writing(job))
 
 const reading = (job) => (nbd, phase) =>

@@ -39,6 +39,7 @@ const vates = {
 export const clients = [
   javaScript("read", "effect-nbd read", "ours.mjs", { read: "read" }),
   javaScript("read-into", "effect-nbd readInto", "ours.mjs", { read: "readInto" }),
+  javaScript("read-borrowed", "effect-nbd readBorrowed", "ours.mjs", { read: "readBorrowed" }),
   javaScript("write", "effect-nbd write", "ours.mjs", { write: "write" }),
   javaScript("service", "effect-nbd as a service", "ours.mjs", { read: "readService", write: "writeService" }),
   javaScript("ours", "effect-nbd", "ours.mjs", { connect: "connect", extents: "extents" }),

@@ -88,10 +88,16 @@ export const run = (command, { onStart, timeoutSeconds = 120, ...options } = {})
   })
 
 /**
+ * What programs are told of their surroundings: all but what changes how Node starts, such as more certificates to read,
+ * which is a matter of one machine and counts for some of the programs alone.
+ */
+const { NODE_EXTRA_CA_CERTS: _certificates, NODE_OPTIONS: _options, ...surroundings } = process.env
+
+/**
  * Runs a program under the shell's `time`, the one way that is everywhere: Node does not tell what a child has used.
  * Memory is looked up while it runs, where the system has /proc.
  */
-export const timed = async (command, { env = process.env, ...options } = {}) => {
+export const timed = async (command, { env = surroundings, ...options } = {}) => {
   let maxRssBytes
   const watch = (shell) => {
     const timer = setInterval(() => {

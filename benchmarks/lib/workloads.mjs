@@ -10,7 +10,7 @@ const mebibyte = 1_048_576
 const gibibyte = 1_073_741_824
 const tebibyte = 1_099_511_627_776
 
-const usual = ["read", "read-into", "write", "floor", "fio", "nbdcopy"]
+const usual = ["read", "read-into", "read-borrowed", "write", "floor", "fio", "nbdcopy"]
 const everyone = [...usual, "service", "vates", "qemu-img"]
 
 const inWords = { unix: "Unix socket", tcp: "TCP", tls: "TLS over TCP", command: "stdin and stdout of a command" }
@@ -183,7 +183,7 @@ export const workloads = (size) => {
     requests("read", 16, variant),
     requests("read", 64, aim),
     requests("read", 256, variant),
-    requests("read", 1024, { isAim: true, isVariant: true, clients: ["read", "read-into", "floor"] }),
+    requests("read", 1024, { isAim: true, isVariant: true, clients: ["read", "read-into", "read-borrowed", "floor"] }),
     requests("write", 1, variant),
     requests("write", 16, variant),
     requests("write", 64, aim),
