@@ -8,6 +8,7 @@ import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
 import * as Effect from "effect/Effect"
 import * as Copy from "../Copy.ts"
+import * as FileThread from "../FileThread.ts"
 import * as Operand from "../Operand.ts"
 import * as ProgressBar from "../ProgressBar.ts"
 import * as Record from "../Record.ts"
@@ -135,6 +136,7 @@ export const copy = Command.make(
   }) =>
     Record.during(record, (recording) =>
       Effect.scoped(Effect.gen(function*() {
+        yield* FileThread.only
         const extents = !noExtents
         const connections = synchronous ? 1 : Math.min(given.connections, given.requests ?? Copy.defaults.requests)
         const { file, source } = yield* Operand.openSource(Operand.parse(from), { connections, extents, recording })
