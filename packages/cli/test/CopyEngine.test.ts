@@ -115,6 +115,35 @@ describe("CopyPlan", () => {
     }))
 })
 
+describe("lending", () => {
+  effect(
+    "lends what was given back last, if it is long enough, and never what somebody may still look at",
+    () =>
+      Effect.gen(function*() {
+        const seen: Array<ArrayBufferLike> = []
+        const read = lending((_, destination) => Effect.succeed(destination.byteLength))
+        const noted = (length: number, use: Effect.Effect<unknown, Broken> = Effect.void) =>
+          Effect.exit(read(0n, length, (bytes) => {
+            expect(bytes.byteLength).toBe(length)
+            seen.push(bytes.buffer)
+            return use
+          }))
+        yield* noted(1000)
+        yield* noted(500)
+        expect(new Set(seen).size).toBe(1)
+        yield* noted(1000, noted(1000))
+        expect(new Set(seen).size).toBe(2)
+        yield* noted(1000, Effect.fail(new Broken({ message: "no" })))
+        yield* noted(1000, Effect.interrupt)
+        yield* noted(1000)
+        expect(seen.at(-3)).not.toBe(seen.at(-2))
+        expect(seen.indexOf(seen.at(-1) ?? new ArrayBuffer(0))).toBe(seen.length - 1)
+        yield* noted(2000)
+        expect(seen.at(-1)?.byteLength).toBe(2000)
+      })
+  )
+})
+
 describe("copy", () => {
   effect("copies everything with as many buffers as requests, and tells how far it is", () =>
     Effect.gen(function*() {

@@ -5,8 +5,10 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
+import { createHash } from "node:crypto"
 import { readFileSync } from "node:fs"
 import { changes, monday } from "./readme/backup.ts"
+import { digests } from "./readme/digests.ts"
 import { readSector } from "./readme/pipeline.ts"
 import { Journal } from "./readme/service.ts"
 
@@ -19,7 +21,9 @@ const server = FakeServer.layer({ exports: [{ name: "journal", size: 1_048_576 }
 
 describe("README.md", () => {
   it("has the examples as they are tested", () => {
-    const examples = ["service.ts", "pipeline.ts", "backup.ts", "fake.test.ts"].map((file) => textOf(`readme/${file}`))
+    const examples = ["service.ts", "pipeline.ts", "backup.ts", "digests.ts", "fake.test.ts"].map((file) =>
+      textOf(`readme/${file}`)
+    )
     expect(blocksOf(textOf("../../../README.md"))).toEqual(examples)
   })
 
@@ -53,6 +57,22 @@ describe("README.md", () => {
       Effect.provide(FakeServer.layer({
         exports: [{ name: "vm", size: 2n ** 40n, dirtyBitmaps: [{ name: "monday" }] }]
       }))
+    ))
+
+  it.effect("the digests are those of each MiB, and of what is left", () =>
+    Effect.gen(function*() {
+      const disk = yield* Handle.connect({ exportName: "odd" })
+      yield* disk.write(1_048_576n, new Uint8Array(1_048_576).fill(7))
+      const sha256 = (length: number, byte: number) =>
+        createHash("sha256").update(new Uint8Array(length).fill(byte)).digest("hex")
+      expect(Array.from(yield* Stream.runCollect(digests(disk)))).toEqual([
+        { offset: 0n, sha256: sha256(1_048_576, 0) },
+        { offset: 1_048_576n, sha256: sha256(1_048_576, 7) },
+        { offset: 2_097_152n, sha256: sha256(512, 0) }
+      ])
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(FakeServer.layer({ exports: [{ name: "odd", size: 2_097_664 }] }))
     ))
 
   it.scopedLive("the pipeline tells by the tag", () =>
