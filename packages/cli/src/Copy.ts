@@ -1,9 +1,9 @@
 /**
  * Copies all bytes of a source to a sink, many requests at a time.
  *
- * Memory is taken once: a buffer for each request in flight. A buffer is read into, written from and used again, so how
- * much is copied does not matter. What is known to be zeroes is not read, and zeroes that are found in what was read are
- * not written but made. Order is not kept, nothing is retried, and nothing is printed.
+ * The source lends its bytes until they are written, and uses the memory again, so how much is copied does not matter.
+ * What is known to be zeroes is not read, and zeroes that are found in what was read are not written but made. Order is not
+ * kept, nothing is retried, and nothing is printed.
  *
  * @since 0.1.0
  */
@@ -24,14 +24,14 @@ import * as ZeroRuns from "./ZeroRuns.ts"
  * @category models
  */
 export interface Options {
-  /** Requests in flight, and so buffers. Default: what suits the sink, or 8. */
+  /** Requests in flight. Default: what suits the sink, or 8. */
   readonly requests?: number | undefined
   /**
    * Bytes a request. Default: what suits the sink, or 1 MiB. Adjusted to the block sizes of both ends: a multiple of what they prefer, and not
    * more than they take.
    */
   readonly requestSize?: number | undefined
-  /** Bytes of all buffers together, at least one buffer. Default: 16 MiB. */
+  /** Bytes of all requests in flight together; one is in any case. Default: 16 MiB. */
   readonly queueSize?: number | undefined
   /**
    * Blocks of so many zero bytes are looked for in what was read; 0 to not look. At least what the sink prefers. Default:
@@ -167,7 +167,7 @@ const transfer = (
       )
 
     let first: CopyPlan.Misfit | CopyError | undefined
-    /** Owns a buffer, and takes the next piece whenever it is done with one. */
+    /** Takes the next piece whenever it is done with one. */
     const worker = Effect.whileLoop({
       while: () => !pieces.isOver,
       body: () => {
@@ -182,8 +182,8 @@ const transfer = (
       Effect.mapError((error) => first ??= error)
     )
     const wanted = options.requests ?? sink.suited?.requests ?? defaults.requests
-    const buffers = Math.max(1, Math.min(wanted, Math.floor(queueSize / requestSize)))
-    const requests = source.size === undefined ? buffers : Math.min(buffers, Math.ceil(Number(size) / requestSize))
+    const most = Math.max(1, Math.min(wanted, Math.floor(queueSize / requestSize)))
+    const requests = source.size === undefined ? most : Math.min(most, Math.ceil(Number(size) / requestSize))
     yield* Effect.forEach(Array.from({ length: requests }), () => worker, { concurrency: "unbounded", discard: true })
     return size
   })

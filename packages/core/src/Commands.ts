@@ -114,12 +114,13 @@ export interface Commands<R> {
   readonly readInto: (offset: bigint, destination: Uint8Array) => Effect.Effect<void, R | ReadError>
   /**
    * Reads `length` bytes as `read` does, and lends them to `use` for as long as it runs, in memory of the connection's own
-   * that later reads use again: the way to go through a disk. They come into it without another copy where the transport
-   * can do so (from 32 KiB on, over plain TCP and Unix sockets).
+   * that later reads use again: the way to go through a disk. Over plain TCP and Unix sockets the system puts more than
+   * 64 KiB right there, without another copy.
    *
-   * Do not keep the bytes, nor a view of them: once `use` has succeeded other reads write over them. Memory of a `use` that
-   * failed or was interrupted is not used again, since a write of the bytes may still be on its way. It is a
-   * `SharedArrayBuffer`, and so cannot be transferred.
+   * `slice` what is to be kept: once `use` has succeeded other reads write over the bytes, also under a view of them, and a
+   * write of them that was given up without a failure of `use` may still be on its way. Memory of a `use` that failed or was
+   * interrupted is not used again. The memory may be a `SharedArrayBuffer`, which `postMessage` does not copy and Web Crypto
+   * does not take.
    */
   readonly readBorrowed: <A, E2, R2>(
     offset: bigint,
@@ -295,7 +296,7 @@ const nothing = (): void => undefined
 // A read that was sent has its destination; only an abandoned one has lost it, and nobody asks for that one's result.
 const received = (pending: PendingCommand): Uint8Array => pending.destination ?? new Uint8Array(0)
 
-const nothingLent: Lent = { bytes: new Uint8Array(0), giveBack: () => {} }
+const nothingLent: Lent = { bytes: new Uint8Array(0), isShared: false, giveBack: () => {} }
 
 // As with `received`: one that was sent has it.
 const lent = (pending: PendingCommand): Lent => pending.lent ?? nothingLent

@@ -16,11 +16,20 @@ const server = FakeServer.layer({ exports: [{ name: "disk", size: 65_536 }] })
 
 /** Every span that was begun, by name, with its attributes and how it ended. */
 const recordingTracer = () => {
-  const spans: Array<{ readonly name: string; readonly attributes: Map<string, unknown>; failed?: boolean }> = []
+  const spans: Array<{
+    readonly name: string
+    readonly attributes: Map<string, unknown>
+    readonly parent: string | undefined
+    failed?: boolean
+  }> = []
   const tracer = Tracer.make({
     context: (run) => run(),
     span: (name, parent, context, links, startTime, kind) => {
-      const span: (typeof spans)[number] = { name, attributes: new Map() }
+      const span: (typeof spans)[number] = {
+        name,
+        attributes: new Map(),
+        parent: Option.isSome(parent) && parent.value._tag === "Span" ? parent.value.name : undefined
+      }
       spans.push(span)
       return {
         _tag: "Span",
@@ -70,6 +79,27 @@ describe("spans", () => {
       expect(Object.fromEntries(write?.attributes ?? [])).toStrictEqual({ "nbd.offset": 512n, "nbd.length": 1024 })
       expect(flush).toMatchObject({ name: "nbd.flush", failed: false })
       expect(read).toMatchObject({ name: "nbd.read", failed: true })
+    }).pipe(Effect.provide(Layer.merge(server, layer)))
+  })
+})
+
+describe("the span of a read of borrowed bytes", () => {
+  it.scoped("is over when they are lent, and not around what is done with them", () => {
+    const { layer, spans } = recordingTracer()
+    return Effect.gen(function*() {
+      const nbd = yield* Handle.connect({ exportName: "disk", traceCommands: true })
+      const used = nbd.readBorrowed(0n, 512, () => {
+        expect(spans.at(-1)).toMatchObject({ name: "nbd.readBorrowed", failed: false })
+        return Effect.zipRight(Effect.withSpan(Effect.void, "use"), Effect.fail("no"))
+      })
+      expect(yield* Effect.flip(Effect.withSpan(used, "all"))).toBe("no")
+      const [all, read, use] = spans.slice(-3)
+      expect([all?.name, read?.name, use?.name]).toStrictEqual(["all", "nbd.readBorrowed", "use"])
+      expect([all?.failed, read?.failed, use?.failed]).toStrictEqual([true, false, false])
+      expect([read?.parent, use?.parent]).toStrictEqual(["all", "all"])
+      expect(Object.fromEntries(read?.attributes ?? [])).toStrictEqual({ "nbd.offset": 0n, "nbd.length": 512 })
+      yield* Effect.flip(nbd.readBorrowed(65_536n, 512, () => Effect.void))
+      expect(spans.at(-1)).toMatchObject({ name: "nbd.readBorrowed", failed: true })
     }).pipe(Effect.provide(Layer.merge(server, layer)))
   })
 })

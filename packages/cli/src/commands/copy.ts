@@ -82,7 +82,7 @@ export const copy = Command.make(
       "request-size",
       undefined,
       { isValid: between(4096n, 33_554_432n), words: "from 4K to 32M" },
-      "Bytes a request, 4K to 32M, adjusted to the block sizes of both ends; 1M or to a file 256K by default"
+      "Bytes a request, 4K to 32M, adjusted to the block sizes of both ends; 1M or to a file 512K by default"
     ),
     queueSize: size(
       "queue-size",

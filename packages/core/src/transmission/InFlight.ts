@@ -86,10 +86,11 @@ export class PendingCommand {
   }
 
   /** Memory is lent when content comes for it: it was given back a moment ago then, and is still in the processor's cache. */
-  borrow(): Uint8Array | undefined {
-    if (this.lender === undefined) return undefined
-    this.lent = this.lender.take(this.command.length)
+  borrow(arriving: number): Uint8Array | undefined {
+    const { lender } = this
+    if (lender === undefined) return undefined
     this.lender = undefined
+    this.lent = lender.take(this.command.length, arriving)
     this.destination = this.lent.bytes
     return this.destination
   }
@@ -104,6 +105,16 @@ export class PendingCommand {
     this.caller = undefined
     this.destination = undefined
     this.lender = undefined
+    this.takeBack()
+  }
+
+  /**
+   * Nobody will see what it was lent. Bytes of it that have a place there already are the next to come: before other
+   * content, and so before the memory is lent again.
+   */
+  takeBack(): void {
+    this.lent?.giveBack()
+    this.lent = undefined
   }
 }
 

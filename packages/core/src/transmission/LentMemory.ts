@@ -3,8 +3,9 @@
  *
  * Where a connection has bytes put into it by the system itself, the system knows no more than an address. So that memory
  * is of a kind which nobody can take away: a `SharedArrayBuffer` can neither be transferred nor shrunk, and whoever keeps
- * a view of it too long sees other bytes, but never writes to somebody else's memory. To copy bytes into it is slow,
- * though, one at a time as a rule (V8): what will be copied goes into ordinary memory.
+ * a view of it too long sees other bytes, but never writes to somebody else's memory. It has its price: V8 copies into it
+ * byte by byte as a rule, so what will be copied goes into ordinary memory. And V8 does not hurry to collect it, however
+ * much there is, so there is little of it.
  *
  * @since 0.1.0
  */
@@ -12,10 +13,13 @@
 /** Capacities are powers of two, so that what was given back fits the next read of about the same length. */
 const leastCapacity = 4096
 
-/** Bytes that are kept for later; what is given back above that is let go. */
+/** Bytes of ordinary memory that are kept for later; what is given back above that is let go. */
 const mostIdle = 16_777_216
 
-/** Memory for fewer bytes than this, or as many, is ordinary: too much of them would come along with the headers around them. */
+/** Bytes of shared memory that a connection has at a time, lent or not. Beyond that memory is ordinary. */
+const mostShared = 67_108_864
+
+/** What arrives in so many bytes or fewer comes along with the headers around it, and is copied. */
 const leastPlaced = 65_536
 
 /**
@@ -24,11 +28,23 @@ const leastPlaced = 65_536
  */
 export interface Lent {
   readonly bytes: Uint8Array
+  /** The system may be told of its address. */
+  readonly isShared: boolean
   /** Nobody looks at the bytes any more. To be called once at most; without it the memory is the garbage collector's. */
   readonly giveBack: () => void
 }
 
-type Memory = ArrayBuffer | SharedArrayBuffer
+/** Bytes of shared memory that one connection has. */
+interface Count {
+  shared: number
+}
+
+/** What was not given back is there until the collector says otherwise. */
+const collected = new FinalizationRegistry<{ readonly count: Count; readonly capacity: number }>(
+  ({ capacity, count }) => {
+    count.shared -= capacity
+  }
+)
 
 /**
  * What one connection lends.
@@ -39,31 +55,49 @@ type Memory = ArrayBuffer | SharedArrayBuffer
 export class LentMemory {
   /** The connection asks where bytes belong before it takes them. */
   isPlaced = false
-  private readonly idle = new Map<number, Array<Memory>>()
+  private readonly shared = new Map<number, Array<SharedArrayBuffer>>()
+  private readonly ordinary = new Map<number, Array<ArrayBuffer>>()
+  private readonly count: Count = { shared: 0 }
   private idleBytes = 0
 
-  take(length: number): Lent {
+  /** Memory for a read of `length` bytes, of which the first to come are `arriving` in one piece. */
+  take(length: number, arriving: number): Lent {
     const capacity = Math.max(leastCapacity, 2 ** Math.ceil(Math.log2(length)))
-    const memory = this.reuse(capacity) ?? this.make(capacity)
-    return { bytes: new Uint8Array(memory, 0, length), giveBack: () => this.giveBack(memory, capacity) }
+    const shared = this.isPlaced && arriving > leastPlaced ? this.takeShared(capacity) : undefined
+    if (shared !== undefined) {
+      const giveBack = () => put(this.shared, capacity, shared)
+      return { bytes: new Uint8Array(shared, 0, length), isShared: true, giveBack }
+    }
+    const memory = this.takeOrdinary(capacity)
+    return { bytes: new Uint8Array(memory, 0, length), isShared: false, giveBack: () => this.keep(memory, capacity) }
   }
 
-  private reuse(capacity: number): Memory | undefined {
-    const memory = this.idle.get(capacity)?.pop()
-    if (memory !== undefined) this.idleBytes -= capacity
+  private takeShared(capacity: number): SharedArrayBuffer | undefined {
+    const known = this.shared.get(capacity)?.pop()
+    if (known !== undefined || this.count.shared + capacity > mostShared) return known
+    const memory = new SharedArrayBuffer(capacity)
+    this.count.shared += capacity
+    collected.register(memory, { capacity, count: this.count })
     return memory
   }
 
-  private make(capacity: number): Memory {
-    return this.isPlaced && capacity > leastPlaced ? new SharedArrayBuffer(capacity) : new ArrayBuffer(capacity)
+  private takeOrdinary(capacity: number): ArrayBuffer {
+    const known = this.ordinary.get(capacity)?.pop()
+    if (known === undefined) return new ArrayBuffer(capacity)
+    this.idleBytes -= capacity
+    // It may have been transferred, against the rules.
+    return known.byteLength === capacity ? known : new ArrayBuffer(capacity)
   }
 
-  private giveBack(memory: Memory, capacity: number): void {
-    // Ordinary memory may have been transferred, against the rules.
-    if (memory.byteLength !== capacity || this.idleBytes + capacity > mostIdle) return
-    const alike = this.idle.get(capacity)
-    if (alike === undefined) this.idle.set(capacity, [memory])
-    else alike.push(memory)
+  private keep(memory: ArrayBuffer, capacity: number): void {
+    if (this.idleBytes + capacity > mostIdle) return
     this.idleBytes += capacity
+    put(this.ordinary, capacity, memory)
   }
+}
+
+const put = <Memory>(idle: Map<number, Array<Memory>>, capacity: number, memory: Memory): void => {
+  const alike = idle.get(capacity)
+  if (alike === undefined) idle.set(capacity, [memory])
+  else alike.push(memory)
 }

@@ -205,20 +205,20 @@ const completeStatus = (pending: PendingCommand, contexts: ReadonlyArray<Granted
 }
 
 /**
- * Where a read goes, as long as anybody waits for it. Memory that its owner has transferred or resized meanwhile fails
- * that read, and no other.
+ * Where a read goes, as long as anybody waits for it; `arriving` bytes come for it in one piece. Memory that its owner
+ * has transferred or resized meanwhile fails that read, and no other; and so does memory that there is not.
  *
  * @since 0.1.0
  * @category decoding
  */
-export const destinationOf = (pending: PendingCommand | undefined): Uint8Array | undefined => {
-  const destination = pending?.destination ?? pending?.borrow()
-  if (pending === undefined || destination === undefined) return undefined
+export const destinationOf = (pending: PendingCommand | undefined, arriving: number): Uint8Array | undefined => {
+  if (pending === undefined) return undefined
   if (pending.caller?.isGone() === true) {
     pending.abandon()
     return undefined
   }
-  if (destination.byteLength === pending.command.length) return destination
+  const destination = pending.destination ?? borrowed(pending, arriving)
+  if (destination === undefined || destination.byteLength === pending.command.length) return destination
   pending.destination = undefined
   pending.failure ??= invalid(
     pending,
@@ -227,6 +227,15 @@ export const destinationOf = (pending: PendingCommand | undefined): Uint8Array |
     "readInto"
   )
   return undefined
+}
+
+const borrowed = (pending: PendingCommand, arriving: number): Uint8Array | undefined => {
+  try {
+    return pending.borrow(arriving)
+  } catch (error) {
+    pending.failure ??= invalid(pending, `memory of ${pending.command.length} bytes`, String(error), "readBorrowed")
+    return undefined
+  }
 }
 
 /**

@@ -118,10 +118,8 @@ export class ReplyReader {
   place(): Uint8Array | undefined {
     if (this.stage === "Header") return this.wasMuch && this.inFlight.size > 0 ? this.headerPlace : undefined
     if (this.stage !== "Content" || this.remaining < leastPlaced || !isLent(this.pending)) return undefined
-    const destination = destinationOf(this.pending)
-    return destination?.buffer instanceof SharedArrayBuffer
-      ? destination.subarray(this.position, this.position + this.remaining)
-      : undefined
+    const destination = destinationOf(this.pending, this.contentLength)
+    return isShared(this.pending) ? destination?.subarray(this.position, this.position + this.remaining) : undefined
   }
 
   push(bytes: Uint8Array): void {
@@ -135,7 +133,7 @@ export class ReplyReader {
           break
         case "Content": {
           const count = Math.min(this.remaining, end - at)
-          const destination = destinationOf(this.pending)
+          const destination = destinationOf(this.pending, this.contentLength)
           // What had a place is there already.
           if (destination !== undefined && destination.buffer !== bytes.buffer) {
             destination.set(at === 0 && count === end ? bytes : bytes.subarray(at, at + count), this.position)
@@ -273,7 +271,7 @@ export class ReplyReader {
     const position = acceptContent(pending, isHole ? "Hole" : "Data", view.getBigUint64(at), length)
     if (isWireError(position)) return this.fail(position)
     if (isHole) {
-      destinationOf(pending)?.fill(0, position, position + length)
+      clear(destinationOf(pending, length), position, length)
       return this.endOfMessage()
     }
     this.content(this.remaining, position)
@@ -310,7 +308,8 @@ export class ReplyReader {
 
   private endOfMessage(): void {
     const { pending } = this
-    this.wasMuch = this.contentLength >= muchContent && isLent(pending)
+    this.wasMuch = this.contentLength >= muchContent && isShared(pending)
+    this.contentLength = 0
     this.stage = "Header"
     this.wanted = this.shortest
     this.pending = undefined
@@ -341,3 +340,13 @@ export class ReplyReader {
 }
 
 const isLent = (pending: PendingCommand | undefined): boolean => pending?.command.detail?._tag === "Lent"
+
+const isShared = (pending: PendingCommand | undefined): boolean => pending?.lent?.isShared === true
+
+const zeroes = new Uint8Array(65_536)
+
+/** To fill shared memory takes V8 five times as long as to copy zeroes into it. */
+const clear = (memory: Uint8Array | undefined, start: number, length: number): void => {
+  if (memory?.buffer instanceof ArrayBuffer) memory.fill(0, start, start + length)
+  else for (let at = 0; at < length; at += zeroes.byteLength) memory?.set(zeroes.subarray(0, length - at), start + at)
+}

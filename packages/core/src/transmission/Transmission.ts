@@ -258,6 +258,7 @@ export class Transmission implements Receiver {
   private settled(pending: PendingCommand): void {
     this.inFlight.remove(pending)
     const { failure } = pending
+    if (pending.lent !== undefined && (failure !== undefined || pending.caller?.isGone() !== false)) pending.takeBack()
     pending.settle(failure)
     if (failure?._tag === "NbdCommandError" && failure.value === errno.ESHUTDOWN) {
       this.events.onServerShutdown()

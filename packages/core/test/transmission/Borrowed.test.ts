@@ -38,6 +38,9 @@ describe("a read of borrowed bytes", () => {
             seen.push(bytes.buffer)
           }))
       yield* used(0)
+      // From the second on the connection has said that it puts bytes where they belong.
+      seen.length = 0
+      yield* used(0)
       yield* used(mebibyte)
       expect(new Set(seen).size).toBe(1)
       yield* nbd.readBorrowed(0n, mebibyte, (first) =>
@@ -74,17 +77,60 @@ describe("a read of borrowed bytes", () => {
       expect(new Set(seen).size).toBe(3)
     }).pipe(Effect.provide(FakeServer.layer({ exports: [disk] }))))
 
-  it.scoped("has memory that cannot be transferred while the connection may be told of its address", () =>
+  it.scoped("has memory that cannot be transferred where the connection may be told of its address", () =>
     Effect.gen(function*() {
       const nbd = yield* connected
-      // What the connection asked before it took the first bytes decides.
-      yield* nbd.read(0n, 1)
-      yield* nbd.readBorrowed(0n, mebibyte, ({ buffer }) =>
-        Effect.sync(() => {
-          expect(buffer).toBeInstanceOf(SharedArrayBuffer)
-          expect(() => structuredClone(buffer, { transfer: [buffer] })).toThrow()
-        }))
-      yield* nbd.readBorrowed(0n, 4096, ({ buffer }) => Effect.sync(() => expect(buffer).toBeInstanceOf(ArrayBuffer)))
+      const kindOf = (length: number) =>
+        nbd.readBorrowed(0n, length, ({ buffer }) => Effect.sync(() => buffer.constructor.name))
+      // The first comes before the connection has asked where bytes belong.
+      expect(yield* kindOf(mebibyte)).toBe("ArrayBuffer")
+      for (let again = 0; again < 3; again++) expect(yield* kindOf(mebibyte)).toBe("SharedArrayBuffer")
+      // What comes along with headers is copied, which is slow into memory of that kind.
+      expect(yield* kindOf(65_536)).toBe("ArrayBuffer")
+      yield* nbd.readBorrowed(
+        0n,
+        mebibyte,
+        ({ buffer }) => Effect.sync(() => expect(() => structuredClone(buffer, { transfer: [buffer] })).toThrow())
+      )
+    }).pipe(Effect.provide(FakeServer.layer({ exports: [disk] }))))
+
+  it.scoped("goes on when ordinary memory was transferred against the rules, during or after it", () =>
+    Effect.gen(function*() {
+      const nbd = yield* connected
+      let kept: Uint8Array = new Uint8Array(0)
+      const reading = nbd.readBorrowed(0n, 4096, (bytes) => Effect.sync(() => kept = bytes))
+      yield* reading
+      structuredClone(kept, { transfer: [kept.buffer] })
+      yield* reading
+      expect(isContent(0, kept)).toBe(true)
+      yield* nbd.readBorrowed(
+        0n,
+        4096,
+        (bytes) => Effect.sync(() => structuredClone(bytes, { transfer: [bytes.buffer] }))
+      )
+      yield* reading
+      expect(isContent(0, kept)).toBe(true)
+    }).pipe(Effect.provide(FakeServer.layer({ exports: [disk] }))))
+
+  it.scoped("gives memory back when it fails after content has come, and when it was interrupted", () =>
+    Effect.gen(function*() {
+      const server = yield* FakeServer.FakeServer
+      const nbd = yield* connected
+      const seen: Array<ArrayBufferLike> = []
+      const reading = nbd.readBorrowed(0n, mebibyte, (bytes) => Effect.sync(() => seen.push(bytes.buffer)))
+      yield* reading
+      yield* reading
+      yield* server.onRequest(() => ({ _tag: "Fail", errno: "EIO", offset: 524_288n }))
+      for (let again = 0; again < 5; again++) expect((yield* Effect.flip(reading))._tag).toBe("NbdCommandError")
+      yield* server.onRequest(undefined)
+      yield* server.hold
+      const fiber = yield* Effect.fork(reading)
+      yield* server.awaitRequests(8)
+      yield* Fiber.interrupt(fiber)
+      yield* server.release
+      yield* reading
+      expect(seen).toHaveLength(3)
+      expect(seen[2]).toBe(seen[1])
     }).pipe(Effect.provide(FakeServer.layer({ exports: [disk] }))))
 
   it.scoped("that failed is not lent, and one of nothing but holes is zeroes", () =>
@@ -163,21 +209,33 @@ describe("a read of borrowed bytes", () => {
 })
 
 describe("LentMemory", () => {
-  it("keeps no more than 16 MiB, each for reads of about its length", () => {
+  const all = mebibyte
+
+  it("keeps 16 MiB of ordinary memory, each for reads of about its length", () => {
     const memory = new LentMemory()
-    const lent = Array.from({ length: 20 }, () => memory.take(mebibyte - 5))
+    const lent = Array.from({ length: 20 }, () => memory.take(mebibyte - 5, all))
     const known = new Set(lent.map(({ bytes }) => bytes.buffer))
     for (const { giveBack } of lent) giveBack()
-    expect(memory.take(mebibyte / 2).bytes.buffer.byteLength).toBe(mebibyte / 2)
-    const again = Array.from({ length: 20 }, () => memory.take(mebibyte).bytes)
+    expect(memory.take(mebibyte / 2, all).bytes.buffer.byteLength).toBe(mebibyte / 2)
+    const again = Array.from({ length: 20 }, () => memory.take(mebibyte, all).bytes)
     expect(again.filter(({ buffer }) => known.has(buffer))).toHaveLength(16)
   })
 
-  it("takes back nothing that was transferred", () => {
+  it("has no more than 64 MiB of shared memory, whatever was not given back", () => {
     const memory = new LentMemory()
-    const { bytes, giveBack } = memory.take(100)
-    structuredClone(bytes, { transfer: [bytes.buffer] })
-    giveBack()
-    expect(memory.take(100).bytes.byteLength).toBe(100)
+    memory.isPlaced = true
+    const lent = Array.from({ length: 70 }, () => memory.take(mebibyte, all))
+    expect(lent.filter(({ isShared }) => isShared)).toHaveLength(64)
+    expect(lent.every(({ bytes, isShared }) => isShared === bytes.buffer instanceof SharedArrayBuffer)).toBe(true)
+    lent[0]?.giveBack()
+    expect(memory.take(mebibyte - 1, all).bytes.buffer).toBe(lent[0]?.bytes.buffer)
+    expect(memory.take(mebibyte, all).isShared).toBe(false)
+  })
+
+  it("is ordinary where content comes in small pieces", () => {
+    const memory = new LentMemory()
+    memory.isPlaced = true
+    expect(memory.take(mebibyte, 65_536).isShared).toBe(false)
+    expect(memory.take(mebibyte, 65_537).isShared).toBe(true)
   })
 })

@@ -49,8 +49,8 @@ export class Lane {
   private left: number
   private doomed = false
   private readonly buffer = new Uint8Array(bufferSize)
-  /** Where the next bytes go, asked when those before had been delivered. */
-  private asked: { readonly place: Uint8Array | undefined } | undefined
+  /** Where the next bytes go, asked when those before had been delivered; so the first ones have none. */
+  private place: Uint8Array | undefined
   private queue: Array<{ readonly bytes: Uint8Array; readonly last: boolean }> = []
   private head = 0
   private within = 0
@@ -97,7 +97,7 @@ export class Lane {
 
   listen(receiver: Receiver): void {
     this.receiver = receiver
-    this.asked = undefined
+    this.place = undefined
     this.resume()
   }
 
@@ -206,7 +206,7 @@ export class Lane {
   }
 
   private deliver(): void {
-    const place = this.asked === undefined ? this.receiver?.place?.() : this.asked.place
+    const { place } = this
     const count = Math.min(this.pick(this), this.arrived, place?.byteLength ?? bufferSize)
     if (count === 0) return
     const bytes = (place ?? this.buffer).subarray(0, count)
@@ -214,7 +214,7 @@ export class Lane {
     const more = this.receiver?.onBytes(bytes)
     if (more === false) this.paused = true
     // As the system does, it keeps the answer until there are bytes, and puts them there whatever happens meanwhile.
-    this.asked = this.paused ? undefined : { place: this.receiver?.place?.() }
+    this.place = this.paused ? undefined : this.receiver?.place?.()
     if (place === undefined) bytes.fill(scribble)
   }
 
