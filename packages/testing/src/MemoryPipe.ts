@@ -3,8 +3,9 @@
  *
  * It behaves as a socket does: delivery never happens inside a call, bytes arrive in order, a full queue holds the
  * writer back, and what is delivered lies where the receiver wants it or in one small buffer that is written over
- * afterwards, so a receiver that keeps borrowed bytes is found out. Written chunks are kept by reference until delivered, so a writer that changes them is
- * found out too. Its TLS is make-believe: it changes every byte, hides nothing and looks at no credentials.
+ * afterwards, so a receiver that keeps borrowed bytes is found out. Written chunks are kept by reference until delivered, so
+ * a writer that changes them is found out too. Its TLS is make-believe: it changes every byte, hides nothing and looks at no
+ * credentials.
  *
  * A delivery says how writes are cut, how long they take and where it ends: `finishAfter(100, delayed("1 second", bytes))`.
  *

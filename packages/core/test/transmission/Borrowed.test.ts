@@ -23,6 +23,9 @@ const isContent = (offset: number, bytes: Uint8Array): boolean =>
 
 const disk = { name: "disk", size, content }
 
+/** Which bytes come together decides whose memory they go into. */
+const wholeDisk = FakeServer.layer({ exports: [disk], delivery: MemoryPipe.whole })
+
 const connected = Handle.connect({ exportName: "disk" })
 
 describe("a read of borrowed bytes", () => {
@@ -51,7 +54,7 @@ describe("a read of borrowed bytes", () => {
           expect(first.buffer).toBe(seen[0])
         }))
       expect(new Set(seen).size).toBe(2)
-    }).pipe(Effect.provide(FakeServer.layer({ exports: [disk] }))))
+    }).pipe(Effect.provide(wholeDisk)))
 
   it.scoped("does not use memory again that a failed or interrupted use may still be sending from", () =>
     Effect.gen(function*() {
@@ -75,7 +78,7 @@ describe("a read of borrowed bytes", () => {
       yield* Fiber.interrupt(fiber)
       yield* nbd.readBorrowed(0n, mebibyte, noted)
       expect(new Set(seen).size).toBe(3)
-    }).pipe(Effect.provide(FakeServer.layer({ exports: [disk] }))))
+    }).pipe(Effect.provide(wholeDisk)))
 
   it.scoped("has memory that cannot be transferred where the connection may be told of its address", () =>
     Effect.gen(function*() {
@@ -92,7 +95,7 @@ describe("a read of borrowed bytes", () => {
         mebibyte,
         ({ buffer }) => Effect.sync(() => expect(() => structuredClone(buffer, { transfer: [buffer] })).toThrow())
       )
-    }).pipe(Effect.provide(FakeServer.layer({ exports: [disk] }))))
+    }).pipe(Effect.provide(wholeDisk)))
 
   it.scoped("goes on when ordinary memory was transferred against the rules, during or after it", () =>
     Effect.gen(function*() {
@@ -110,7 +113,7 @@ describe("a read of borrowed bytes", () => {
       )
       yield* reading
       expect(isContent(0, kept)).toBe(true)
-    }).pipe(Effect.provide(FakeServer.layer({ exports: [disk] }))))
+    }).pipe(Effect.provide(wholeDisk)))
 
   it.scoped("gives memory back when it fails after content has come, and when it was interrupted", () =>
     Effect.gen(function*() {
@@ -131,7 +134,7 @@ describe("a read of borrowed bytes", () => {
       yield* reading
       expect(seen).toHaveLength(3)
       expect(seen[2]).toBe(seen[1])
-    }).pipe(Effect.provide(FakeServer.layer({ exports: [disk] }))))
+    }).pipe(Effect.provide(wholeDisk)))
 
   it.scoped("that failed is not lent, and one of nothing but holes is zeroes", () =>
     Effect.gen(function*() {
@@ -145,7 +148,9 @@ describe("a read of borrowed bytes", () => {
       let used = false
       const failure = yield* Effect.flip(nbd.readBorrowed(0n, mebibyte, () => Effect.sync(() => used = true)))
       expect([failure._tag, used]).toStrictEqual(["NbdCommandError", false])
-    }).pipe(Effect.provide(FakeServer.layer({ exports: [{ name: "empty", size: mebibyte }] }))))
+    }).pipe(
+      Effect.provide(FakeServer.layer({ exports: [{ name: "empty", size: mebibyte }], delivery: MemoryPipe.whole }))
+    ))
 
   const kinds = ["read", "readInto", "readBorrowed", "readBorrowed", "readBorrowed", "interrupted"] as const
   const requests = FastCheck.array(
