@@ -20,7 +20,7 @@ const mostIdle = 16_777_216
 const mostShared = 67_108_864
 
 /** What arrives in so many bytes or fewer comes along with the headers around it, and is copied. */
-const leastPlaced = 65_536
+const mostCopied = 65_536
 
 /**
  * @since 0.1.0
@@ -63,7 +63,7 @@ export class LentMemory {
   /** Memory for a read of `length` bytes, of which the first to come are `arriving` in one piece. */
   take(length: number, arriving: number): Lent {
     const capacity = Math.max(leastCapacity, 2 ** Math.ceil(Math.log2(length)))
-    const shared = this.isPlaced && arriving > leastPlaced ? this.takeShared(capacity) : undefined
+    const shared = this.isPlaced && arriving > mostCopied ? this.takeShared(capacity) : undefined
     if (shared !== undefined) {
       const giveBack = () => put(this.shared, capacity, shared)
       return { bytes: new Uint8Array(shared, 0, length), isShared: true, giveBack }
@@ -100,4 +100,17 @@ const put = <Memory>(idle: Map<number, Array<Memory>>, capacity: number, memory:
   const alike = idle.get(capacity)
   if (alike === undefined) idle.set(capacity, [memory])
   else alike.push(memory)
+}
+
+const zeroes = new Uint8Array(65_536)
+
+/**
+ * Makes bytes zero. To fill shared memory takes V8 five times as long as to copy zeroes into it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const clear = (memory: Uint8Array, start: number, length: number): void => {
+  if (memory.buffer instanceof ArrayBuffer) memory.fill(0, start, start + length)
+  else for (let at = 0; at < length; at += zeroes.byteLength) memory.set(zeroes.subarray(0, length - at), start + at)
 }

@@ -19,6 +19,7 @@ import { chunkType, decodeCookie, isErrorChunk, payloadHead, size } from "../wir
 import { hex, isWireError, WireError } from "../wire/WireError.ts"
 import { checkChunk } from "./ChunkCheck.ts"
 import type { InFlight, PendingCommand } from "./InFlight.ts"
+import { clear } from "./LentMemory.ts"
 import { addPiece } from "./Piece.ts"
 import { acceptContent, acceptErrorPayload, commandError, complete, destinationOf } from "./ReplyAssembly.ts"
 import { checkMagic, magicBytes } from "./ReplyMagic.ts"
@@ -273,7 +274,8 @@ export class ReplyReader {
     const position = acceptContent(pending, isHole ? "Hole" : "Data", view.getBigUint64(at), length)
     if (isWireError(position)) return this.fail(position)
     if (isHole) {
-      clear(destinationOf(pending, length), position, length)
+      const destination = destinationOf(pending, length)
+      if (destination !== undefined) clear(destination, position, length)
       return this.endOfMessage()
     }
     this.content(this.remaining, position)
@@ -344,11 +346,3 @@ export class ReplyReader {
 const isLent = (pending: PendingCommand | undefined): boolean => pending?.command.detail?._tag === "Lent"
 
 const isShared = (pending: PendingCommand | undefined): boolean => pending?.lent?.isShared === true
-
-const zeroes = new Uint8Array(65_536)
-
-/** To fill shared memory takes V8 five times as long as to copy zeroes into it. */
-const clear = (memory: Uint8Array | undefined, start: number, length: number): void => {
-  if (memory?.buffer instanceof ArrayBuffer) memory.fill(0, start, start + length)
-  else for (let at = 0; at < length; at += zeroes.byteLength) memory?.set(zeroes.subarray(0, length - at), start + at)
-}
