@@ -85,24 +85,33 @@ export const greetingServer: Effect.Effect<Greeting, never, Scope.Scope> = Effec
 const uriOn = (socket: string, exportName = ""): string =>
   `nbd+unix:///${encodeURIComponent(exportName)}?socket=${socket}`
 
+/** How programs are started: as they are installed, or by another program in front of them. */
+export type Among = ReadonlyArray<string>
+
+const startAmong = (among: Among, program: string, ...args: ReadonlyArray<string>) => {
+  const [command, ...words] = [...among, program, ...args]
+  return start(command, ...words)
+}
+
 /** nbdkit with these arguments; answers with its URI. */
-export const nbdkit = (...args: ReadonlyArray<string>): Effect.Effect<string, never, Scope.Scope> =>
+const startNbdkit = (among: Among) => (...args: ReadonlyArray<string>): Effect.Effect<string, never, Scope.Scope> =>
   Effect.gen(function*() {
     const socket = join(yield* folder, "nbdkit.sock")
-    yield* start("nbdkit", "-f", "-U", socket, ...args)
+    yield* startAmong(among, "nbdkit", "-f", "-U", socket, ...args)
     yield* accepting({ path: socket })
     return uriOn(socket)
   })
 
 /** qemu-nbd with these arguments in front of the image; answers with its URI. */
-export const qemuNbd = (
+const startQemuNbd = (among: Among) =>
+(
   image: string,
   exportName: string,
   ...args: ReadonlyArray<string>
 ): Effect.Effect<string, never, Scope.Scope> =>
   Effect.gen(function*() {
     const socket = join(yield* folder, "qemu.sock")
-    yield* start("qemu-nbd", "-t", "-e", "8", "-f", "raw", "-k", socket, "-x", exportName, ...args, image)
+    yield* startAmong(among, "qemu-nbd", "-t", "-e", "8", "-f", "raw", "-k", socket, "-x", exportName, ...args, image)
     yield* accepting({ path: socket })
     return uriOn(socket, exportName)
   })
@@ -120,7 +129,7 @@ const isAlive = (pid: number): boolean => {
  * nbd-server with an export called `disk`; answers with its URI. In debug mode it takes one connection alone, so it runs
  * as a daemon, and is ended by the id in its pid file.
  */
-export const nbdServer = (image: string): Effect.Effect<string, never, Scope.Scope> =>
+const startNbdServer = (among: Among) => (image: string): Effect.Effect<string, never, Scope.Scope> =>
   Effect.gen(function*() {
     const directory = yield* folder
     const port = yield* freePort
@@ -139,8 +148,9 @@ export const nbdServer = (image: string): Effect.Effect<string, never, Scope.Sco
       "rotational = true"
     ]
     writeFileSync(config, `${lines.join("\n")}\n`)
+    const [command, ...words] = [...among, "nbd-server", "-C", config, "-p", pidFile]
     yield* Effect.acquireRelease(
-      Effect.sync(() => spawnSync("nbd-server", ["-C", config, "-p", pidFile], { stdio: "ignore" })),
+      Effect.sync(() => spawnSync(command, words, { stdio: "ignore" })),
       () =>
         Effect.gen(function*() {
           const pid = Number(readFileSync(pidFile, "utf8"))
@@ -154,3 +164,13 @@ export const nbdServer = (image: string): Effect.Effect<string, never, Scope.Sco
     yield* accepting({ host: "127.0.0.1", port })
     return `nbd://127.0.0.1:${port}/disk`
   })
+
+/** The three servers, started by a program in front of them. */
+export const serversAmong = (among: Among) => ({
+  nbdkit: startNbdkit(among),
+  qemuNbd: startQemuNbd(among),
+  nbdServer: startNbdServer(among)
+})
+
+/** The three servers as they are installed. */
+export const { nbdkit, nbdServer, qemuNbd } = serversAmong([])
