@@ -12,13 +12,13 @@ import { existsSync, readFileSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { bin, startCli, succeed } from "./support/programs.ts"
-import { folder, serversAmong } from "./support/servers.ts"
+import { folder, serversThrough } from "./support/servers.ts"
 
 const among = fileURLToPath(new URL("../../../build/peers/trixie/in", import.meta.url))
 
 const itNewer = existsSync(among) ? it.scopedLive : it.scopedLive.skip
 
-const newer = serversAmong([among])
+const newer = serversThrough(among)
 const theirs = (...words: ReadonlyArray<string>) => succeed(among, ...words)
 
 const size = 16_777_216

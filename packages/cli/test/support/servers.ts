@@ -85,25 +85,31 @@ export const greetingServer: Effect.Effect<Greeting, never, Scope.Scope> = Effec
 const uriOn = (socket: string, exportName = ""): string =>
   `nbd+unix:///${encodeURIComponent(exportName)}?socket=${socket}`
 
-/** How programs are started: as they are installed, or by another program in front of them. */
-export type Among = ReadonlyArray<string>
+/** A program that runs another one, which its arguments name; `undefined` to start that one itself. */
+type Runner = string | undefined
 
-const startAmong = (among: Among, program: string, ...args: ReadonlyArray<string>) => {
-  const [command, ...words] = [...among, program, ...args]
+const through = (
+  runner: Runner,
+  program: string,
+  args: ReadonlyArray<string>
+): readonly [string, ReadonlyArray<string>] => runner === undefined ? [program, args] : [runner, [program, ...args]]
+
+const startThrough = (runner: Runner, program: string, ...args: ReadonlyArray<string>) => {
+  const [command, words] = through(runner, program, args)
   return start(command, ...words)
 }
 
 /** nbdkit with these arguments; answers with its URI. */
-const startNbdkit = (among: Among) => (...args: ReadonlyArray<string>): Effect.Effect<string, never, Scope.Scope> =>
+const startNbdkit = (runner: Runner) => (...args: ReadonlyArray<string>): Effect.Effect<string, never, Scope.Scope> =>
   Effect.gen(function*() {
     const socket = join(yield* folder, "nbdkit.sock")
-    yield* startAmong(among, "nbdkit", "-f", "-U", socket, ...args)
+    yield* startThrough(runner, "nbdkit", "-f", "-U", socket, ...args)
     yield* accepting({ path: socket })
     return uriOn(socket)
   })
 
 /** qemu-nbd with these arguments in front of the image; answers with its URI. */
-const startQemuNbd = (among: Among) =>
+const startQemuNbd = (runner: Runner) =>
 (
   image: string,
   exportName: string,
@@ -111,7 +117,21 @@ const startQemuNbd = (among: Among) =>
 ): Effect.Effect<string, never, Scope.Scope> =>
   Effect.gen(function*() {
     const socket = join(yield* folder, "qemu.sock")
-    yield* startAmong(among, "qemu-nbd", "-t", "-e", "8", "-f", "raw", "-k", socket, "-x", exportName, ...args, image)
+    yield* startThrough(
+      runner,
+      "qemu-nbd",
+      "-t",
+      "-e",
+      "8",
+      "-f",
+      "raw",
+      "-k",
+      socket,
+      "-x",
+      exportName,
+      ...args,
+      image
+    )
     yield* accepting({ path: socket })
     return uriOn(socket, exportName)
   })
@@ -129,7 +149,7 @@ const isAlive = (pid: number): boolean => {
  * nbd-server with an export called `disk`; answers with its URI. In debug mode it takes one connection alone, so it runs
  * as a daemon, and is ended by the id in its pid file.
  */
-const startNbdServer = (among: Among) => (image: string): Effect.Effect<string, never, Scope.Scope> =>
+const startNbdServer = (runner: Runner) => (image: string): Effect.Effect<string, never, Scope.Scope> =>
   Effect.gen(function*() {
     const directory = yield* folder
     const port = yield* freePort
@@ -148,7 +168,7 @@ const startNbdServer = (among: Among) => (image: string): Effect.Effect<string, 
       "rotational = true"
     ]
     writeFileSync(config, `${lines.join("\n")}\n`)
-    const [command, ...words] = [...among, "nbd-server", "-C", config, "-p", pidFile]
+    const [command, words] = through(runner, "nbd-server", ["-C", config, "-p", pidFile])
     yield* Effect.acquireRelease(
       Effect.sync(() => spawnSync(command, words, { stdio: "ignore" })),
       () =>
@@ -165,12 +185,12 @@ const startNbdServer = (among: Among) => (image: string): Effect.Effect<string, 
     return `nbd://127.0.0.1:${port}/disk`
   })
 
-/** The three servers, started by a program in front of them. */
-export const serversAmong = (among: Among) => ({
-  nbdkit: startNbdkit(among),
-  qemuNbd: startQemuNbd(among),
-  nbdServer: startNbdServer(among)
+/** The three servers, each started through another program. */
+export const serversThrough = (runner: Runner) => ({
+  nbdkit: startNbdkit(runner),
+  qemuNbd: startQemuNbd(runner),
+  nbdServer: startNbdServer(runner)
 })
 
 /** The three servers as they are installed. */
-export const { nbdkit, nbdServer, qemuNbd } = serversAmong([])
+export const { nbdkit, nbdServer, qemuNbd } = serversThrough(undefined)
