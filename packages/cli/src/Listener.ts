@@ -8,6 +8,7 @@
  */
 import * as NbdUri from "@effect-nbd/core/NbdUri"
 import type { Connection } from "@effect-nbd/core/Transport"
+import * as AtExit from "@effect-nbd/node/AtExit"
 import * as DuplexConnection from "@effect-nbd/node/DuplexConnection"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -100,6 +101,8 @@ const letIn = (place: Place, words: string, session: Session) =>
       fork(session(connection).pipe(Effect.ensuring(Effect.sync(() => connection.close()))))
     })
     yield* Effect.acquireRelease(open(server, place, words), () => Effect.sync(() => server.close()))
+    const { path } = place
+    if (path !== undefined) yield* Effect.acquireRelease(Effect.sync(() => AtExit.remove(path)), Effect.sync)
     return server
   })
 

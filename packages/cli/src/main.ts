@@ -1,8 +1,9 @@
 /**
  * The `effect-nbd` program: reads the command line, runs a command, and tells what went wrong in one line.
  *
- * Exit codes: 0 when all went well, 1 when something failed, 2 when what was asked is not so, 130 when it was interrupted
- * before it was done, 141 when nobody reads its output any more.
+ * Exit codes: 0 when all went well, 1 when something failed, 2 when what was asked is not so, 128 and the number of the
+ * signal when one ended it before it was done (129 SIGHUP, 130 SIGINT, 131 SIGQUIT, 143 SIGTERM), 141 when nobody reads its
+ * output any more.
  *
  * @since 0.1.0
  */
@@ -11,7 +12,6 @@ import * as HelpDoc from "@effect/cli/HelpDoc"
 import * as ValidationError from "@effect/cli/ValidationError"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
-import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeTerminal from "@effect/platform-node/NodeTerminal"
 import * as Cause from "effect/Cause"
 import * as Console from "effect/Console"
@@ -31,6 +31,7 @@ import { type Fault, isReaderGone, ofCause, oneLine, OutputError, toJson, UsageE
 import * as Help from "./Help.ts"
 import * as Json from "./Json.ts"
 import { complain, note, print } from "./Output.ts"
+import * as Signals from "./Signals.ts"
 
 const version = (): string => {
   const manifest: unknown = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"))
@@ -87,15 +88,12 @@ const program = quietly(Effect.suspend(() => run(argv))).pipe(
   Effect.provide(Layer.mergeAll(NodeFileSystem.layer, NodePath.layer, NodeTerminal.layer, logger))
 )
 
-const exitCodeOf = (exit: Exit.Exit<unknown, unknown>): number => {
+const exitCodeOf = (exit: Exit.Exit<unknown, unknown>, signal: NodeJS.Signals | undefined): number => {
   if (Exit.isSuccess(exit)) return Number(process.exitCode ?? 0)
-  // A signal is how a server is meant to end: `serve` has set the exit code beforehand.
-  if (Cause.isInterruptedOnly(exit.cause)) return Number(process.exitCode ?? 130)
+  // A signal is how a server is meant to end: `serve` has set the exit code beforehand. What failed because of it, as a
+  // program of the same terminal that was sent it too, has not failed by itself.
+  if (signal !== undefined) return Number(process.exitCode ?? Signals.exitCodeOf(signal))
   return Option.exists(Cause.failureOption(exit.cause), isReaderGone) ? 141 : 1
 }
 
-NodeRuntime.runMain(program, {
-  disableErrorReporting: true,
-  disablePrettyLogger: true,
-  teardown: (exit, onExit) => onExit(exitCodeOf(exit))
-})
+Signals.runMain(program, exitCodeOf)

@@ -228,7 +228,7 @@ describe("copy", () => {
       expect({ code, stdout }).toEqual({ code: 0, stdout: "" })
     }))
 
-  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  for (const [signal, code] of [["SIGHUP", 129], ["SIGINT", 130], ["SIGQUIT", 131], ["SIGTERM", 143]] as const) {
     it.scopedLive(`${signal} ends it at once, and its connection`, () =>
       Effect.gen(function*() {
         const { other } = yield* files(1)
@@ -239,7 +239,7 @@ describe("copy", () => {
         yield* server.awaitSessions(2)
         yield* server.awaitRequests(8)
         yield* copy.kill(signal)
-        expect(yield* copy.ended).toEqual({ code: 130, signal: null, stdout: "", stderr: "" })
+        expect(yield* copy.ended).toEqual({ code, signal: null, stdout: "", stderr: "" })
         // The server would keep its answers for a client that has left as well.
         yield* server.release
         yield* server.awaitSessions(0)

@@ -327,7 +327,7 @@ describe("options", () => {
 })
 
 describe("its end", () => {
-  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  for (const signal of ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM"] as const) {
     it.scopedLive(`${signal} ends it well, with clients connected`, () =>
       Effect.gen(function*() {
         const directory = yield* folder

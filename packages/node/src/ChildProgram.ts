@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import * as ChildProcess from "node:child_process"
 import type * as net from "node:net"
 import type { Readable } from "node:stream"
+import * as AtExit from "./AtExit.ts"
 
 /**
  * What to run: argv as given, never a shell.
@@ -106,7 +107,7 @@ interface Exit {
 }
 
 /**
- * Spawns. Throws what Node throws at once, such as arguments that are too long; what it tells later is `started`.
+ * Spawns. A process that exits before it has released the program ends it all the same. Throws what Node throws at once, such as arguments that are too long; what it tells later is `started`.
  *
  * @since 0.1.0
  * @category constructors
@@ -157,12 +158,23 @@ export const start = (program: Program, contact: Contact): ChildProgram => {
     else child.once("close", settle)
   }
 
+  let isTold = false
+  const forget = child.pid === undefined
+    ? () => {}
+    : AtExit.endChild({
+      pid: child.pid,
+      kill: (signal) => child.kill(signal),
+      isTold: () => isTold,
+      mayBeKilled: Number.isFinite(killGraceMillis)
+    })
+
   let ending: NodeJS.Timeout | undefined
   const terminate = (): void => {
     if (ending !== undefined || exit !== undefined || child.pid === undefined) return
     contact.farewell()
     ending = setTimeout(() => {
       child.kill("SIGTERM")
+      isTold = true
       if (Number.isFinite(killGraceMillis)) {
         ending = setTimeout(() => child.kill("SIGKILL"), Math.min(killGraceMillis, longestTimer))
       }
@@ -171,6 +183,7 @@ export const start = (program: Program, contact: Contact): ChildProgram => {
 
   child.once("exit", (code, signal) => {
     exit = { code, signal }
+    forget()
     clearTimeout(ending)
     contact.onExit()
   })

@@ -10,6 +10,7 @@ import type * as Scope from "effect/Scope"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
+import * as AtExit from "./AtExit.ts"
 
 /**
  * Longest path in bytes of a Unix socket: with its closing NUL it has to fit `sun_path`. Node cuts longer ones, and
@@ -29,7 +30,7 @@ export const maxSocketPathBytes = 107
 export const maxNameBytes = 8
 
 /**
- * Removed with the scope, with all that is in it. Fails with what the system said.
+ * Removed with the scope, with all that is in it; or else when the process exits. Fails with what the system said.
  *
  * @since 0.1.0
  * @category constructors
@@ -38,7 +39,12 @@ export const privateFolder: Effect.Effect<string, UnknownException, Scope.Scope>
   Effect.try(() => {
     const inTemporary = path.join(os.tmpdir(), "nbd-")
     const longest = Buffer.byteLength(inTemporary) + "XXXXXX/".length + maxNameBytes
-    return fs.mkdtempSync(longest <= maxSocketPathBytes ? inTemporary : "/tmp/nbd-")
+    const folder = fs.mkdtempSync(longest <= maxSocketPathBytes ? inTemporary : "/tmp/nbd-")
+    return { folder, forget: AtExit.remove(folder) }
   }),
-  (folder) => Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true }))
-)
+  ({ folder, forget }) =>
+    Effect.sync(() => {
+      fs.rmSync(folder, { recursive: true, force: true })
+      forget()
+    })
+).pipe(Effect.map(({ folder }) => folder))
