@@ -18,8 +18,9 @@ import * as Exit from "effect/Exit"
 import * as Inspectable from "effect/Inspectable"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
+import { execFileSync } from "node:child_process"
 import { createPrivateKey } from "node:crypto"
-import { copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs"
+import { copyFileSync, mkdirSync, rmSync, truncateSync, writeFileSync } from "node:fs"
 import { PassThrough } from "node:stream"
 import { inspect } from "node:util"
 import { listen } from "./Peers.ts"
@@ -161,6 +162,20 @@ describe.skipIf(!has("certtool"))("credentials", () => {
           file: pki.root,
           reason: "EISDIR"
         })],
+        ["authorities that are a FIFO, which is not waited for", (pki) => {
+          rmSync(pki.path("fifo.pem"), { force: true })
+          execFileSync("mkfifo", [pki.path("fifo.pem")])
+          return { authorities: pki.path("fifo.pem") }
+        }, (pki) => ({ part: "Authorities", file: pki.path("fifo.pem"), reason: "it is not a regular file" })],
+        ["authorities without an end", () => ({ authorities: "/dev/zero" }), () => ({
+          part: "Authorities",
+          reason: "it is not a regular file"
+        })],
+        ["authorities that are longer than all of the world's", (pki) => {
+          writeFileSync(pki.path("long.pem"), "")
+          truncateSync(pki.path("long.pem"), 16_777_217)
+          return { authorities: pki.path("long.pem") }
+        }, (pki) => ({ part: "Authorities", file: pki.path("long.pem"), reason: "it has more than 16 MiB" })],
         ["authorities without a certificate", (pki) => ({ authorities: pki.path("good", "ca-key.pem") }), (pki) => ({
           part: "Authorities",
           file: pki.path("good", "ca-key.pem"),
