@@ -85,7 +85,8 @@ export class UnreachableError extends Data.TaggedError("NbdUnreachableError")<{
 }
 
 /**
- * No address answered in time. The handle is `Created` again after TCP.
+ * No address answered in time, or the queue of a Unix socket was full all the time (`EAGAIN`): its server is busy, or does not
+ * accept. The handle is `Created` again.
  *
  * @since 0.1.0
  * @category errors
@@ -94,9 +95,36 @@ export class ConnectTimeoutError extends Data.TaggedError("NbdConnectTimeoutErro
   readonly target: string
   readonly network: "tcp" | "unix"
   readonly timeout: Duration.Duration
+  /** Those that had failed by then. */
+  readonly attempts?: ReadonlyArray<Attempt> | undefined
 }> {
   override get message(): string {
-    return `${this.target} did not answer within ${Duration.format(this.timeout)}`
+    const { attempts = [], network, target } = this
+    const time = Duration.format(this.timeout)
+    if (network === "unix" && attempts.some(({ code }) => code === "EAGAIN")) {
+      return `${target} is busy: its queue of connections was full for ${time} (EAGAIN)`
+    }
+    return `${target} did not answer within ${time}${attempts.length === 0 ? "" : ` (${attemptsInWords(attempts)})`}`
+  }
+}
+
+/**
+ * A transport that runs a program hands it a socket, which is made in a folder of its own, and that could not be had: the
+ * folder for temporary files (`TMPDIR`) is missing or may not be written to, or the system has no more to give. No program
+ * was started.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class SocketFolderError extends Data.TaggedError("NbdSocketFolderError")<{
+  /** Where it was to be: the folder for temporary files, or the one that had been made in it. */
+  readonly folder: string
+  /** The system's code, for example `ENOENT` or `EMFILE`. */
+  readonly code: string
+  readonly cause?: unknown
+}> {
+  override get message(): string {
+    return `cannot make a socket for a program in ${this.folder} (${this.code})`
   }
 }
 
@@ -109,16 +137,30 @@ export class ConnectTimeoutError extends Data.TaggedError("NbdConnectTimeoutErro
 export class ProgramNotFoundError extends Data.TaggedError("NbdProgramNotFoundError")<{
   readonly command: string
   readonly args: ReadonlyArray<string>
-  /** `ENOENT` (no such program or working directory), `EACCES` (not executable), … */
+  /** `ENOENT` (no such program, interpreter or working directory), `EACCES` (not executable), … */
   readonly code: string
-  /** The working directory it should have had, where that is what does not exist. */
+  /** The working directory it should have had, where that is what does not exist or cannot be entered. */
   readonly missingDirectory?: string | undefined
+  /** Where the program is, when that is known and it is not the program that is missing. */
+  readonly file?: string | undefined
   readonly cause?: unknown
 }> {
   override get message(): string {
-    return this.missingDirectory === undefined
-      ? `cannot start ${this.command} (${this.code})`
-      : `cannot start ${this.command}: its working directory ${this.missingDirectory} does not exist`
+    return `cannot start ${this.command}${this.#why()}`
+  }
+
+  #why(): string {
+    const { code, file, missingDirectory } = this
+    if (missingDirectory !== undefined) {
+      const what = code === "ENOENT" ? "does not exist" : `cannot be entered (${code})`
+      return `: its working directory ${missingDirectory} ${what}`
+    }
+    if (code === "ENOENT") {
+      return file === undefined
+        ? `: no such program (${code})`
+        : `: ${file} is there, but the interpreter that it names is not (${code})`
+    }
+    return code === "EACCES" ? `: it may not be executed (${code})` : ` (${code})`
   }
 }
 
@@ -192,6 +234,7 @@ export type OpenError =
   | ConnectionRefusedError
   | UnreachableError
   | ConnectTimeoutError
+  | SocketFolderError
   | ProgramNotFoundError
   | ProgramExitedError
   | StreamNotOpenedError

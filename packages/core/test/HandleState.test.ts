@@ -5,6 +5,7 @@
 import { Handle, HandleState, Transport, TransportError } from "@effect-nbd/core"
 import { FakeServer } from "@effect-nbd/testing"
 import { describe, expect, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
@@ -195,6 +196,21 @@ describe("a handle that could not connect", () => {
         _tag: "NbdConnectionRefusedError"
       })
       expect(yield* handle.state).toMatchObject({ _tag: "Created", lastFailure: { _tag: "Some" } })
+      yield* handle.connect
+      expect(yield* handle.isReady).toBe(true)
+    }).pipe(Effect.provide(server)))
+
+  it.scoped("may try again after a Unix socket whose queue stayed full: nothing was opened", () =>
+    Effect.gen(function*() {
+      const full = new TransportError.ConnectTimeoutError({
+        target: "x",
+        network: "unix",
+        timeout: Duration.seconds(5),
+        attempts: [{ address: "/x", code: "EAGAIN" }]
+      })
+      const handle = yield* Handle.make({ exportName: "disk" })
+      yield* Effect.flip(Effect.provide(handle.connect, nowhere(Effect.fail(full))))
+      expect(yield* handle.state).toMatchObject({ _tag: "Created" })
       yield* handle.connect
       expect(yield* handle.isReady).toBe(true)
     }).pipe(Effect.provide(server)))

@@ -2,16 +2,20 @@
  * A program that runs as a server on a socket that it is given.
  *
  * Without native code: Node listens on a Unix socket in a private folder, the program inherits the listening
- * descriptor, and Node closes its own. LISTEN_PID has to be the program's own id, which nobody knows before it is
- * there, so a fixed line of shell sets it and becomes the program. The program and its arguments are positional
- * parameters of that line, and no part of what the shell reads.
+ * descriptor, and Node closes its own. Two things have to be put right on the way, by a fixed line of shell that then
+ * becomes the program. The program and its arguments are positional parameters of that line, and no part of what the shell
+ * reads.
+ *
+ * - LISTEN_PID has to be the program's own id, which nobody knows before it is there.
+ * - Node's sockets do not block, and a server that waits in `accept` would be told EAGAIN. Of what a child gets, libuv puts
+ *   the three standard streams, and only those, into blocking mode. So the socket is handed over as standard input, which
+ *   the shell makes descriptor 3.
  *
  * @since 0.1.0
  * @internal
  */
-import type { ProgramNotFoundError } from "@effect-nbd/core/TransportError"
+import type { ProgramNotFoundError, SocketFolderError } from "@effect-nbd/core/TransportError"
 import type { StandardCommand } from "@effect/platform/Command"
-import type { UnknownException } from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -19,9 +23,9 @@ import * as fs from "node:fs"
 import * as net from "node:net"
 import * as path from "node:path"
 import * as ChildProgram from "./ChildProgram.ts"
-import { notFound, programOf } from "./CommandDescription.ts"
+import { find, notFound, programOf } from "./CommandDescription.ts"
 import { inOwnScope } from "./OwnScope.ts"
-import { privateFolder } from "./PrivateFolder.ts"
+import { notMade, privateFolder } from "./PrivateFolder.ts"
 
 /**
  * @since 0.1.0
@@ -43,35 +47,37 @@ export const start = (
   command: StandardCommand,
   name: string,
   killGrace: Duration.DurationInput
-): Effect.Effect<ActivatedServer, ProgramNotFoundError, Scope.Scope> => {
+): Effect.Effect<ActivatedServer, ProgramNotFoundError | SocketFolderError, Scope.Scope> => {
   const stdin = ignoredUnlessInherited(command, "stdin")
   const stdout = ignoredUnlessInherited(command, "stdout")
   return Effect.suspend(() => {
     const program = programOf(command, killGrace)
+    const cannotStart = (cause: unknown) => notFound(program, cause)
     const run = Effect.gen(function*() {
-      const wrapped = yield* Effect.try(() => activated(program, name))
-      const listener = yield* listen(path.join(yield* privateFolder, "socket"))
+      const wrapped = yield* Effect.mapError(Effect.try(() => activated(program, name, stdin)), cannotStart)
+      const folder = yield* privateFolder
+      const listener = yield* Effect.mapError(listen(path.join(folder, "socket")), notMade(folder))
       const child = yield* Effect.acquireRelease(
         Effect.try(() =>
           ChildProgram.start(wrapped, {
-            stdin,
+            stdin: listener.descriptor,
             stdout,
-            third: descriptorOf(listener.server),
+            third: stdin === "inherit" ? ownStdin : undefined,
             handedOver: () => listener.server.close(),
             farewell: () => {},
             farewellMillis: 0,
             onExit: () => {},
             onRelease: () => {}
           })
-        ),
+        ).pipe(Effect.mapError(cannotStart)),
         ({ release }) => release
       )
       const error = yield* child.started
       return error === undefined
         ? { path: listener.path, hasEnded: child.hasEnded, explain: child.explain, ended: child.ended }
-        : yield* Effect.fail(error)
+        : yield* Effect.fail(cannotStart(error))
     })
-    return inOwnScope(Effect.mapError(run, (cause) => notFound(program, cause)))
+    return inOwnScope(run)
   })
 }
 
@@ -83,14 +89,22 @@ const ignoredUnlessInherited = (command: StandardCommand, stream: "stdin" | "std
   return wanted === "inherit" ? "inherit" : "ignore"
 }
 
-const shell = ["/bin/sh", "-c", "LISTEN_PID=$$; export LISTEN_PID; exec \"$@\"", "sh"] as const
+const ownStdin = 0
+
+/** Redirections of a shell itself, above standard error, are not handed on by all shells: these are the program's. */
+const line = (stdin: "ignore" | "inherit"): string =>
+  `LISTEN_PID=$$; export LISTEN_PID; exec "$@" ${stdin === "ignore" ? "3<&0 </dev/null" : "4<&0 0<&3 3<&4 4<&-"}`
 
 /** Under its full path, which the shell cannot take for one of its own options. */
-const activated = (program: ChildProgram.Program, name: string): ChildProgram.Program => {
+const activated = (
+  program: ChildProgram.Program,
+  name: string,
+  stdin: "ignore" | "inherit"
+): ChildProgram.Program => {
   const file = find(program)
   return {
     ...program,
-    through: { before: shell, file },
+    through: { before: ["/bin/sh", "-c", line(stdin), "sh"], file },
     env: { ...withoutActivation(program.env), LISTEN_FDS: "1", LISTEN_FDNAMES: name }
   }
 }
@@ -103,32 +117,9 @@ const withoutActivation = (env: NodeJS.ProcessEnv): NodeJS.ProcessEnv =>
     )
   )
 
-/** As execvp finds it, in the program's own PATH. Throws what the system says of the last place it could be in. */
-const find = ({ command, cwd, env }: ChildProgram.Program): string => {
-  const from = path.resolve(cwd ?? "")
-  if (command.includes("/")) return executable(path.resolve(from, command))
-  let denied: unknown
-  for (const folder of (env["PATH"] ?? "/bin:/usr/bin").split(":")) {
-    try {
-      return executable(path.resolve(from, folder, command))
-    } catch (error) {
-      if (!isMissing(error)) denied ??= error
-    }
-  }
-  throw denied ?? Object.assign(new Error(`${command} is not in PATH`), { code: "ENOENT" })
-}
-
-const executable = (file: string): string => {
-  fs.accessSync(file, fs.constants.X_OK)
-  if (!fs.statSync(file).isFile()) throw Object.assign(new Error(`${file} is not a file`), { code: "EACCES" })
-  return file
-}
-
-const isMissing = (error: unknown): boolean =>
-  error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR")
-
 interface Listener {
   readonly server: net.Server
+  readonly descriptor: number
   readonly path: string
 }
 
@@ -139,13 +130,16 @@ const listen = (file: string): Effect.Effect<Listener, unknown, Scope.Scope> =>
       // Nobody connects before the program has the socket and this process has closed it.
       const server = net.createServer((socket) => socket.destroy())
       server.once("error", (error) => resume(Effect.fail(error)))
-      server.listen(`${file}0`, () => resume(Effect.as(moved(server, file), { server, path: file })))
+      server.listen(`${file}0`, () => resume(moved(server, file)))
     }),
     ({ server }) => Effect.sync(() => server.close())
   )
 
-const moved = (server: net.Server, file: string): Effect.Effect<void, UnknownException> =>
-  Effect.tapError(Effect.try(() => fs.renameSync(`${file}0`, file)), () => Effect.sync(() => server.close()))
+const moved = (server: net.Server, file: string): Effect.Effect<Listener, unknown> =>
+  Effect.try(() => {
+    fs.renameSync(`${file}0`, file)
+    return { server, descriptor: descriptorOf(server), path: file }
+  }).pipe(Effect.tapError(() => Effect.sync(() => server.close())))
 
 /** Node has no other name for it, and cannot give a listening socket itself to a child. */
 const descriptorOf = (server: net.Server): number => {

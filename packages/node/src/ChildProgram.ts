@@ -47,7 +47,7 @@ export interface Program {
  * @category models
  */
 export interface Contact {
-  readonly stdin: net.Socket | "ignore" | "inherit"
+  readonly stdin: net.Socket | number | "ignore" | "inherit"
   readonly stdout: net.Socket | "ignore" | "inherit"
   /** A descriptor of this process that it has as its descriptor 3. */
   readonly third?: number | undefined

@@ -5,7 +5,7 @@
  * @internal
  */
 import type { Connection } from "@effect-nbd/core/Transport"
-import type { ProgramNotFoundError } from "@effect-nbd/core/TransportError"
+import type { ProgramNotFoundError, SocketFolderError } from "@effect-nbd/core/TransportError"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as ChildProgram from "./ChildProgram.ts"
@@ -21,17 +21,17 @@ import * as SocketPair from "./SocketPair.ts"
  */
 export const open = (
   describe: () => ChildProgram.Program
-): Effect.Effect<Connection, ProgramNotFoundError, Scope.Scope> =>
-  Effect.suspend(() => {
-    const program = describe()
-    return inOwnScope(Effect.mapError(run(program), (cause) => notFound(program, cause)))
-  })
+): Effect.Effect<Connection, ProgramNotFoundError | SocketFolderError, Scope.Scope> =>
+  Effect.suspend(() => inOwnScope(run(describe())))
 
 /** From the end of its stdin until it is sent SIGTERM, in milliseconds. */
 const exitGraceMillis = 200
 
 /** One run of the program. */
-const run = (program: ChildProgram.Program): Effect.Effect<Connection, unknown, Scope.Scope> => {
+const run = (
+  program: ChildProgram.Program
+): Effect.Effect<Connection, ProgramNotFoundError | SocketFolderError, Scope.Scope> => {
+  const cannotStart = (cause: unknown) => notFound(program, cause)
   // The connection is there before the program, and asks it for the reason when it ends.
   let started: ChildProgram.ChildProgram | undefined
   const pair = SocketPair.make({
@@ -51,11 +51,11 @@ const run = (program: ChildProgram.Program): Effect.Effect<Connection, unknown, 
         onRelease: ours.abandon
       })
       return started
-    })
+    }).pipe(Effect.mapError(cannotStart))
   return Effect.gen(function*() {
     const both = yield* pair
     const child = yield* Effect.acquireRelease(start(both), ({ release }) => release)
     const error = yield* child.started
-    return error === undefined ? both.ours.connection : yield* Effect.fail(error)
+    return error === undefined ? both.ours.connection : yield* Effect.fail(cannotStart(error))
   })
 }

@@ -31,7 +31,8 @@ export interface Options {
  *
  * Arguments, environment, working directory, user and group are taken from the command. stdin and stdout carry NBD.
  * Of stderr the last 4096 bytes are kept for `ProgramExitedError`; with `Command.stderr("inherit")` it is shown
- * instead. A program that cannot be started fails `open` with `ProgramNotFoundError`.
+ * instead. A program that cannot be started fails `open` with `ProgramNotFoundError`, and with `SocketFolderError` where there
+ * can be no socket for it.
  *
  * Throws a `TypeError` (as a layer: a defect) for a command that says something else than what would be run: one piped
  * into another, one with a shell (`Command.make("sh", "-c", …)` says the same openly), one whose stdin, stdout or

@@ -4,22 +4,16 @@
  * @since 0.1.0
  * @internal
  */
-import type { UnknownException } from "effect/Cause"
+import { SocketFolderError } from "@effect-nbd/core/TransportError"
+import { UnknownException } from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import * as AtExit from "./AtExit.ts"
-
-/**
- * Longest path in bytes of a Unix socket: with its closing NUL it has to fit `sun_path`. Node cuts longer ones, and
- * would put the socket somewhere else.
- *
- * @since 0.1.0
- * @category constants
- */
-export const maxSocketPathBytes = 107
+import { codeOf } from "./StreamConnection.ts"
+import * as UnixPath from "./UnixPath.ts"
 
 /**
  * Longest name, in bytes, of a socket in the folder.
@@ -30,17 +24,22 @@ export const maxSocketPathBytes = 107
 export const maxNameBytes = 8
 
 /**
- * Removed with the scope, with all that is in it; or else when the process exits. Fails with what the system said.
+ * In the system's folder for temporary files, or, where a socket's path would be too long there, in /tmp. Removed with the
+ * scope, with all that is in it; or else when the process exits.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const privateFolder: Effect.Effect<string, UnknownException, Scope.Scope> = Effect.acquireRelease(
-  Effect.try(() => {
-    const inTemporary = path.join(os.tmpdir(), "nbd-")
-    const longest = Buffer.byteLength(inTemporary) + "XXXXXX/".length + maxNameBytes
-    const folder = fs.mkdtempSync(longest <= maxSocketPathBytes ? inTemporary : "/tmp/nbd-")
-    return { folder, forget: AtExit.remove(folder) }
+export const privateFolder: Effect.Effect<string, SocketFolderError, Scope.Scope> = Effect.acquireRelease(
+  Effect.suspend(() => {
+    const within = temporary()
+    return Effect.mapError(
+      Effect.try(() => {
+        const folder = fs.mkdtempSync(path.join(within, "nbd-"))
+        return { folder, forget: AtExit.remove(folder) }
+      }),
+      notMade(within)
+    )
   }),
   ({ folder, forget }) =>
     Effect.sync(() => {
@@ -48,3 +47,20 @@ export const privateFolder: Effect.Effect<string, UnknownException, Scope.Scope>
       forget()
     })
 ).pipe(Effect.map(({ folder }) => folder))
+
+const temporary = (): string => {
+  const folder = os.tmpdir()
+  const longest = Buffer.byteLength(path.join(folder, "nbd-XXXXXX/")) + maxNameBytes
+  return longest <= UnixPath.maxBytes ? folder : "/tmp"
+}
+
+/**
+ * What went wrong with the folder, or with a socket in it, as the error of a transport.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export const notMade = (folder: string) => (thrown: unknown): SocketFolderError => {
+  const cause = thrown instanceof UnknownException ? thrown.error : thrown
+  return new SocketFolderError({ folder, code: codeOf(cause), cause })
+}

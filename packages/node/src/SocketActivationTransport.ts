@@ -21,6 +21,7 @@ import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as ActivatedServer from "./ActivatedServer.ts"
 import { oneProgram } from "./CommandDescription.ts"
+import * as FullQueue from "./FullQueue.ts"
 import { inOwnScope } from "./OwnScope.ts"
 import * as SocketConnection from "./SocketConnection.ts"
 
@@ -44,8 +45,12 @@ export interface Options {
  * for `ProgramExitedError`, unless it is `"inherit"`. The program has to stay in the foreground: one that goes into the
  * background has exited.
  *
- * `open` fails with `ProgramNotFoundError`, or with `ProgramExitedError` if the program has ended before it could be
- * connected to. One that ends later ends its connections with that error; the next `open` starts another one.
+ * The socket is in blocking mode, as from systemd. What ends this process by a signal that it does not handle leaves the
+ * program behind.
+ *
+ * `open` fails with `ProgramNotFoundError`, with `SocketFolderError` where there can be no socket for it, with
+ * `ProgramExitedError` if the program has ended before it could be connected to, and with `ConnectTimeoutError` if its queue of
+ * connections was full for 5 seconds. One that ends later ends its connections with that error; the next `open` starts another one.
  *
  * Throws a `TypeError` (as a layer: a defect) for a name that is none, and for a command that says something else than
  * what would be run: one piped into another, one with a shell, one whose stdin, stdout or stderr is redirected.
@@ -126,8 +131,12 @@ const started = <E>(start: Effect.Effect<Server, E, Scope.Scope>): Effect.Effect
 const connect = (server: Server, target: string): Effect.Effect<Connection, OpenError, Scope.Scope> =>
   SocketConnection.openAttached({ path: server.path }, { peer: target, explain: server.explain }).pipe(
     Effect.map(({ connection }) => connection),
-    Effect.catchAll((attempt) =>
-      Effect.flatMap(server.ended, (exited) => Effect.fail(exited ?? failure(target, attempt)))
+    FullQueue.waitingFor(server.path, target),
+    Effect.catchAll((failed) =>
+      Effect.flatMap(
+        server.ended,
+        (exited) => Effect.fail(exited ?? ("_tag" in failed ? failed : failure(target, failed)))
+      )
     )
   )
 

@@ -17,6 +17,7 @@ import * as Encryptable from "./Encryptable.ts"
 import * as Linger from "./Linger.ts"
 import { inOwnScope } from "./OwnScope.ts"
 import * as StreamConnection from "./StreamConnection.ts"
+import * as UnixPath from "./UnixPath.ts"
 
 /**
  * An IP literal and a port, or the path of a Unix socket.
@@ -101,6 +102,8 @@ const prepare = (given: Settings) => {
 
 const connect = (socket: net.Socket, address: Address): Effect.Effect<void, Attempt> =>
   Effect.async((resume) => {
+    const refused = "path" in address ? UnixPath.refusal(address.path) : undefined
+    if (refused !== undefined) return resume(Effect.fail({ address: addressInWords(address), code: refused }))
     const settle = (result: Effect.Effect<void, Attempt>) => (): void => {
       socket.off("connect", onConnect)
       socket.off("error", onError)

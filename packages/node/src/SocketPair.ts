@@ -8,11 +8,12 @@
  * @since 0.1.0
  * @internal
  */
+import type { SocketFolderError } from "@effect-nbd/core/TransportError"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import * as net from "node:net"
 import * as path from "node:path"
-import { privateFolder } from "./PrivateFolder.ts"
+import { notMade, privateFolder } from "./PrivateFolder.ts"
 import * as SocketConnection from "./SocketConnection.ts"
 import type * as StreamConnection from "./StreamConnection.ts"
 
@@ -27,25 +28,31 @@ export interface SocketPair {
 }
 
 /**
- * Both ends live in the scope. Fails with what the system said, for example of too many open files.
+ * Both ends live in the scope. Fails with where they could not be made, and what the system said, for example of too many
+ * open files.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const make = (
   options: SocketConnection.Settings
-): Effect.Effect<SocketPair, unknown, Scope.Scope> =>
+): Effect.Effect<SocketPair, SocketFolderError, Scope.Scope> =>
   Effect.flatMap(Effect.scope, (scope) =>
     Effect.scoped(Effect.gen(function*() {
-      const address = { path: path.join(yield* privateFolder, "socket") }
+      const folder = yield* privateFolder
+      const address = { path: path.join(folder, "socket") }
       const both = Effect.gen(function*() {
         const accepted = yield* listen(address.path)
-        const [theirs, ours] = yield* Effect.all([accepted, SocketConnection.openAttached(address, options)], {
+        const connected = Effect.mapError(
+          SocketConnection.openAttached(address, options),
+          ({ code }) => Object.assign(new Error("the socket pair was not connected"), { code })
+        )
+        const [theirs, ours] = yield* Effect.all([accepted, connected], {
           concurrency: "unbounded"
         })
         return { ours, theirs }
       })
-      return yield* Effect.provideService(both, Scope.Scope, scope)
+      return yield* Effect.mapError(Effect.provideService(both, Scope.Scope, scope), notMade(folder))
     })))
 
 /** How long, in milliseconds of real time, the system may take to hand over a connection that was made at once. */

@@ -6,14 +6,15 @@
 import * as NbdUri from "@effect-nbd/core/NbdUri"
 import type { Connection } from "@effect-nbd/core/Transport"
 import { Transport } from "@effect-nbd/core/Transport"
-import type { Attempt } from "@effect-nbd/core/TransportError"
+import type { ConnectTimeoutError } from "@effect-nbd/core/TransportError"
 import { ConnectionRefusedError, UnreachableError } from "@effect-nbd/core/TransportError"
 import * as Config from "effect/Config"
 import type * as ConfigError from "effect/ConfigError"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import { maxSocketPathBytes } from "./PrivateFolder.ts"
+import * as FullQueue from "./FullQueue.ts"
 import * as SocketConnection from "./SocketConnection.ts"
 
 /**
@@ -21,21 +22,26 @@ import * as SocketConnection from "./SocketConnection.ts"
  * @category models
  */
 export interface Options {
-  /** At most 107 bytes, the system's limit. */
+  /** At most 107 bytes, the system's limit; 103 on systems other than Linux. */
   readonly path: string
+  /** How long a socket whose queue of connections is full is asked again. Default: 5 seconds. */
+  readonly connectTimeout?: Duration.DurationInput | undefined
 }
 
 /**
  * `open` fails with `ConnectionRefusedError` when nothing listens on the socket, otherwise with `UnreachableError` and
  * the system's code: `ENOENT`, `EACCES`, `ENAMETOOLONG` for a path over 107 bytes, `EINVAL` for one with a NUL.
- * The system answers at once, so there is no time limit.
+ *
+ * The system answers at once, with `EAGAIN` where the server's queue of connections is full. That passes when the server
+ * accepts one: until then it is asked again, after 5 ms at first and every 100 ms later, and `ConnectTimeoutError` is what
+ * it fails with when the time is up.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const make = (options: Options): Transport["Type"] => {
   const target = `unix ${options.path}`
-  return { target, uri: NbdUri.of({ _tag: "Unix", path: options.path }), open: open(options.path, target) }
+  return { target, uri: NbdUri.of({ _tag: "Unix", path: options.path }), open: open(options, target) }
 }
 
 /**
@@ -55,22 +61,15 @@ export const layer = (options: Options): Layer.Layer<Transport> => Layer.succeed
 export const layerConfig = (options: Config.Config.Wrap<Options>): Layer.Layer<Transport, ConfigError.ConfigError> =>
   Layer.effect(Transport, Effect.map(Config.unwrap(options), make))
 
-type Failure = ConnectionRefusedError | UnreachableError
-
-const open = (path: string, target: string): Effect.Effect<Connection, Failure, Scope.Scope> => {
-  const failure = (attempt: Attempt): Failure =>
-    attempt.code === "ECONNREFUSED"
-      ? new ConnectionRefusedError({ target, network: "unix", attempts: [attempt] })
-      : new UnreachableError({ target, network: "unix", attempts: [attempt] })
-  const refused = refusal(path)
-  return refused === undefined
-    ? Effect.mapError(SocketConnection.open({ path }, target), failure)
-    : Effect.suspend(() => Effect.fail(failure({ address: path, code: refused })))
-}
-
-/** Node would take an empty path for a TCP port, and cut others short. */
-const refusal = (path: string): string | undefined => {
-  if (path === "") return "ENOENT"
-  if (path.includes("\0")) return "EINVAL"
-  return Buffer.byteLength(path) > maxSocketPathBytes ? "ENAMETOOLONG" : undefined
-}
+const open = (
+  { connectTimeout, path }: Options,
+  target: string
+): Effect.Effect<Connection, ConnectionRefusedError | UnreachableError | ConnectTimeoutError, Scope.Scope> =>
+  SocketConnection.open({ path }, target).pipe(
+    FullQueue.waitingFor(path, target, connectTimeout),
+    Effect.mapError((failed) => {
+      if ("_tag" in failed) return failed
+      const facts = { target, network: "unix", attempts: [failed] } as const
+      return failed.code === "ECONNREFUSED" ? new ConnectionRefusedError(facts) : new UnreachableError(facts)
+    })
+  )

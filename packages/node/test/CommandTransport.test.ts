@@ -1,8 +1,9 @@
 import type { Connection } from "@effect-nbd/core/Transport"
 import { Transport } from "@effect-nbd/core/Transport"
 import * as CommandTransport from "@effect-nbd/node/CommandTransport"
+import * as SocketActivationTransport from "@effect-nbd/node/SocketActivationTransport"
 import * as Command from "@effect/platform/Command"
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect, it, vi } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -10,6 +11,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as TestContext from "effect/TestContext"
+import * as fs from "node:fs"
 import * as path from "node:path"
 import { digest, folder, handles, isAlive, pattern, record, Recorder, turns } from "./Peers.ts"
 
@@ -123,6 +125,58 @@ describe("CommandTransport", () => {
       }
       expect(recorder.ends[0]).toMatchObject({ _tag: "Broken", error: { exitCode: 2, stderr: "no disk" } })
     }))
+
+  it.scopedLive("does not blame the program for what is wrong beside it", () =>
+    Effect.gen(function*() {
+      const dir = yield* folder
+      const [plain, script] = [path.join(dir, "plain"), path.join(dir, "script")]
+      fs.writeFileSync(plain, "")
+      fs.writeFileSync(script, "#!/no/such/interpreter\n", { mode: 0o755 })
+      const message = (command: Command.Command) =>
+        Effect.map(Effect.flip(open(command)), (error) => [error._tag, error.message])
+      const tag = "NbdProgramNotFoundError"
+      expect(yield* message(Command.make("/no/such/program"))).toStrictEqual([
+        tag,
+        "cannot start /no/such/program: no such program (ENOENT)"
+      ])
+      expect(yield* message(Command.make(plain))).toStrictEqual([
+        tag,
+        `cannot start ${plain}: it may not be executed (EACCES)`
+      ])
+      expect(yield* message(Command.make(script))).toStrictEqual([
+        tag,
+        `cannot start ${script}: ${script} is there, but the interpreter that it names is not (ENOENT)`
+      ])
+      expect(yield* message(Command.workingDirectory(Command.make("true"), plain))).toStrictEqual([
+        tag,
+        `cannot start true: its working directory ${plain} cannot be entered (ENOTDIR)`
+      ])
+    }))
+
+  for (
+    const [kind, make] of [["CommandTransport", CommandTransport.make], [
+      "SocketActivationTransport",
+      SocketActivationTransport.make
+    ]] as const
+  ) {
+    it.scopedLive(`does not blame the program for a folder of temporary files that cannot be used: ${kind}`, () =>
+      Effect.gen(function*() {
+        const dir = yield* folder
+        const [absent, long] = [path.join(dir, "absent"), path.join(dir, "x".repeat(100))]
+        yield* Effect.addFinalizer(() => Effect.sync(() => vi.unstubAllEnvs()))
+        vi.stubEnv("TMPDIR", absent)
+        const error = yield* Effect.flip(make(Command.make("true")).open)
+        expect(error).toMatchObject({ _tag: "NbdSocketFolderError", folder: absent, code: "ENOENT" })
+        expect(error.message).toBe(`cannot make a socket for a program in ${absent} (ENOENT)`)
+        // A path that is too long for a socket would be cut by Node.
+        fs.mkdirSync(long)
+        vi.stubEnv("TMPDIR", long)
+        yield* make(
+          node("require('net').createServer().listen({ fd: 3 }).on('error', () => {}); setInterval(() => {}, 1000)")
+        ).open
+        expect(fs.readdirSync(long)).toStrictEqual([])
+      }))
+  }
 
   it.scopedLive("does not blame the program for a working directory that is not there", () =>
     Effect.gen(function*() {

@@ -100,6 +100,31 @@ describe("SocketActivationTransport", () => {
       expect(isAlive(Number(second))).toBe(true)
     }))
 
+  // A server that waits in accept() would be told EAGAIN otherwise.
+  it.scopedLive("gives it a socket that blocks, and nothing else than that and the standard streams", () =>
+    Effect.gen(function*() {
+      const looks = `grep flags /proc/self/fdinfo/3 >&2; for fd in 0 3 4; do readlink /proc/$$/fd/$fd >&2; done; exit 3`
+      const told = (input: "pipe" | "inherit") =>
+        Effect.gen(function*() {
+          const { open } = SocketActivationTransport.make(Command.stdin(Command.make("/bin/sh", "-c", looks), input))
+          const ended = yield* open.pipe(
+            Effect.flatMap((connection) => record(connection).ended),
+            Effect.map((end) => end._tag === "Broken" ? end.error : undefined),
+            Effect.catchTag("NbdProgramExitedError", Effect.succeed)
+          )
+          return ended?._tag === "NbdProgramExitedError" ? ended.stderr.trim().split("\n") : []
+        })
+      for (
+        const [input, expected] of [["pipe", "/dev/null"], ["inherit", fs.readlinkSync("/proc/self/fd/0")]] as const
+      ) {
+        const [flags = "", stdin, third, ...others] = yield* told(input)
+        const [, digits = ""] = /^flags:\s*([0-7]+)$/.exec(flags) ?? []
+        expect(Number.parseInt(digits, 8) & fs.constants.O_NONBLOCK).toBe(0)
+        expect([stdin, others]).toStrictEqual([expected, []])
+        expect(third).toMatch(/^socket:/)
+      }
+    }))
+
   it.scopedLive("waits for the server before to be gone", () =>
     Effect.gen(function*() {
       const lock = path.join(yield* folder, "lock")

@@ -1,10 +1,13 @@
 import { Transport } from "@effect-nbd/core/Transport"
+import * as SocketConnection from "@effect-nbd/node/SocketConnection"
 import * as UnixTransport from "@effect-nbd/node/UnixTransport"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import { spawn } from "node:child_process"
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
-import { folder, listen, record } from "./Peers.ts"
+import { folder, listen, record, turns } from "./Peers.ts"
 
 /** The superuser may do everything, so that nothing would be refused. */
 const asNobody = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
@@ -15,6 +18,23 @@ const asNobody = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
       () => Effect.sync(() => process.seteuid?.(0))
     )
     : effect
+
+/** Listens in a process of its own with a short queue, which is full, and accepts once it is asked to. */
+const fullQueue = (file: string) =>
+  Effect.gen(function*() {
+    const script = `
+      require("node:net").createServer().listen({ path: process.argv[1], backlog: 1 }, () => {
+        require("node:fs").writeSync(1, "listening")
+        require("node:fs").readSync(0, Buffer.alloc(1))
+      })`
+    const child = yield* Effect.acquireRelease(
+      Effect.sync(() => spawn(process.execPath, ["-e", script, file], { stdio: ["pipe", "pipe", "inherit"] })),
+      (child) => Effect.sync(() => child.kill("SIGKILL"))
+    )
+    yield* Effect.promise(() => new Promise((resolve) => child.stdout.once("data", resolve)))
+    for (let queued = 0; queued < 2; queued++) yield* SocketConnection.open({ path: file }, "queued")
+    return { accept: Effect.sync(() => child.stdin.write("\n")) }
+  })
 
 const failure = (file: string) => Effect.flip(Effect.scoped(UnixTransport.make({ path: file }).open))
 
@@ -62,6 +82,35 @@ describe("UnixTransport", () => {
         network: "unix",
         attempts: [{ address: file, code: "ECONNREFUSED" }]
       })
+    }))
+
+  it.effect("does not let Node cut a path, whoever connects", () =>
+    Effect.gen(function*() {
+      const long = `/tmp/${"x".repeat(103)}`
+      expect(yield* Effect.flip(Effect.scoped(SocketConnection.open({ path: long }, "peer")))).toStrictEqual({
+        address: long,
+        code: "ENAMETOOLONG"
+      })
+    }))
+
+  it.scopedLive("waits while the server's queue is full, and says so when the time is up", () =>
+    Effect.gen(function*() {
+      const file = path.join(yield* folder, "nbd.sock")
+      const { accept } = yield* fullQueue(file)
+      const late = yield* Effect.flip(
+        Effect.scoped(UnixTransport.make({ path: file, connectTimeout: "50 millis" }).open)
+      )
+      expect(late).toMatchObject({
+        _tag: "NbdConnectTimeoutError",
+        network: "unix",
+        attempts: [{ address: file, code: "EAGAIN" }]
+      })
+      expect(late.message).toBe(`unix ${file} is busy: its queue of connections was full for 50ms (EAGAIN)`)
+      const waiting = yield* Effect.fork(UnixTransport.make({ path: file, connectTimeout: "1 minute" }).open)
+      yield* turns(20)
+      expect(waiting.unsafePoll()).toBe(null)
+      yield* accept
+      expect((yield* Fiber.join(waiting)).peer).toBe(`unix ${file}`)
     }))
 
   it.scopedLive("says that it may not", () =>

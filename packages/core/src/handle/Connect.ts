@@ -163,6 +163,7 @@ const openErrors: { readonly [Tag in OpenError["_tag"]]: true } = {
   NbdConnectionRefusedError: true,
   NbdUnreachableError: true,
   NbdConnectTimeoutError: true,
+  NbdSocketFolderError: true,
   NbdProgramNotFoundError: true,
   NbdProgramExitedError: true,
   NbdStreamNotOpenedError: true

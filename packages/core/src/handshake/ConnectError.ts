@@ -24,7 +24,8 @@ export type ConnectError =
 
 /**
  * After these nothing was opened, and libnbd allows another try on the same handle: the name did not resolve, or no
- * address of a TCP host answered. A stream of the program's own, which libnbd has no say in, is like those.
+ * address of a TCP host answered. A stream of the program's own, and a Unix socket whose queue stayed full, which libnbd
+ * does not wait for, are like those.
  *
  * @since 0.1.0
  * @category guards
@@ -34,11 +35,12 @@ export const isRetriable = (error: OpenError): boolean => {
     case "NbdHostNotFoundError":
     case "NbdServiceNotFoundError":
     case "NbdStreamNotOpenedError":
+    case "NbdConnectTimeoutError":
       return true
     case "NbdConnectionRefusedError":
     case "NbdUnreachableError":
-    case "NbdConnectTimeoutError":
       return error.network === "tcp"
+    case "NbdSocketFolderError":
     case "NbdProgramNotFoundError":
     case "NbdProgramExitedError":
       return false
