@@ -91,7 +91,15 @@ const letIn = (place: Place, words: string, session: Session) =>
   Effect.gen(function*() {
     // Released from the last to the first: closing, the sessions, and waiting until all is gone.
     const server = yield* Effect.acquireRelease(
-      Effect.sync(() => net.createServer({ allowHalfOpen: true, pauseOnConnect: true })),
+      Effect.sync(() =>
+        net.createServer({
+          allowHalfOpen: true,
+          pauseOnConnect: true,
+          // A client whose machine is gone would count as one for ever.
+          keepAlive: true,
+          keepAliveInitialDelay: 60_000
+        })
+      ),
       gone
     )
     const fork = yield* FiberSet.makeRuntime()

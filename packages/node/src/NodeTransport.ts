@@ -23,8 +23,10 @@ import * as UriTls from "./UriTls.ts"
  * @category models
  */
 export interface Options {
-  /** For a TCP target. Default: 30 seconds. */
+  /** For a TCP target and a Unix socket. Default: 30 seconds for the one, 5 seconds for the other. */
   readonly connectTimeout?: Duration.DurationInput | undefined
+  /** For a TCP target, as `TcpTransport` has it. Default: 60 seconds. */
+  readonly keepAlive?: Duration.DurationInput | undefined
   /** What the URI may ask for. Default: `UriPolicy.defaultPolicy`, and so it is for each field that is left out. */
   readonly policy?: Partial<UriPolicy.UriPolicy> | undefined
   /**
@@ -104,12 +106,13 @@ const transportOf = (
   parsed: NbdUri.NbdUri,
   options: Options
 ): Effect.Effect<Transport["Type"], NbdUri.UriUnsupportedError | SshTransport.SshArgumentError> => {
+  const { connectTimeout, keepAlive } = options
   const { transport } = parsed
   switch (transport._tag) {
     case "Tcp":
-      return Effect.succeed(TcpTransport.make({ ...transport, connectTimeout: options.connectTimeout }))
+      return Effect.succeed(TcpTransport.make({ ...transport, connectTimeout, keepAlive }))
     case "Unix":
-      return Effect.succeed(UnixTransport.make(transport))
+      return Effect.succeed(UnixTransport.make({ ...transport, connectTimeout }))
     case "Vsock":
       return unsupported(uri, parsed, "Node.js has no vsock sockets")
     case "Ssh":

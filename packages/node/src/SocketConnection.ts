@@ -9,6 +9,7 @@
  */
 import type { Connection } from "@effect-nbd/core/Transport"
 import type { Attempt } from "@effect-nbd/core/TransportError"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as net from "node:net"
@@ -35,7 +36,10 @@ export type Address =
  * @since 0.1.0
  * @category models
  */
-export type Settings = Omit<Encryptable.Options, "readable" | "writable">
+export interface Settings extends Omit<Encryptable.Options, "readable" | "writable"> {
+  /** After how long a silence the system asks a peer over TCP whether it is there. Default: 60 seconds; never, if infinite. */
+  readonly keepAlive?: Duration.Duration | undefined
+}
 
 /**
  * Size of the receive buffer in bytes. At 64 KiB it stays in the processor's cache; larger ones measured slower.
@@ -74,7 +78,7 @@ export const openAttached = (
   options: Settings
 ): Effect.Effect<StreamConnection.Attached, Attempt, Scope.Scope> =>
   Effect.acquireRelease(Effect.sync(() => prepare(options)), ({ release }) => release).pipe(
-    Effect.flatMap(({ attached, socket }) => Effect.as(connect(socket, address), attached)),
+    Effect.flatMap(({ attached, socket }) => Effect.as(connect(socket, address, options.keepAlive), attached)),
     inOwnScope
   )
 
@@ -100,7 +104,14 @@ const prepare = (given: Settings) => {
   return { socket, attached, release }
 }
 
-const connect = (socket: net.Socket, address: Address): Effect.Effect<void, Attempt> =>
+/** The most that Linux takes, in seconds. */
+const longestSilence = 32_767
+
+const connect = (
+  socket: net.Socket,
+  address: Address,
+  keepAlive = Duration.seconds(60)
+): Effect.Effect<void, Attempt> =>
   Effect.async((resume) => {
     const refused = "path" in address ? UnixPath.refusal(address.path) : undefined
     if (refused !== undefined) return resume(Effect.fail({ address: addressInWords(address), code: refused }))
@@ -114,7 +125,11 @@ const connect = (socket: net.Socket, address: Address): Effect.Effect<void, Atte
       settle(Effect.fail({ address: addressInWords(address), code: StreamConnection.codeOf(error) }))()
     socket.once("connect", onConnect)
     socket.once("error", onError)
-    if ("host" in address) socket.setNoDelay(true)
+    if ("host" in address) {
+      socket.setNoDelay(true)
+      const seconds = Math.min(Math.max(1, Math.round(Duration.toSeconds(keepAlive))), longestSilence)
+      if (Duration.isFinite(keepAlive)) socket.setKeepAlive(true, seconds * 1000)
+    }
     socket.connect({ ...address })
   })
 

@@ -10,16 +10,17 @@ import type { Connection } from "@effect-nbd/core/Transport"
 import { Transport } from "@effect-nbd/core/Transport"
 import type { Attempt } from "@effect-nbd/core/TransportError"
 import { ConnectionRefusedError, ConnectTimeoutError, UnreachableError } from "@effect-nbd/core/TransportError"
-import * as Clock from "effect/Clock"
 import * as Config from "effect/Config"
 import type * as ConfigError from "effect/ConfigError"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import { inOwnScope } from "./OwnScope.ts"
 import * as SocketConnection from "./SocketConnection.ts"
 import * as TcpAddress from "./TcpAddress.ts"
+import * as TcpRace from "./TcpRace.ts"
 
 /**
  * @since 0.1.0
@@ -32,13 +33,22 @@ export interface Options {
   readonly port?: number | string | undefined
   /** For the lookup and all addresses together. Default: 30 seconds. */
   readonly connectTimeout?: Duration.DurationInput | undefined
+  /**
+   * After how long a silence the system begins to ask the peer whether it is still there (TCP keep-alive), from 1 second to 9
+   * hours; never, if infinite. Default: 60 seconds.
+   */
+  readonly keepAlive?: Duration.DurationInput | undefined
   /** How to find the addresses of a name. Default: the system's resolver. */
   readonly lookup?: TcpAddress.Lookup | undefined
 }
 
 /**
- * `open` tries every address of the host in order, until one answers. While others remain, one address has only its
- * share of the time that is left, so that a silent one does not use it all up.
+ * `open` tries every address of the host, IPv6 and IPv4 in turn, beginning with the first: the next one when the one before
+ * has failed, or has not answered for 250 ms (RFC 8305). The first that answers counts, and the others are closed.
+ *
+ * A peer that is silent is asked whether it is still there, every second from `keepAlive` on (Node.js lets no other interval
+ * be set), and the connection is lost with `ETIMEDOUT` after ten questions without an answer. A peer that falls silent while
+ * something that was sent to it is on its way is given up by the system alone, on Linux after some 15 minutes.
  *
  * It fails with `ServiceNotFoundError`, `HostNotFoundError`, `ConnectionRefusedError` when every address refused,
  * `ConnectTimeoutError` when the time was up, otherwise `UnreachableError`; no socket is left open.
@@ -55,22 +65,30 @@ export const make = (options: Options): Transport["Type"] => {
   const knownPort = TcpAddress.knownPort(port)
   const timeout = Duration.decode(options.connectTimeout ?? "30 seconds")
   const lookup = options.lookup ?? TcpAddress.systemLookup
-  const open = Effect.gen(function*() {
-    const deadline = (yield* Clock.currentTimeMillis) + Duration.toMillis(timeout)
-    const number = yield* TcpAddress.resolvePort(port)
-    const hosts = yield* TcpAddress.resolveHost(options.host, lookup)
-    return yield* connectAny({ target, hostname: options.host, hosts, port: number, deadline })
+  const keepAlive = Duration.decode(options.keepAlive ?? "60 seconds")
+  const open = Effect.suspend(() => {
+    const failed: Array<Attempt | undefined> = []
+    return Effect.gen(function*() {
+      const number = yield* TcpAddress.resolvePort(port)
+      const hosts = yield* TcpAddress.resolveHost(options.host, lookup)
+      return yield* connectAny({ target, hostname: options.host, hosts, port: number, keepAlive }, failed)
+    }).pipe(
+      Effect.timeoutFail({
+        duration: timeout,
+        onTimeout: () =>
+          new ConnectTimeoutError({
+            target,
+            network: "tcp",
+            timeout,
+            attempts: failed.filter(Predicate.isNotUndefined)
+          })
+      })
+    )
   })
   return {
     target,
     uri: knownPort === undefined ? undefined : NbdUri.of({ _tag: "Tcp", host, port: knownPort }),
-    open: open.pipe(
-      Effect.timeoutFail({
-        duration: timeout,
-        onTimeout: () => new ConnectTimeoutError({ target, network: "tcp", timeout })
-      }),
-      inOwnScope
-    )
+    open: inOwnScope(open)
   }
 }
 
@@ -98,38 +116,33 @@ interface Candidates {
   readonly hostname: string
   readonly hosts: ReadonlyArray<string>
   readonly port: number
-  /** When the time is up, in milliseconds of the clock. */
-  readonly deadline: number
+  readonly keepAlive: Duration.Duration
 }
 
 type Failure = ConnectionRefusedError | UnreachableError
 
+/** `failed` holds the attempts that have failed so far, in the order in which they were begun. */
 const connectAny = (
-  candidates: Candidates,
-  attempts: ReadonlyArray<Attempt> = []
+  { hostname, hosts, keepAlive, port, target }: Candidates,
+  failed: Array<Attempt | undefined>
 ): Effect.Effect<Connection, Failure, Scope.Scope> => {
-  const { hosts, port, target } = candidates
-  const host = hosts[attempts.length]
-  if (host === undefined) return Effect.fail(noneAnswered(target, attempts))
-  const address = { host, port }
-  const name = SocketConnection.addressInWords(address)
-  return SocketConnection.open(address, `tcp ${name}`, candidates.hostname).pipe(
-    withinShare(candidates.deadline, hosts.length - attempts.length, { address: name, code: "ETIMEDOUT" }),
-    Effect.catchAll((attempt) => connectAny(candidates, [...attempts, attempt]))
-  )
+  const none = () => noneAnswered(target, failed.filter(Predicate.isNotUndefined))
+  if (hosts.length === 0) return Effect.fail(none())
+  const attempts = TcpRace.interleaved(hosts).map((host) => {
+    const address = { host, port }
+    const peer = `tcp ${SocketConnection.addressInWords(address)}`
+    return Effect.map(
+      SocketConnection.openAttached(address, { peer, hostname, keepAlive }),
+      ({ connection }) => connection
+    )
+  })
+  return TcpRace.first(attempts, {
+    failed: (attempt, index) => {
+      failed[index] = attempt
+    },
+    none
+  })
 }
-
-/** The last address needs no limit of its own: the time for the whole ends it. */
-const withinShare =
-  (deadline: number, addressesLeft: number, late: Attempt) =>
-  (attempt: Effect.Effect<Connection, Attempt, Scope.Scope>): Effect.Effect<Connection, Attempt, Scope.Scope> =>
-    addressesLeft === 1 ?
-      attempt :
-      inOwnScope(Effect.flatMap(Clock.currentTimeMillis, (now) =>
-        Effect.timeoutFail(attempt, {
-          duration: Math.max(0, deadline - now) / addressesLeft,
-          onTimeout: () => late
-        })))
 
 const noneAnswered = (target: string, attempts: ReadonlyArray<Attempt>): Failure =>
   attempts.length > 0 && attempts.every(({ code }) => code === "ECONNREFUSED")

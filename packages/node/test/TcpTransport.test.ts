@@ -2,7 +2,7 @@ import { Transport } from "@effect-nbd/core/Transport"
 import { HostNotFoundError } from "@effect-nbd/core/TransportError"
 import * as TcpAddress from "@effect-nbd/node/TcpAddress"
 import * as TcpTransport from "@effect-nbd/node/TcpTransport"
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect, it, vi } from "@effect/vitest"
 import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Duration from "effect/Duration"
@@ -154,20 +154,63 @@ describe("TcpTransport", () => {
       expect(handles("TCPSocketWrap", "TCPConnectWrap", "Timeout")).toBeLessThanOrEqual(before)
     }))
 
-  it.scopedLive("does not let one silent address use up the time of the others", () =>
+  it.scopedLive(
+    "is with the next address soon where one is silent, and leaves that one closed",
+    () =>
+      Effect.gen(function*() {
+        const port = yield* silentPort
+        yield* Effect.acquireRelease(
+          Effect.async<net.Server>((resume) => {
+            const server = net.createServer((socket) => socket.resume())
+            server.listen(port, "127.0.0.2", () => resume(Effect.succeed(server)))
+          }),
+          (server) => Effect.sync(() => server.close())
+        )
+        const before = handles("TCPSocketWrap", "TCPConnectWrap", "Timeout")
+        const addresses = found("127.0.0.1", "127.0.0.2")
+        // It had half of the time.
+        const connection = yield* open({ host: "server.test", port, connectTimeout: "50 seconds", lookup: addresses })
+        expect(connection.peer).toBe(`tcp 127.0.0.2:${port}`)
+        // Both sides of the one connection, and the time limits are gone.
+        yield* turns(20)
+        expect(handles("TCPSocketWrap", "TCPConnectWrap", "Timeout")).toBeLessThanOrEqual(before + 2)
+      }),
+    20_000
+  )
+
+  it.scopedLive("asks a silent peer whether it is there, and sends what is small at once", () =>
+    Effect.gen(function*() {
+      const { port } = yield* listen((socket) => socket.resume())
+      const keepAlive = vi.spyOn(net.Socket.prototype, "setKeepAlive")
+      const noDelay = vi.spyOn(net.Socket.prototype, "setNoDelay")
+      yield* Effect.addFinalizer(() => Effect.sync(() => vi.restoreAllMocks()))
+      const options = { host: "127.0.0.1", port }
+      yield* open(options)
+      yield* open({ ...options, keepAlive: "5 seconds" })
+      yield* open({ ...options, keepAlive: 1 })
+      yield* open({ ...options, keepAlive: "400 days" })
+      yield* open({ ...options, keepAlive: Duration.infinity })
+      expect(keepAlive.mock.calls).toStrictEqual([[true, 60_000], [true, 5000], [true, 1000], [true, 32_767_000]])
+      expect(noDelay.mock.calls).toStrictEqual(Array.from({ length: 5 }, () => [true]))
+    }))
+
+  it.scopedLive("tells what the other addresses had said when the time was up", () =>
     Effect.gen(function*() {
       const port = yield* silentPort
       // The listener is on one address alone: 127.0.0.2 refuses.
       const error = yield* failure({
         host: "server.test",
         port,
-        connectTimeout: "400 millis",
+        connectTimeout: "1 second",
         lookup: found("127.0.0.1", "127.0.0.2")
       })
       expect(error).toMatchObject({
-        _tag: "NbdUnreachableError",
-        attempts: [{ address: `127.0.0.1:${port}`, code: "ETIMEDOUT" }, { code: "ECONNREFUSED" }]
+        _tag: "NbdConnectTimeoutError",
+        attempts: [{ address: `127.0.0.2:${port}`, code: "ECONNREFUSED" }]
       })
+      expect(error.message).toBe(
+        `tcp server.test:${port} did not answer within 1s (127.0.0.2:${port} ECONNREFUSED)`
+      )
     }))
 
   it.scopedLive("destroys the half-open socket when it is interrupted", () =>
