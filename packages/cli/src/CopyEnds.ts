@@ -46,6 +46,8 @@ export interface Source {
   /** `undefined` where only reading tells. */
   readonly size: bigint | undefined
   readonly blockSize: BlockSize
+  /** It may be far away: the longer an answer takes, the more requests should be on their way. */
+  readonly isRemote?: boolean
   /**
    * What is known of the content: in order from 0 and without gaps. What it does not reach is read. `undefined` where
    * nothing is known.
@@ -74,6 +76,8 @@ export interface Sink {
   /** The most that fits; `undefined` where there is no limit. */
   readonly capacity: bigint | undefined
   readonly blockSize: BlockSize
+  /** As of a source. */
+  readonly isRemote?: boolean
   /** Requests that suit it better than the usual ones. */
   readonly suited?: { readonly requests: number; readonly requestSize: number }
   /** Called once, after all checks and before the first write, with the size of the source if that is known. */

@@ -3,15 +3,18 @@
  *
  * @since 0.1.0
  */
-import type { Export } from "@effect-nbd/core/Export"
+import { defaultMaximumPayload, type Export } from "@effect-nbd/core/Export"
 import * as Extents from "@effect-nbd/core/Extents"
-import type * as Handle from "@effect-nbd/core/Handle"
 import * as MetaContext from "@effect-nbd/core/MetaContext"
+import { CommandError } from "@effect-nbd/core/transmission/CommandError"
+import { errno } from "@effect-nbd/core/wire/Errno"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import type { BlockSize, Sink, Source } from "./CopyEnds.ts"
+import type { BlockSize, Extent, Sink, Source } from "./CopyEnds.ts"
+import type { ExportConnections } from "./ExportConnections.ts"
+import type { Fault } from "./Failure.ts"
 import * as WrittenZeroes from "./WrittenZeroes.ts"
 
 /**
@@ -42,29 +45,6 @@ export class DestinationCannotFlushError extends Data.TaggedError("DestinationCa
   }
 }
 
-/**
- * The connections to one export do not agree on what it is: it has changed in between, or there are several servers.
- *
- * @since 0.1.0
- * @category errors
- */
-export class ExportChangedError extends Data.TaggedError("ExportChangedError")<{
-  readonly export: string
-  readonly sizes: ReadonlyArray<bigint>
-}> {
-  override get message(): string {
-    return `${this.export} has a different size on each connection: ${this.sizes.join(", ")}`
-  }
-}
-
-/**
- * One connection or more to an export whose server lets them be used as one.
- *
- * @since 0.1.0
- * @category models
- */
-export type Connections = readonly [Handle.Connected, ...ReadonlyArray<Handle.Connected>]
-
 /** What holds where the server advertised nothing (specification, "Block size constraints"). */
 const usual = { minimum: 1, preferred: 4096 }
 
@@ -73,47 +53,54 @@ const blockSizeOf = (known: Export): BlockSize => ({
   maximum: known.maximumPayload
 })
 
-/** Each time the next one, in a circle. */
-const inTurn = (connections: Connections): () => Handle.Connected => {
-  const [first, ...others] = connections
-  let next = 0
-  return () => {
-    next = next === others.length ? 0 : next + 1
-    return others[next - 1] ?? first
-  }
-}
-
-const requireSame = (connections: Connections, name: string): Effect.Effect<void, ExportChangedError> => {
-  const sizes = connections.map((connection) => connection.export.size)
-  return sizes.every((size) => size === sizes[0])
-    ? Effect.void
-    : Effect.fail(new ExportChangedError({ export: name, sizes }))
-}
-
 /**
  * An export to read from.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const source = (connections: Connections, name: string): Effect.Effect<Source, ExportChangedError> => {
-  const [{ export: known, extents }] = connections
-  const next = inTurn(connections)
-  const isToldZeroes = known.contexts.some((context) => context.name === MetaContext.baseAllocation)
-  return Effect.as(requireSame(connections, name), {
+export const source = (connections: ExportConnections): Source => {
+  const { export: known, name, use } = connections
+  return {
     name,
     size: known.size,
     blockSize: blockSizeOf(known),
-    extents: isToldZeroes
-      ? extents({ contexts: [MetaContext.baseAllocation] }).pipe(
-        Stream.map((extent) => ({ offset: extent.offset, length: extent.length, zero: Extents.isZero(extent) })),
-        // Not to be told is no reason not to copy.
-        Stream.catchTag("NbdCommandError", () => Stream.empty)
-      )
-      : undefined,
-    read: (offset, length, use) => next().readBorrowed(offset, length, use)
-  })
+    isRemote: true,
+    extents: known.canMetaContext(MetaContext.baseAllocation) ? extentsFrom(connections, 0n) : undefined,
+    read: (offset, length, useBytes) =>
+      Effect.suspend(() => {
+        let isRead = false
+        const lend = (bytes: Uint8Array) => {
+          isRead = true
+          return useBytes(bytes)
+        }
+        // What fails with the bytes in its hands is not this end's to repeat.
+        return use((connection) => connection.readBorrowed(offset, length, lend), () => !isRead)
+      })
+  }
 }
+
+/** What is known from an offset on, over another connection from where the one before was lost. */
+const extentsFrom = (connections: ExportConnections, offset: bigint): Stream.Stream<Extent, Fault> =>
+  Stream.suspend(() => {
+    if (offset >= connections.export.size) return Stream.empty
+    const connection = connections.next()
+    let end = offset
+    return connection.extents({ offset, contexts: [MetaContext.baseAllocation] }).pipe(
+      Stream.map((extent) => {
+        end = extent.offset + extent.length
+        return { offset: extent.offset, length: extent.length, zero: Extents.isZero(extent) }
+      }),
+      Stream.catchAll((error) =>
+        connections.leave(connection, error)
+          ? extentsFrom(connections, end)
+          // Not to be told is no reason not to copy.
+          : error._tag === "NbdCommandError" || error._tag === "NbdNoMetaContextError"
+          ? Stream.empty
+          : Stream.fail(error)
+      )
+    )
+  })
 
 /**
  * What a destination is asked for.
@@ -135,27 +122,67 @@ export interface SinkOptions {
  * @category constructors
  */
 export const sink = (
-  connections: Connections,
-  name: string,
+  connections: ExportConnections,
   { allocated, flush }: SinkOptions
-): Effect.Effect<Sink, DestinationReadOnlyError | DestinationCannotFlushError | ExportChangedError> => {
-  const [first] = connections
-  const known = first.export
+): Effect.Effect<Sink, DestinationReadOnlyError | DestinationCannotFlushError> => {
+  const { export: known, name, use, useForLong } = connections
   if (known.isReadOnly) return Effect.fail(new DestinationReadOnlyError({ destination: name }))
   if (flush && !known.canFlush) return Effect.fail(new DestinationCannotFlushError({ destination: name }))
-  const next = inTurn(connections)
-  const write: Sink["write"] = (offset, bytes) => next().write(offset, bytes)
-  return Effect.as(requireSame(connections, name), {
+  const write: Sink["write"] = (offset, bytes) => use((connection) => connection.write(offset, bytes))
+  const writeZeroes: ZeroRequest = (offset, length) =>
+    useForLong((connection) => connection.writeZeroes(offset, length, { noHole: allocated }))
+  const written = WrittenZeroes.by(write, known.maximumPayload)
+  return Effect.succeed({
     name,
     capacity: known.size,
     blockSize: blockSizeOf(known),
+    isRemote: true,
     prepare: () => Effect.void,
     write,
-    zero: known.canWriteZeroes
-      ? (offset, length) => next().writeZeroes(offset, length, { noHole: allocated })
-      : WrittenZeroes.by(write, known.maximumPayload),
+    zero: known.canWriteZeroes ? zeroing(known, writeZeroes, written) : written,
     finish: () => Effect.void,
     // Connections that may be used as one have their writes flushed by any of them.
-    flush: first.flush
+    flush: useForLong((connection) => connection.flush)
   })
 }
+
+type ZeroRequest = NonNullable<Sink["zero"]>
+
+/**
+ * Zeroes by request, for as long as the server does not refuse them: some offer them and then do not know how. What was
+ * refused is written, and from then on everything.
+ */
+const zeroing = (known: Export, request: ZeroRequest, written: ZeroRequest): ZeroRequest => {
+  const longest = BigInt(longestZeroes(known))
+  let isRefused = false
+  return (offset, length) =>
+    Effect.suspend(() => {
+      const end = offset + length
+      let at = offset
+      return Effect.whileLoop({
+        while: () => at < end,
+        body: () => {
+          const [from, left] = [at, end - at]
+          const part = isRefused || left < longest ? left : longest
+          at += part
+          return isRefused ? written(from, part) : Effect.catchAll(request(from, part), (error) => {
+            if (!isUnsupported(error)) return Effect.fail(error)
+            isRefused = true
+            return written(from, part)
+          })
+        },
+        step: () => {}
+      })
+    })
+}
+
+/**
+ * In bytes. nbd-server 3.26 and 3.27 zero the first 64 MiB of what is longer, and say that all is done: servers that name
+ * no limits are trusted with as much as they are with data (C-089).
+ */
+const longestZeroes = (known: Export): number =>
+  Option.isSome(known.blockSize) ? Number.MAX_SAFE_INTEGER : defaultMaximumPayload
+
+/** Whether the server does not do this at all. EINVAL is what it is by itself, not what an unknown value counts as. */
+const isUnsupported = (error: unknown): boolean =>
+  error instanceof CommandError && (error.value === errno.ENOTSUP || error.value === errno.EINVAL)

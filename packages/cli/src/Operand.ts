@@ -3,16 +3,18 @@
  *
  * @since 0.1.0
  */
-import * as Handle from "@effect-nbd/core/Handle"
 import type { HandleConfig } from "@effect-nbd/core/HandleConfig"
 import * as MetaContext from "@effect-nbd/core/MetaContext"
 import { Transport } from "@effect-nbd/core/Transport"
 import * as Effect from "effect/Effect"
 import * as Brackets from "./Brackets.ts"
+import * as Connecting from "./Connecting.ts"
 import type { BlockSize, Sink } from "./CopyEnds.ts"
+import * as ExportConnections from "./ExportConnections.ts"
 import { UsageError } from "./Failure.ts"
 import * as FileEnd from "./FileEnd.ts"
 import * as NbdEnd from "./NbdEnd.ts"
+import * as Patience from "./Patience.ts"
 import type { Recording } from "./Record.ts"
 import * as StandardEnd from "./StandardEnd.ts"
 import * as Target from "./Target.ts"
@@ -42,35 +44,33 @@ export const parse = (text: string): Operand =>
     ? { _tag: "Server", word: text }
     : { _tag: "File", path: text }
 
-const timeout = "30 seconds"
-
 /** Connections to an end that is a server. */
 interface Several {
   readonly connections: number
   readonly recording?: Recording
+  /** Default: the usual. */
+  readonly patience?: Patience.Patience
 }
 
-/**
- * As many connections as wanted, where the server lets them be used as one and says so on each; otherwise one (C-143,
- * H-151).
- */
+/** As many connections as wanted, where the server lets them be used as one; see `ExportConnections`. */
 const connect = (
   word: string,
-  { connections: wanted, recording = (as) => as }: Several,
+  { connections: wanted, patience = Patience.usual, recording = (as) => as }: Several,
   config: HandleConfig = {}
 ) =>
   Effect.gen(function*() {
-    const { exportName, handshakeTimeout, transport } = yield* Target.ofWord(word, timeout)
+    const name = Brackets.show(word)
+    const { exportName, transport } = yield* Target.ofWord(word, patience.connect)
     const connection = Effect.provideService(
-      Handle.connect({ exportName, handshakeTimeout, ...config }),
+      Connecting.open(name, { exportName, ...config }, patience),
       Transport,
       recording(transport)
     )
-    const first = yield* connection
-    if (!first.export.canMultiConn) return [first] as const
-    const others = yield* Effect.replicateEffect(connection, wanted - 1, { concurrency: "unbounded" })
-    return others.every((other) => other.export.canMultiConn) ? [first, ...others] as const : [first] as const
+    return yield* ExportConnections.open(connection, { name, wanted })
   })
+
+/** Nobody who could fall silent. */
+const noServer = { silence: Effect.never }
 
 /**
  * Opens what is to be copied.
@@ -88,14 +88,18 @@ export const openSource = (
         const connections = yield* connect(operand.word, options, {
           metaContexts: options.extents ? [{ name: MetaContext.baseAllocation, optional: true }] : []
         })
-        return { source: yield* NbdEnd.source(connections, Brackets.show(operand.word)), file: undefined }
+        return {
+          source: NbdEnd.source(connections),
+          file: undefined,
+          silence: connections.silence(options.patience?.reply)
+        }
       })
     case "File":
-      return Effect.map(FileEnd.source(operand.path), (source) => ({ source, file: source }))
+      return Effect.map(FileEnd.source(operand.path), (source) => ({ source, file: source, ...noServer }))
     case "Standard":
       return process.stdin.isTTY
         ? Effect.fail(new UsageError({ reason: "- cannot be a source here: standard input is a terminal" }))
-        : Effect.map(StandardEnd.source, (source) => ({ source, file: undefined }))
+        : Effect.map(StandardEnd.source, (source) => ({ source, file: undefined, ...noServer }))
     case "Null":
       return Effect.fail(new UsageError({ reason: "null: cannot be a source, it has no size" }))
   }
@@ -114,14 +118,19 @@ export const openSink = (
     readonly destinationIsZero: boolean
   }
 ) => {
+  const local = <E, R>(sink: Effect.Effect<Sink, E, R>) => Effect.map(sink, (sink) => ({ sink, ...noServer }))
   switch (operand._tag) {
     case "Server":
       return Effect.flatMap(
         connect(operand.word, options),
-        (connections) => NbdEnd.sink(connections, Brackets.show(operand.word), options)
+        (connections) =>
+          Effect.map(NbdEnd.sink(connections, options), (sink) => ({
+            sink,
+            silence: connections.silence(options.patience?.reply)
+          }))
       )
     case "File":
-      return FileEnd.sink(operand.path, options)
+      return local(FileEnd.sink(operand.path, options))
     case "Standard":
       return process.stdout.isTTY
         ? Effect.fail(new UsageError({ reason: "- cannot be a destination here: standard output is a terminal" }))
@@ -129,9 +138,9 @@ export const openSink = (
         ? Effect.fail(new UsageError({ reason: "standard output cannot be flushed: leave out --flush" }))
         : options.destinationIsZero
         ? Effect.fail(new UsageError({ reason: "standard output has no zeroes: leave out --destination-is-zero" }))
-        : StandardEnd.sink
+        : local(StandardEnd.sink)
     case "Null":
-      return Effect.succeed(nowhere)
+      return Effect.succeed({ sink: nowhere, ...noServer })
   }
 }
 

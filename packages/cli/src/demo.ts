@@ -27,6 +27,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import * as Copy from "./Copy.ts"
+import * as ExportConnections from "./ExportConnections.ts"
 import { type Fault, ofCause, oneLine } from "./Failure.ts"
 import * as FileEnd from "./FileEnd.ts"
 import * as Info from "./Info.ts"
@@ -132,7 +133,7 @@ const copyToFile = (written: Uint8Array) =>
     const handle = yield* Handle.connect()
     const file = join(yield* folder, "copy")
     const sink = yield* FileEnd.sink(file, { from: undefined, allocated: false })
-    const source = yield* NbdEnd.source([handle], handle.peer)
+    const source = NbdEnd.source(ExportConnections.only(handle, handle.peer))
     yield* ProgressBar.withBar(
       canvas,
       handle.export.size,

@@ -6,14 +6,17 @@
 import * as Args from "@effect/cli/Args"
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Copy from "../Copy.ts"
 import * as FileThread from "../FileThread.ts"
 import * as Operand from "../Operand.ts"
+import * as Patience from "../Patience.ts"
 import * as ProgressBar from "../ProgressBar.ts"
 import * as Record from "../Record.ts"
 import * as Size from "../Size.ts"
-import { invalid, positional, recordOption } from "./values.ts"
+import { invalid, parseDuration, positional, recordOption } from "./values.ts"
 
 /** Connections to each end: more would be more to set up, and gained nothing with servers on the same machine. */
 const defaultConnections = 2
@@ -118,6 +121,19 @@ export const copy = Command.make(
       Options.withAlias("p"),
       Options.withDescription("Draw a progress bar on standard error, even if that is not a terminal")
     ),
+    timeout: Options.text("timeout").pipe(
+      Options.withPseudoName("TIME"),
+      Options.mapEffect((text) => {
+        const time = text === "0" ? Duration.zero : parseDuration(text)
+        return time === undefined
+          ? Effect.fail(invalid(`--timeout ${text}: not a time, such as 500ms, 5s, 2m or 0`))
+          : Effect.succeed(time)
+      }),
+      Options.optional,
+      Options.withDescription(
+        "How long to wait for a server: to connect, to open its disk, and for an answer to anything; 0 for ever. By default 30 s, 2 minutes, and from 15 s to 2 minutes, by how slow it was before"
+      )
+    ),
     record: recordOption(
       "Write what goes over the connections to servers to FILE, FILE.2 and so on once the copy is over, the source's first, in hexadecimal with its meaning beside it. 4 MiB of each end at most"
     )
@@ -132,6 +148,7 @@ export const copy = Command.make(
     record,
     source: from,
     synchronous,
+    timeout,
     ...given
   }) =>
     Record.during(record, (recording) =>
@@ -139,10 +156,11 @@ export const copy = Command.make(
         yield* FileThread.only
         const extents = !noExtents
         const connections = synchronous ? 1 : Math.min(given.connections, given.requests ?? Copy.defaults.requests)
-        const { file, source } = yield* Operand.openSource(Operand.parse(from), { connections, extents, recording })
-        const sink = yield* Operand.openSink(Operand.parse(destination), {
-          connections,
-          recording,
+        const patience = Option.match(timeout, { onNone: () => Patience.usual, onSome: Patience.of })
+        const servers = { connections, recording, patience }
+        const { file, silence, source } = yield* Operand.openSource(Operand.parse(from), { ...servers, extents })
+        const { silence: silenceThere, sink } = yield* Operand.openSink(Operand.parse(destination), {
+          ...servers,
           flush,
           allocated,
           destinationIsZero,
@@ -150,11 +168,14 @@ export const copy = Command.make(
         })
         const requests = synchronous ? 1 : given.requests
         const options: Copy.Options = { ...given, requests, flush, extents, destinationIsZero }
-        if (!progress && !process.stderr.isTTY) return yield* Copy.copy(source, sink, options)
+        /** Either server falling silent ends it. */
+        const copyAll = (options: Copy.Options) =>
+          Effect.raceFirst(Copy.copy(source, sink, options), Effect.raceFirst(silence, silenceThere))
+        if (!progress && !process.stderr.isTTY) return yield* copyAll(options)
         yield* ProgressBar.withBar(
           ProgressBar.standardError,
           source.size ?? 0n,
-          (onCopied) => Copy.copy(source, sink, { ...options, onCopied })
+          (onCopied) => copyAll({ ...options, onCopied })
         )
       })))
 ).pipe(Command.withDescription("Copy an export to a file, a file to an export, or an export to another"))
