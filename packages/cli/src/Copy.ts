@@ -15,6 +15,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Sink, Source } from "./CopyEnds.ts"
 import * as CopyPlan from "./CopyPlan.ts"
+import { Depth } from "./Depth.ts"
 import type { Fault } from "./Failure.ts"
 import { type Piece, Pieces } from "./Pieces.ts"
 import * as ZeroRuns from "./ZeroRuns.ts"
@@ -24,14 +25,17 @@ import * as ZeroRuns from "./ZeroRuns.ts"
  * @category models
  */
 export interface Options {
-  /** Requests in flight. Default: what suits the sink, or 8. */
+  /**
+   * Requests in flight. Default: what suits the sink, or 8, and where an end may be far away as many more as make the copy
+   * faster.
+   */
   readonly requests?: number | undefined
   /**
    * Bytes a request. Default: what suits the sink, or 1 MiB. Adjusted to the block sizes of both ends: a multiple of what they prefer, and not
    * more than they take.
    */
   readonly requestSize?: number | undefined
-  /** Bytes of all requests in flight together; one is in any case. Default: 16 MiB. */
+  /** Bytes of all requests in flight together; one is in any case. Default: 64 MiB. */
   readonly queueSize?: number | undefined
   /**
    * Blocks of so many zero bytes are looked for in what was read; 0 to not look. At least what the sink prefers. Default:
@@ -58,7 +62,7 @@ export interface Options {
 export const defaults = {
   requests: 8,
   requestSize: 1_048_576,
-  queueSize: 16_777_216,
+  queueSize: 67_108_864,
   sparse: 4096
 }
 
@@ -166,25 +170,41 @@ const transfer = (
           error instanceof CopyError || CopyPlan.isMisfit(error) ? error : failed("read", source, offset)(error)
       )
 
-    let first: CopyPlan.Misfit | CopyError | undefined
-    /** Takes the next piece whenever it is done with one. */
-    const worker = Effect.whileLoop({
-      while: () => !pieces.isOver,
-      body: () => {
-        const piece = pieces.next()
-        if (piece === undefined) return learn
-        const copied = piece.zero ? store.zeroes(piece.offset, piece.length) : copyData(piece)
-        return Effect.map(copied, () => onCopied(piece.length))
-      },
-      step: () => {}
-    }).pipe(
-      // Several may fail before the others are interrupted: the earliest is the one to tell.
-      Effect.mapError((error) => first ??= error)
-    )
     const wanted = options.requests ?? sink.suited?.requests ?? defaults.requests
-    const most = Math.max(1, Math.min(wanted, Math.floor(queueSize / requestSize)))
-    const requests = source.size === undefined ? most : Math.min(most, Math.ceil(Number(size) / requestSize))
-    yield* Effect.forEach(Array.from({ length: requests }), () => worker, { concurrency: "unbounded", discard: true })
+    const room = Math.max(1, Math.floor(queueSize / requestSize))
+    const mayGrow = options.requests === undefined && (source.isRemote === true || sink.isRemote === true)
+    const most = mayGrow ? room : Math.min(wanted, room)
+    const depth = new Depth({
+      least: Math.min(wanted, room),
+      most: source.size === undefined ? most : Math.min(most, Math.ceil(Number(size) / requestSize))
+    })
+    const clock = yield* Effect.clock
+    let first: CopyPlan.Misfit | CopyError | undefined
+    /** Takes the next piece whenever it is done with one, unless there are enough that do. */
+    const worker = (number: number) =>
+      Effect.whileLoop({
+        while: () => !pieces.isOver,
+        body: () => {
+          if (number >= depth.requests) return depth.wait(number)
+          const piece = pieces.next()
+          if (piece === undefined) return learn
+          const copied = piece.zero ? store.zeroes(piece.offset, piece.length) : copyData(piece)
+          return Effect.map(copied, () => {
+            onCopied(piece.length)
+            if (!piece.zero) depth.finished(piece.length, clock.unsafeCurrentTimeMillis())
+          })
+        },
+        step: () => {
+          if (pieces.isOver) depth.end()
+        }
+      }).pipe(
+        // Several may fail before the others are interrupted: the earliest is the one to tell.
+        Effect.mapError((error) => first ??= error)
+      )
+    yield* Effect.forEach(Array.from({ length: depth.limit }, (_, number) => number), worker, {
+      concurrency: "unbounded",
+      discard: true
+    })
     return size
   })
 
