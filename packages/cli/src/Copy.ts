@@ -188,10 +188,11 @@ const transfer = (
           if (number >= depth.requests) return depth.wait(number)
           const piece = pieces.next()
           if (piece === undefined) return learn
+          const start = clock.unsafeCurrentTimeMillis()
           const copied = piece.zero ? store.zeroes(piece.offset, piece.length) : copyData(piece)
           return Effect.map(copied, () => {
             onCopied(piece.length)
-            if (!piece.zero) depth.finished(piece.length, clock.unsafeCurrentTimeMillis())
+            if (!piece.zero) depth.finished(clock.unsafeCurrentTimeMillis() - start)
           })
         },
         step: () => {

@@ -1,22 +1,25 @@
 /**
  * How many requests of a copy are in flight: as many as the distance to its servers calls for.
  *
- * A server far away answers no faster for being asked less, so what is in flight limits the rate. Doubled, it doubles the
- * rate there, and does nothing where a disk or a processor is the limit. So it is doubled as long as that helps. The time
- * that a round of requests takes tells where to begin at all: a copy on one machine is over before that could pay.
+ * A server far away answers no faster for being asked less, so what is in flight limits the rate there. Where a disk or a
+ * processor is the limit, twice as many only wait twice as long. How long the quickest request of the copy took tells the
+ * two apart: while requests take about as long as that one, none waits for the others, and there can be more of them.
  *
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
 
-/** Milliseconds that so many requests take on the whole. Distance does not matter below that. */
+/** Milliseconds below which a request is answered so soon that more of them gain nothing. */
 const nearby = 10
 
-/** How much faster twice as many requests have to be, to be kept. */
-const worthwhile = 1.25
+/** How many times as long as the quickest a request takes on the average while none waits for the others. */
+const unhindered = 1.4
 
-/** Rounds after which it is tried again whether more would help: distances and servers change. */
-const rest = 32
+/** The same where there are far too many of them. */
+const crowded = 3
+
+/** Rounds after which it is tried again whether there can be more: distances and servers change. */
+const rest = 8
 
 /**
  * @since 0.1.0
@@ -29,27 +32,29 @@ export interface Bounds {
 }
 
 /**
- * Is told of each request that is done, and how many there should be. Times are in milliseconds.
+ * Is told of each request that is done, and says how many there should be.
  *
  * @since 0.1.0
  * @category models
  */
 export class Depth {
+  private readonly least: number
   private readonly most: number
   private current: number
   /** Requests of this round that are done. */
   private done = 0
-  private bytes = 0
-  /** When the round began; `undefined` for one that says nothing of the rate. */
-  private start: number | undefined
-  /** Bytes a millisecond with half as many. */
-  private before: number | undefined
+  /** What they took, together. */
+  private millis = 0
+  private quickest = Number.POSITIVE_INFINITY
+  /** Of this round some were sent when there were fewer or more. */
+  private isMixed = true
   /** Rounds until the next trial. */
   private resting = 0
   /** Who waits for there to be more, by number. */
   private readonly waiting = new Map<number, () => void>()
 
   constructor({ least, most }: Bounds) {
+    this.least = least
     this.most = Math.max(least, most)
     this.current = least
   }
@@ -64,16 +69,18 @@ export class Depth {
     return this.most
   }
 
-  /** A request of so many bytes is done. */
-  finished(length: number, now: number): void {
+  /** A request took so long. */
+  finished(millis: number): void {
     this.done++
-    this.bytes += length
+    this.millis += millis
+    if (millis < this.quickest) this.quickest = millis
     if (this.done < this.current) return
-    const { bytes, start } = this
-    this.start = now
+    const average = this.millis / this.done
+    const { isMixed } = this
     this.done = 0
-    this.bytes = 0
-    if (start !== undefined) this.judge(bytes / Math.max(1, now - start), now - start)
+    this.millis = 0
+    this.isMixed = false
+    if (!isMixed) this.judge(average)
   }
 
   /** Is done when there should be more than `number` requests, and at the end. */
@@ -97,25 +104,21 @@ export class Depth {
     }
   }
 
-  private judge(rate: number, millis: number): void {
-    if (this.before !== undefined && rate < this.before * worthwhile) {
+  private judge(average: number): void {
+    if (this.resting > 0) this.resting--
+    if (this.current > this.least && average > crowded * this.quickest) {
       this.resting = rest
-      return this.become(this.current / 2, undefined)
+      this.become(this.current / 2)
+    } else if (
+      this.resting === 0 && average >= nearby && average <= unhindered * this.quickest && this.current * 2 <= this.most
+    ) {
+      this.become(this.current * 2)
     }
-    if (this.resting > 0) {
-      this.resting--
-      return
-    }
-    if (millis < nearby || this.current * 2 > this.most) return this.become(this.current, undefined)
-    this.become(this.current * 2, rate)
   }
 
-  private become(requests: number, before: number | undefined): void {
-    this.before = before
-    if (requests === this.current) return
+  private become(requests: number): void {
     this.current = requests
-    // The round that begins was sent, in part, while there were fewer.
-    this.start = undefined
+    this.isMixed = true
     this.wake(requests)
   }
 }

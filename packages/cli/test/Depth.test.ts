@@ -10,62 +10,68 @@ import * as Option from "effect/Option"
 
 const mebibyte = 1_048_576
 
-/** What a server needs for `requests` at once, in milliseconds from the first to the last answer. */
-type Server = (requests: number) => number
+/** How long requests take, one by one, when so many are asked at once. */
+type Server = (requests: number) => ReadonlyArray<number>
 
-/** A server at a distance, which takes all that comes. */
-const far = (millis: number): Server => () => millis
+const each = (requests: number, millis: (index: number) => number) =>
+  Array.from({ length: requests }, (_, index) => millis(index))
 
-/** One that is there, with a disk that does one thing at a time. */
-const disk = (millis: number): Server => (requests) => requests * millis
+/** A server at a distance, which takes all that comes; its answers are not all as quick. */
+const far = (millis: number): Server => (requests) => each(requests, (index) => millis + index % 5)
+
+/** One that is there and does one thing at a time: the first of all is served at once, those of later rounds queue. */
+const disk = (millis: number): Server => {
+  let isFirst = true
+  return (requests) => {
+    const wasFirst = isFirst
+    isFirst = false
+    return each(requests, (index) => wasFirst ? (index + 1) * millis : requests * millis)
+  }
+}
 
 /** Far away, and with no more than so many at a time. */
-const limited = (millis: number, most: number): Server => (requests) => millis * Math.max(1, requests / most)
+const limited = (millis: number, most: number): Server => (requests) =>
+  each(requests, () => millis * Math.max(1, requests / most))
 
-/** How many there are in the end, and how many there ever were, after so many rounds. */
-const after = (rounds: number, server: Server, bounds = { least: 8, most: 64 }) => {
+/** How many there are after each of so many rounds. */
+const course = (rounds: number, server: Server, bounds = { least: 8, most: 64 }): ReadonlyArray<number> => {
   const depth = new Depth(bounds)
-  let now = 0
-  let most = 0
-  const settled: Array<number> = []
-  for (let round = 0; round < rounds; round++) {
-    const requests = depth.requests
-    now += server(requests)
-    for (let done = 0; done < requests; done++) depth.finished(mebibyte, now)
-    most = Math.max(most, depth.requests)
-    settled.push(depth.requests)
-  }
-  return { end: settled.at(-1), most, settled }
+  return each(rounds, () => {
+    for (const millis of server(depth.requests)) depth.finished(millis)
+    return depth.requests
+  })
 }
 
 describe("Depth", () => {
   it("grows with the distance, up to the most", () => {
-    expect(after(12, far(50)).end).toBe(64)
-    expect(after(200, far(50)).settled.slice(12).every((requests) => requests === 64)).toBe(true)
-    expect(after(200, far(50), { least: 8, most: 40 }).end).toBe(32)
-    expect(after(200, far(50), { least: 8, most: 8 }).most).toBe(8)
-    expect(after(200, far(50), { least: 4, most: 2 }).most).toBe(4)
+    expect(course(7, far(50))).toEqual([8, 16, 16, 32, 32, 64, 64])
+    expect(course(200, far(50)).at(-1)).toBe(64)
+    expect(course(200, far(50), { least: 8, most: 40 }).at(-1)).toBe(32)
+    expect(course(200, far(50), { least: 8, most: 8 }).at(-1)).toBe(8)
+    expect(course(200, far(50), { least: 4, most: 2 }).at(-1)).toBe(4)
   })
 
-  it("stays where more do not help, and looks again from time to time", () => {
-    const { end, most, settled } = after(30, disk(4))
-    expect({ end, most }).toEqual({ end: 8, most: 16 })
-    expect(settled.filter((requests) => requests > 8).length).toBeLessThan(4)
-    const many = after(300, disk(4)).settled.filter((requests) => requests > 8).length
-    expect(many).toBeGreaterThan(4)
-    expect(many).toBeLessThan(30)
-    const two = after(31, limited(50, 16))
-    expect({ end: two.end, most: two.most }).toEqual({ end: 16, most: 32 })
+  it("stays where requests wait for each other, however slow it is", () => {
+    expect(Math.max(...course(300, disk(4)))).toBe(8)
+    expect(Math.max(...course(300, disk(100)))).toBe(8)
   })
 
-  it("does not even try where a round is over at once", () => {
-    expect(after(1000, far(5)).most).toBe(8)
-    expect(after(1000, disk(1)).most).toBe(8)
+  it("stops where more would have to wait, and goes back where they wait for long", () => {
+    expect(course(300, limited(50, 32)).at(-1)).toBe(64)
+    expect(course(300, limited(50, 16)).at(-1)).toBe(32)
+    // It answers so many as soon as one, and twice as many after a long time.
+    const sudden = course(300, (requests) => each(requests, () => requests <= 16 ? 50 : 500))
+    expect(Math.max(...sudden)).toBe(32)
+    expect(sudden.filter((requests) => requests > 16).length).toBeLessThan(70)
   })
 
-  it("follows a server that becomes slow to answer", () => {
+  it("looks again from time to time", () => {
     let rounds = 0
-    expect(after(60, () => rounds++ < 30 ? 5 : 50).end).toBe(64)
+    expect(course(60, (requests) => each(requests, () => rounds++ < 100 ? 500 : 50)).at(-1)).toBe(64)
+  })
+
+  it("does not even try where answers come at once", () => {
+    expect(Math.max(...course(1000, far(5)))).toBe(8)
   })
 })
 
