@@ -80,7 +80,12 @@ export const copy = Command.make(
       64,
       `Connections to each end that can be used over several, ${defaultConnections} by default`
     ),
-    requests: count("requests", undefined, 1024, "Requests in flight at once, 8 or to a file 16 by default"),
+    requests: count(
+      "requests",
+      undefined,
+      1024,
+      "Requests in flight at once; by default 8, to a file 16, and more where a server is far away"
+    ),
     requestSize: size(
       "request-size",
       undefined,
@@ -91,7 +96,7 @@ export const copy = Command.make(
       "queue-size",
       Copy.defaults.queueSize,
       { isValid: between(4096n, 1_073_741_824n), words: "from 4K to 1G" },
-      "Bytes in flight at once, 4K to 1G; 16M by default"
+      "Bytes in flight at once at most, 4K to 1G; 64M by default"
     ),
     sparse: size(
       "sparse",
