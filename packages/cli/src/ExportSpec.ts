@@ -84,11 +84,28 @@ const flags: ReadonlyMap<string, (draft: Draft) => void> = new Map(Object.entrie
   }
 }))
 
+/** What offsets into files have, and so what other programs can do with. */
+const longestSize = 2n ** 63n - 1n
+
+/**
+ * The size of an export in bytes, 2^63 - 1 at most, or what is wrong with it.
+ *
+ * @since 0.1.0
+ * @category decoding
+ */
+export const parseSize = (text: string): bigint | string => {
+  const size = Size.parse(text)
+  if (size === undefined) return "not a size, such as 64M"
+  return size > longestSize ? `an export can have ${longestSize} bytes at most` : size
+}
+
 /** Those with a value: what is wrong with it, or `undefined`. */
 const values: ReadonlyMap<string, (draft: Draft, value: string) => string | undefined> = new Map(Object.entries({
   size: (draft: Draft, value: string) => {
-    draft.size = Size.parse(value)
-    return draft.size === undefined ? "not a size, such as 64M" : undefined
+    const size = parseSize(value)
+    if (typeof size === "string") return size
+    draft.size = size
+    return undefined
   },
   file: (draft: Draft, value: string) => {
     draft.file = value

@@ -14,7 +14,12 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import type * as Scope from "effect/Scope"
+import * as fs from "node:fs"
+import { rm } from "node:fs/promises"
 import * as net from "node:net"
+import { join } from "node:path"
+import { UsageError } from "./Failure.ts"
+import * as FileCalls from "./FileCalls.ts"
 
 /**
  * Where to listen. Port 0 leaves the choice to the system.
@@ -50,15 +55,44 @@ export class ListenError extends Data.TaggedError("ListenError")<{
   readonly address: string
   /** The system's name, for example `EADDRINUSE`. */
   readonly code: string
+  /** More than that, where it is known. */
+  readonly reason?: string
 }> {
   override get message(): string {
-    return `cannot listen on ${this.address} (${this.code})`
+    const reason = this.reason === undefined ? "" : `: ${this.reason}`
+    return `cannot listen on ${this.address}${reason} (${this.code})`
   }
+}
+
+/** Most bytes of a Unix socket's path: the system's structure has one more, which has to be zero. */
+const longestPath = process.platform === "linux" ? 107 : 103
+
+/**
+ * The address, unless the system would listen somewhere else: it cuts paths that are too long, and those with a zero byte.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const checked = (address: Address): Effect.Effect<Address, UsageError> => {
+  if (address._tag === "Tcp") {
+    return address.host === "" ? new UsageError({ reason: "--host is empty" }) : Effect.succeed(address)
+  }
+  const bytes = Buffer.byteLength(address.path)
+  if (bytes === 0) return new UsageError({ reason: "--unix: the path is empty" })
+  if (address.path.includes("\0")) return new UsageError({ reason: "--unix: there is a zero byte in the path" })
+  return bytes > longestPath
+    ? new UsageError({
+      reason: `--unix: the path of a socket may have ${longestPath} bytes, and this one has ${bytes}: ${address.path}`
+    })
+    : Effect.succeed(address)
 }
 
 /**
  * Listens until the scope is closed: then no more clients are let in, sessions are interrupted, every socket is gone,
  * and so is the file of a Unix socket. What is returned is where it listens, with the port that the system has chosen.
+ *
+ * A Unix socket that nobody listens on, as a server leaves it that was killed, is replaced. Anything else that is there
+ * already stays, and is an error.
  *
  * @since 0.1.0
  * @category constructors
@@ -67,14 +101,94 @@ export const listen = (
   address: Address,
   session: Session
 ): Effect.Effect<Address, ListenError, Scope.Scope> => {
-  const place = address._tag === "Tcp" ? { host: address.host, port: address.port } : { path: address.path }
+  if (address._tag === "Unix") return Effect.as(listenUnix(address.path, session), address)
+  const place = { host: address.host, port: address.port }
   return Effect.map(letIn(place, inWords(address), session), (server) => {
     const bound = server.address()
-    return address._tag === "Tcp" && bound !== null && typeof bound === "object"
-      ? { ...address, port: bound.port }
-      : address
+    return bound !== null && typeof bound === "object" ? { ...address, port: bound.port } : address
   })
 }
+
+const listenUnix = (path: string, session: Session): Effect.Effect<void, ListenError, Scope.Scope> => {
+  const listening = Effect.asVoid(letIn({ path }, path, session))
+  return Effect.catchIf(
+    listening,
+    ({ code }) => code === "EADDRINUSE",
+    () => Effect.zipRight(removeLeftOver(path), listening)
+  )
+}
+
+/**
+ * Removes a socket that nobody listens on.
+ *
+ * Another server may be about to do the same. So the socket is first moved into a folder of our own, and asked once more
+ * there: of several servers one moves it, and a socket on which somebody has begun to listen meanwhile is put back.
+ */
+const removeLeftOver = (path: string): Effect.Effect<void, ListenError> =>
+  Effect.gen(function*() {
+    const stats = yield* fileCall<fs.Stats>(path, (done) => fs.lstat(path, done))
+    if (!stats.isSocket()) {
+      return yield* new ListenError({
+        address: path,
+        code: "EADDRINUSE",
+        reason: "a file is there, and it is no socket"
+      })
+    }
+    yield* leftOver(path, path)
+    yield* Effect.acquireUseRelease(
+      fileCall<string>(path, (done) => fs.mkdtemp(`${path}.`, done)),
+      (folder) => removeBy(folder, path),
+      (folder) => Effect.promise(() => rm(folder, { recursive: true, force: true }))
+    )
+  }).pipe(
+    // Somebody else has removed it.
+    Effect.catchIf(({ code }) => code === "ENOENT", () => Effect.void)
+  )
+
+const removeBy = (folder: string, path: string): Effect.Effect<void, ListenError> => {
+  const moved = join(folder, "s")
+  const putBack = Effect.ignore(fileCall<void>(path, (done) => fs.link(moved, path, done)))
+  return Effect.zipRight(
+    fileCall<void>(path, (done) => fs.rename(path, moved, done)),
+    // One whose path has become too long cannot be asked; it was a moment ago.
+    Buffer.byteLength(moved) > longestPath ? Effect.void : Effect.tapError(leftOver(moved, path), () => putBack)
+  )
+}
+
+/** Fails unless nobody listens there. */
+const leftOver = (asked: string, path: string): Effect.Effect<void, ListenError> =>
+  Effect.flatMap(codeOfConnecting(asked), (code) =>
+    code === "ECONNREFUSED"
+      ? Effect.void
+      : new ListenError({
+        address: path,
+        code: "EADDRINUSE",
+        reason: code === undefined || code === "EAGAIN"
+          ? "another server listens there"
+          : `there is a socket, which cannot be asked whether somebody listens (${code})`
+      }))
+
+/** `undefined` where somebody listens. */
+const codeOfConnecting = (path: string): Effect.Effect<string | undefined> =>
+  Effect.async((resume) => {
+    const socket = net.connect({ path })
+    const answered = (code: string | undefined) => {
+      socket.destroy()
+      resume(Effect.succeed(code))
+    }
+    socket.once("connect", () => answered(undefined))
+    socket.once("error", (error: NodeJS.ErrnoException) => answered(error.code ?? "EIO"))
+    return Effect.sync(() => socket.destroy())
+  })
+
+const fileCall = <A>(
+  path: string,
+  start: (done: (error: NodeJS.ErrnoException | null, value: A) => void) => void
+): Effect.Effect<A, ListenError> =>
+  Effect.mapError(
+    FileCalls.call<A>("open", path, start),
+    ({ code, reason }) => new ListenError({ address: path, code, reason })
+  )
 
 /**
  * The same on the socket that this program was started with.
@@ -143,8 +257,7 @@ const gone = (server: net.Server): Effect.Effect<void> =>
     server.close(() => resume(Effect.void))
   })
 
-const inWords = (address: Address): string =>
-  address._tag === "Tcp" ? `${address.host} port ${address.port}` : address.path
+const inWords = ({ host, port }: Extract<Address, { readonly _tag: "Tcp" }>): string => `${host} port ${port}`
 
 const clientOf = ({ remoteAddress, remotePort }: net.Socket): string =>
   remoteAddress === undefined ? "client" : `client ${remoteAddress}:${remotePort}`

@@ -131,7 +131,6 @@ const writeAll = (path: string, all: ReadonlyArray<Recorded>): Effect.Effect<voi
       { discard: true }
     )
 
-/** The first one has its file already. */
 const write = (
   path: string,
   number: number,
@@ -140,41 +139,55 @@ const write = (
 ): Effect.Effect<void, RecordError> =>
   Effect.suspend(() => {
     const file = number === 1 ? path : `${path}.${number}`
-    const text = Transcript.print(Transcript.make(events, [`${firstWords} ${oneLine(about)}`]))
-    return Effect.zipRight(
-      number === 1 ? Effect.void : claim(file),
-      FileCalls.call<void>("write", file, (done) => fs.writeFile(file, text, (error) => done(error)))
-    )
+    const bytes = Buffer.from(Transcript.print(Transcript.make(events, [`${firstWords} ${oneLine(about)}`])))
+    return using(file, (fd) =>
+      Effect.zipRight(
+        FileCalls.call<void>("truncate", file, (done) => fs.ftruncate(fd, 0, (error) => done(error))),
+        FileCalls.writing(fd, file)(0n, bytes)
+      ))
   })
 
-/** Makes an empty file, or finds one that may be written over. Others may not look into it: it has data in it. */
-const claim = (path: string): Effect.Effect<void, RecordError> =>
-  FileCalls.call<number>("open", path, (done) => fs.open(path, "wx", 0o600, done)).pipe(
-    Effect.flatMap((fd) => close(fd, path)),
-    Effect.catchIf(({ code }) => code === "EEXIST", () => mayBeWrittenOver(path))
+/** Makes an empty file, or finds one that may be written over. */
+const claim = (path: string): Effect.Effect<void, RecordError> => using(path, () => Effect.void)
+
+/** A close that fails can mean that what was written is lost. */
+const using = (path: string, use: (fd: number) => Effect.Effect<void, RecordError>): Effect.Effect<void, RecordError> =>
+  Effect.uninterruptible(
+    Effect.flatMap(open(path), (fd) =>
+      Effect.flatMap(Effect.exit(use(fd)), (used) => {
+        const closed = FileCalls.call<void>("write", path, (done) => fs.close(fd, (error) => done(error)))
+        return Exit.isSuccess(used) ? closed : Effect.zipRight(Effect.ignore(closed), used)
+      }))
   )
 
-const mayBeWrittenOver = (path: string): Effect.Effect<void, RecordError> => {
-  const other = Effect.fail(new UsageError({ reason: `--record ${path}: the file is there, and is no record` }))
-  const isRecord = Effect.acquireUseRelease(
-    FileCalls.call<number>("open", path, (done) => fs.open(path, "r+", done)),
-    (fd) => {
-      const start = new Uint8Array(firstWords.length + 2)
-      return Effect.map(
-        FileCalls.call<number>("read", path, (done) => fs.read(fd, start, 0, start.length, 0, done)),
-        (count) => count === 0 || new TextDecoder().decode(start) === `# ${firstWords}`
-      )
-    },
-    (fd) => Effect.ignore(close(fd, path))
+/**
+ * Others may not look into it, since it has data in it: neither into a new file nor into one that is there already. It is
+ * opened anew each time, since somebody may have removed it, or put another one there.
+ */
+const open = (path: string): Effect.Effect<number, RecordError> =>
+  FileCalls.call<number>("open", path, (done) => fs.open(path, "wx", 0o600, done)).pipe(
+    Effect.catchIf(({ code }) => code === "EEXIST", () => openRecord(path))
   )
-  return FileCalls.call<fs.Stats>("open", path, (done) => fs.stat(path, done)).pipe(
-    // Opening or reading anything else may take for ever.
-    Effect.flatMap((stats) => stats.isFile() ? isRecord : Effect.succeed(false)),
-    Effect.flatMap((isOurs) => isOurs ? Effect.void : other)
+
+/** To open anything but a file may take for ever, without this flag. */
+const flags = fs.constants.O_RDWR | fs.constants.O_NONBLOCK
+
+const openRecord = (path: string): Effect.Effect<number, RecordError> => {
+  const other = Effect.fail(new UsageError({ reason: `--record ${path}: the file is there, and is no record` }))
+  const checked = (fd: number): Effect.Effect<void, RecordError> =>
+    Effect.gen(function*() {
+      const stats = yield* FileCalls.call<fs.Stats>("open", path, (done) => fs.fstat(fd, done))
+      if (!stats.isFile()) return yield* other
+      const start = new Uint8Array(firstWords.length + 2)
+      const count = yield* FileCalls.call<number>("read", path, (done) => fs.read(fd, start, 0, start.length, 0, done))
+      if (count !== 0 && new TextDecoder().decode(start) !== `# ${firstWords}`) return yield* other
+      yield* FileCalls.call<void>("open", path, (done) => fs.fchmod(fd, 0o600, (error) => done(error)))
+    })
+  return FileCalls.call<number>("open", path, (done) => fs.open(path, flags, done)).pipe(
+    Effect.tap((fd) =>
+      Effect.tapErrorCause(checked(fd), () => Effect.async<void>((resume) => fs.close(fd, () => resume(Effect.void))))
+    )
   )
 }
-
-const close = (fd: number, path: string): Effect.Effect<void, FileCalls.FileError> =>
-  FileCalls.call<void>("open", path, (done) => fs.close(fd, (error) => done(error)))
 
 const tell = ({ message }: RecordError): Effect.Effect<void> => complain(`effect-nbd: ${oneLine(message)}\n`)

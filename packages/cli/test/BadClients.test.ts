@@ -10,6 +10,7 @@ import * as NodeTransport from "@effect-nbd/node/NodeTransport"
 import * as FakeServer from "@effect-nbd/testing/FakeServer"
 import * as RawClient from "@effect-nbd/testing/RawClient"
 import { describe, expect, it, vi } from "@effect/vitest"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { randomBytes } from "node:crypto"
@@ -96,6 +97,36 @@ describe("bad clients", () => {
         yield* good.shutdown
       }),
     30_000
+  )
+
+  it.scopedLive(
+    "that send requests without end, or stall in the longest writes, hold up no one else for long",
+    () =>
+      Effect.gen(function*() {
+        const { port, uri } = yield* serving("--port=0", `--size=${size}`)
+        const good = yield* Effect.provide(Handle.connect(), NodeTransport.layerUri(uri))
+        const longest = (length: number) =>
+          Effect.map(
+            Effect.replicateEffect(Effect.timed(good.read(0n, length)), 20),
+            (all) => Math.max(...all.map(([duration]) => Duration.toMillis(duration)))
+          )
+        const many = yield* socketTo(port)
+        const reads = concat(Array.from({ length: 20_000 }, () => RawClient.requestBytes("READ", { length: 512 })))
+        many.resume()
+        many.write(concat([clientFlags, goOption, reads]))
+        expect(yield* longest(512)).toBeLessThan(700)
+        many.destroy()
+
+        const write = RawClient.requestBytes("WRITE", { length: size })
+        for (let count = 0; count < 24; count++) {
+          const stalled = yield* socketTo(port)
+          stalled.write(concat([clientFlags, goOption, write, new Uint8Array(1_048_576)]))
+        }
+        expect(yield* longest(1_048_576)).toBeLessThan(3000)
+        expect(yield* longest(8_388_608)).toBeLessThan(3000)
+        yield* good.shutdown
+      }),
+    60_000
   )
 
   it.scopedLive("beyond --max-clients displace those that say nothing, or are closed on until others have left", () =>

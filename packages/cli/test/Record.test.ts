@@ -9,7 +9,7 @@ import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import { randomBytes } from "node:crypto"
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs"
+import { chmodSync, existsSync, readFileSync, statSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { cli, startCli, succeed } from "./support/programs.ts"
 import { folder, freePort, greetingServer } from "./support/servers.ts"
@@ -89,6 +89,32 @@ describe("a record", () => {
       yield* waiting.kill("SIGINT")
       expect((yield* waiting.ended).code).toBe(130)
       expect(kinds(load(file))).toEqual(["server", "client", "Ended"])
+    }))
+
+  it.scopedLive("is nobody else's to read either where the file was there already, or a link to it", () =>
+    Effect.gen(function*() {
+      const directory = yield* folder
+      const [file, link] = [join(directory, "record.txt"), join(directory, "link.txt")]
+      symlinkSync(file, link)
+      const uri = `nbd://127.0.0.1:${yield* freePort}`
+      for (
+        const [path, content] of [[file, "# effect-nbd --record: an older one\n"], [file, ""], [link, ""]] as const
+      ) {
+        writeFileSync(file, content)
+        chmodSync(file, 0o666)
+        expect(yield* cli("info", "--record", path, uri)).toMatchObject({ code: 1 })
+        expect(load(file)).toEqual(Transcript.make([], ["effect-nbd --record: no connection"]))
+        expect(statSync(file).mode & 0o777).toBe(0o600)
+      }
+      // What has come in the place of the file meanwhile is no record.
+      const { answered, port } = yield* greetingServer
+      const waiting = yield* startCli("info", "--record", file, `nbd://127.0.0.1:${port}`)
+      yield* answered
+      unlinkSync(file)
+      writeFileSync(file, "something else")
+      yield* waiting.kill("SIGINT")
+      expect((yield* waiting.ended).stderr).toContain("is no record")
+      expect(readFileSync(file, "utf8")).toBe("something else")
     }))
 
   it.scopedLive("is not written over anything else, and is not begun where it cannot be", () =>

@@ -1,4 +1,5 @@
 /** `effect-nbd serve`, as other clients find it. */
+import * as Listener from "#cli/Listener"
 import * as Handle from "@effect-nbd/core/Handle"
 import * as CommandTransport from "@effect-nbd/node/CommandTransport"
 import * as Command from "@effect/platform/Command"
@@ -6,8 +7,8 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { randomBytes } from "node:crypto"
-import { existsSync, readFileSync, writeFileSync } from "node:fs"
-import { join } from "node:path"
+import { existsSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs"
+import { dirname, join } from "node:path"
 import { bin, cli, itWith, startCli, succeed } from "./support/programs.ts"
 import { accepting, folder, freePort } from "./support/servers.ts"
 import { serving } from "./support/serving.ts"
@@ -258,6 +259,14 @@ describe("real clients and meta contexts", () => {
   )
 })
 
+/** It ends at once, with one line that says what is wrong. */
+const refused = (args: ReadonlyArray<string>, message: RegExp) =>
+  Effect.map(cli("serve", ...args), ({ code, stderr, stdout }) => {
+    expect(stderr).toMatch(message)
+    expect(stderr).toMatch(/^effect-nbd: [^\n]+\n$/)
+    expect({ code, stdout }).toEqual({ code: 1, stdout: "" })
+  })
+
 describe("options", () => {
   itWith("nbdinfo")("--block-size and --description are told, and the sizes enforced", () =>
     Effect.gen(function*() {
@@ -302,12 +311,6 @@ describe("options", () => {
   it.scopedLive("needs one place to listen at, and says what is wrong with it", () =>
     Effect.gen(function*() {
       const port = String(yield* freePort)
-      const refused = (args: ReadonlyArray<string>, message: RegExp) =>
-        Effect.map(cli("serve", ...args), ({ code, stderr, stdout }) => {
-          expect(stderr).toMatch(message)
-          expect(stderr).toMatch(/^effect-nbd: [^\n]+\n$/)
-          expect({ code, stdout }).toEqual({ code: 1, stdout: "" })
-        })
       yield* refused([], /needs exactly one of --stdio, --port and --unix/)
       yield* refused(["--stdio", "--port=0"], /needs exactly one of/)
       yield* refused(["--port=0", "--export=a", "--export=b", "--export=a"], /only one export called "a"/)
@@ -323,6 +326,81 @@ describe("options", () => {
       yield* refused(["--unix=/no/such/folder/socket"], /cannot listen on \/no\/such\/folder\/socket \(E/)
       yield* serving(`--port=${port}`)
       yield* refused([`--port=${port}`], /cannot listen on 127\.0\.0\.1 port \d+ \(EADDRINUSE\)/)
+    }))
+})
+
+describe("values that make no sense", () => {
+  it.scopedLive("are told before anything listens, and none is a fault of the program", () =>
+    Effect.gen(function*() {
+      yield* refused(["--unix="], /the path is empty/)
+      yield* refused([`--unix=/tmp/${"ü".repeat(52)}`], /may have \d+ bytes, and this one has 109/)
+      yield* refused(["--port=0", "--host="], /--host is empty/)
+      yield* refused(["--port=0", `--description=${"ü".repeat(2049)}`], /may have 4096 bytes, and this one has 4098/)
+      yield* refused(["--port=0", `--export=a,description=${"d".repeat(4097)}`], /may have 4096 bytes/)
+      yield* refused(["--port=0", "--bitmap="], /a bitmap needs a name/)
+      yield* refused(["--port=0", "--export=a,bitmap="], /a bitmap needs a name/)
+      yield* refused(["--port=0", "--size=8E"], /--size 8E: an export can have 9223372036854775807 bytes/)
+      yield* refused(["--port=0", "--export=a,size=9223372036854775808"], /can have 9223372036854775807 bytes/)
+      yield* refused(["--port=0", "--delay=2147484s"], /at most a day/)
+    }), 120_000)
+})
+
+describe("a Unix socket", () => {
+  it.scopedLive("that a killed server has left is replaced, and one of a living server is not", () =>
+    Effect.gen(function*() {
+      const path = join(yield* folder, "socket")
+      const first = yield* serving(`--unix=${path}`, "--size=1M")
+      const second = yield* cli("serve", `--unix=${path}`)
+      expect(second).toMatchObject({ code: 1, stdout: "", stderr: expect.stringContaining("another server listens") })
+      expect((yield* cli("info", "--size", first.uri)).stdout).toBe("1048576\n")
+      yield* first.server.kill("SIGKILL")
+      yield* first.server.ended
+      expect(existsSync(path)).toBe(true)
+      const third = yield* serving(`--unix=${path}`, "--size=2M")
+      expect((yield* cli("info", "--size", third.uri)).stdout).toBe("2097152\n")
+      expect(readdirSync(dirname(path))).toEqual(["socket"])
+      yield* third.server.kill("SIGTERM")
+      expect((yield* third.server.ended).code).toBe(0)
+      expect(readdirSync(dirname(path))).toEqual([])
+    }))
+
+  it.scopedLive("is never put in the place of something else", () =>
+    Effect.gen(function*() {
+      const directory = yield* folder
+      const [file, link, target] = ["file", "link", "target"].map((name) => join(directory, name))
+      if (file === undefined || link === undefined || target === undefined) return expect.unreachable()
+      writeFileSync(file, "a file")
+      symlinkSync(target, link)
+      for (const path of [file, link, directory]) {
+        const { code, stderr } = yield* cli("serve", `--unix=${path}`)
+        expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining("it is no socket") })
+      }
+      expect(readFileSync(file, "utf8")).toBe("a file")
+      expect(readdirSync(directory)).toEqual(["file", "link"])
+    }))
+
+  it.scopedLive("that is left over goes to one of those that want it at a time", () =>
+    Effect.gen(function*() {
+      const path = join(yield* folder, "socket")
+      const killed = yield* serving(`--unix=${path}`)
+      yield* killed.server.kill("SIGKILL")
+      yield* killed.server.ended
+      const listening = Effect.either(Listener.listen({ _tag: "Unix", path }, () => Effect.void))
+      const both = yield* Effect.all([listening, listening], { concurrency: 2 })
+      expect(both.map(({ _tag }) => _tag).sort()).toEqual(["Left", "Right"])
+    }))
+
+  it.scopedLive("can have a path of as many bytes as the system has for it", () =>
+    Effect.gen(function*() {
+      const directory = yield* folder
+      const longest = process.platform === "linux" ? 107 : 103
+      const path = join(directory, "s".repeat(longest - directory.length - 1))
+      const { server, uri } = yield* serving(`--unix=${path}`, "--size=1M")
+      expect((yield* cli("info", "--size", uri)).stdout).toBe("1048576\n")
+      yield* server.kill("SIGKILL")
+      yield* server.ended
+      const again = yield* serving(`--unix=${path}`, "--size=2M")
+      expect((yield* cli("info", "--size", again.uri)).stdout).toBe("2097152\n")
     }))
 })
 

@@ -61,7 +61,7 @@ export interface RecordedOption {
   readonly data: Uint8Array
   /** The export asked for, where the option names one. */
   readonly exportName: string | undefined
-  /** What was asked of meta contexts, where the option asks for some. */
+  /** What was asked of meta contexts, where the option asks for some: the first of it, 8192 characters at most. */
   readonly queries: ReadonlyArray<string> | undefined
   /** It came under TLS. */
   readonly encrypted: boolean
@@ -161,13 +161,19 @@ class Ring<A> {
 
 const optionDataKept = 8192
 
-const commandName = (code: number): CommandName => {
-  for (const [name, value] of Object.entries(commandCode)) {
-    // `Object.entries` widens the keys of the table to string.
-    if (value === code) return name as CommandName
-  }
-  return "UNKNOWN"
+/** As many of the texts as may be kept. */
+const firstOf = (texts: ReadonlyArray<string>): ReadonlyArray<string> => {
+  let length = 0
+  const end = texts.findIndex((text) => (length += text.length + 1) > optionDataKept)
+  return end === -1 ? texts : texts.slice(0, end)
 }
+
+const commandNames: ReadonlyMap<number, CommandName> = new Map(
+  // `Object.entries` widens the keys of the table to string.
+  Object.entries(commandCode).map(([name, code]) => [code, name as CommandName])
+)
+
+const commandName = (code: number): CommandName => commandNames.get(code) ?? "UNKNOWN"
 
 /**
  * A request as it is remembered.
@@ -238,7 +244,8 @@ export class Recorder {
   }
 
   option(option: RecordedOption): void {
-    this.options.add({ ...option, data: option.data.slice(0, optionDataKept) })
+    const { data, queries } = option
+    this.options.add({ ...option, data: data.slice(0, optionDataKept), queries: queries && firstOf(queries) })
     this.changed()
   }
 

@@ -73,6 +73,21 @@ export {
 export const maxOptionBytes = 262_144
 
 /**
+ * Most options of one session, and most bytes of data in all of them together: enough to ask for 5000 exports and their
+ * contexts one by one. Who asks for more is taken for one that never means to enter an export (S-018).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const maxOptions = 16_384
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export const maxAllOptionBytes = 16_777_216
+
+/**
  * Runs the handshake on a fresh connection until an export is agreed on or the client is turned away.
  *
  * @since 0.1.0
@@ -123,8 +138,12 @@ const newstyle = Effect.fnUntraced(function*(context: SessionContext, rules: Han
 
 const haggle = Effect.fnUntraced(function*(haggling: Haggling, fixed: boolean) {
   const { context } = haggling
-  while (true) {
+  let bytes = 0
+  // How long all of it may take is bounded by the session's time limit.
+  for (let count = 1; true; count++) {
     const header = decodeOptionHeader(yield* takeStart(context, headerSize, "Option request, C-022"))
+    const later = context.place.turn
+    if (later !== undefined) yield* later
     if (isWireError(header)) return yield* misbehaved(context, header)
     const name = optionName(header.option)
     const longest = header.option === optionCode.EXPORT_NAME ? maxStringBytes : maxOptionBytes
@@ -134,6 +153,11 @@ const haggle = Effect.fnUntraced(function*(haggling: Haggling, fixed: boolean) {
     }
     if (!fixed && header.option !== optionCode.EXPORT_NAME) {
       return yield* misbehaved(context, new WireError("NBD_OPT_EXPORT_NAME", name, "Newstyle, not fixed, C-019"))
+    }
+    bytes += header.length
+    if (count > maxOptions || bytes > maxAllOptionBytes) {
+      const most = `at most ${maxOptions} options with ${maxAllOptionBytes} bytes`
+      return yield* misbehaved(context, new WireError(most, `${count} with ${bytes}`, "S-018"))
     }
     const data = yield* takeRest(context, header.length, `${name}, C-022`)
     const settled = yield* answer(haggling, header.option, data)

@@ -90,6 +90,8 @@ class Serving {
     return Effect.gen(this, function*() {
       while (true) {
         const header = yield* takeHeader(context, terms.replyStyle, terms.export.limits.maximum)
+        const later = context.place.turn
+        if (later !== undefined) yield* later
         if (header.command === commandCode.DISC) return yield* this.disconnect(header)
         const accepted = yield* this.accept(header)
         this.answering.pending.add(accepted.request)

@@ -1,9 +1,9 @@
-import { encodeText, viewOf } from "@effect-nbd/core/wire/Bytes"
+import { concat, encodeText, viewOf } from "@effect-nbd/core/wire/Bytes"
 import { TransmissionFlags } from "@effect-nbd/core/wire/Flags"
 import { decodeOldstyleRest, size as greetingSize } from "@effect-nbd/core/wire/Greeting"
 import { type Info, infoType } from "@effect-nbd/core/wire/Info"
 import { encodeOption, optionCode, type OptionName } from "@effect-nbd/core/wire/NbdOption"
-import { type OptionReply, replyType } from "@effect-nbd/core/wire/OptionReply"
+import { encodeOptionReply, type OptionReply, replyType } from "@effect-nbd/core/wire/OptionReply"
 import { FakeServer } from "@effect-nbd/testing"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -248,6 +248,28 @@ describe("options", () => {
         expect(info?._tag === "ExportInfo" ? info.flags & needy : -1).toBe(0)
         expect((yield* client.exportName("disk")).flags & needy).toBe(0)
       })))
+
+  it.scoped.each([[16_384, 0], [64, 262_144]] as const)(
+    "S-018: %i options with %i bytes each are all that one client may have, and then it is left",
+    ([most, length]) =>
+      greeted({ structuredReplies: false }, (client, server) =>
+        Effect.gen(function*() {
+          const each = encodeOption(optionCode.STRUCTURED_REPLY, new Uint8Array(length))
+          yield* client.send(each)
+          const reply = yield* client.optionReply(optionCode.STRUCTURED_REPLY)
+          expect(reply).toMatchObject({ _tag: "ErrorReply" })
+          const { byteLength } = encodeOptionReply(optionCode.STRUCTURED_REPLY, reply)
+          for (let left = most - 1; left > 0; left -= 63) {
+            const count = Math.min(63, left)
+            yield* Effect.fork(client.send(concat(Array.from({ length: count }, () => each))))
+            yield* client.take(count * byteLength)
+          }
+          expect(yield* server.violations).toEqual([])
+          for (const _ of [1, 2]) yield* Effect.fork(client.send(each))
+          yield* server.awaitEnds(1)
+          expect(yield* server.violations).toMatchObject([{ rule: "S-018", fatal: true }])
+        }))
+  )
 
   it.scoped("S-042: a client that did not answer FIXED_NEWSTYLE gets no TLS", () =>
     Effect.gen(function*() {

@@ -33,7 +33,18 @@ export const serve = Command.make(
       const place = yield* placeOf(where)
       const specs = what.exports.length === 0 ? [ExportSpec.unnamed] : what.exports
       const names = yield* different("export", specs.map(({ name }) => name))
-      for (const { bitmaps } of specs) yield* different("bitmap", [...what.bitmaps, ...bitmaps])
+      for (const { bitmaps, description } of specs) {
+        const all = yield* different("bitmap", [...what.bitmaps, ...bitmaps])
+        if (all.includes("")) {
+          return yield* new UsageError({ reason: "a bitmap needs a name, and one of them is empty" })
+        }
+        const long = Buffer.byteLength(description ?? what.description)
+        if (long > longestText) {
+          return yield* new UsageError({
+            reason: `a description may have ${longestText} bytes, and this one has ${long}`
+          })
+        }
+      }
       const tls = yield* ServerTls.rulesOf(security)
       const defaults = { ...what, blockSize: Option.getOrUndefined(what.blockSize) }
       const exports = yield* Effect.forEach(specs, (spec) =>
@@ -79,6 +90,9 @@ const different = (what: string, names: ReadonlyArray<string>): Effect.Effect<Re
 
 const longestName = 4000
 
+/** In bytes, of any string of the protocol. */
+const longestText = 4096
+
 type Place = Listener.Address | { readonly _tag: "Stdio" } | { readonly _tag: "Activated" }
 
 const placeOf = (
@@ -94,9 +108,10 @@ const placeOf = (
   if (Option.isSome(unix)) places.push({ _tag: "Unix", path: unix.value })
   if (Listener.isActivated(process.env)) places.push({ _tag: "Activated" })
   const [place, other] = places
-  return place === undefined || other !== undefined
-    ? Effect.fail(new UsageError({ reason: "serve needs exactly one of --stdio, --port and --unix (see --help)" }))
-    : Effect.succeed(place)
+  if (place === undefined || other !== undefined) {
+    return new UsageError({ reason: "serve needs exactly one of --stdio, --port and --unix (see --help)" })
+  }
+  return place._tag === "Tcp" || place._tag === "Unix" ? Listener.checked(place) : Effect.succeed(place)
 }
 
 const whereverServed = (

@@ -8,7 +8,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as BlockSize from "../BlockSize.ts"
 import * as ExportSpec from "../ExportSpec.ts"
-import * as Size from "../Size.ts"
 import { invalid, recordOption } from "./values.ts"
 
 /**
@@ -87,8 +86,8 @@ export const what = {
   size: Options.text("size").pipe(
     Options.withDefault("64M"),
     Options.mapEffect((text) => {
-      const size = Size.parse(text)
-      return size === undefined ? Effect.fail(invalid(`--size ${text}: not a size, such as 64M`)) : Effect.succeed(size)
+      const size = ExportSpec.parseSize(text)
+      return typeof size === "string" ? Effect.fail(invalid(`--size ${text}: ${size}`)) : Effect.succeed(size)
     }),
     Options.withDescription("Bytes of each export, such as 1G; 64M by default. Memory is taken for what is written")
   ),
@@ -131,9 +130,12 @@ export const how = {
   delay: Options.text("delay").pipe(
     Options.mapEffect((text) => {
       const [, count, unit] = /^([0-9]{1,9})(ms|s)$/.exec(text) ?? []
-      return count === undefined
-        ? Effect.fail(invalid(`--delay ${text}: not a time, such as 20ms or 1s`))
-        : Effect.succeed(Duration.millis(Number(count) * (unit === "s" ? 1000 : 1)))
+      if (count === undefined) return Effect.fail(invalid(`--delay ${text}: not a time, such as 20ms or 1s`))
+      const milliseconds = Number(count) * (unit === "s" ? 1000 : 1)
+      // Timers go to 24 days, and whoever waits longer waits for ever.
+      return milliseconds > 86_400_000
+        ? Effect.fail(invalid(`--delay ${text}: has to be at most a day, 86400s`))
+        : Effect.succeed(Duration.millis(milliseconds))
     }),
     Options.optional,
     Options.withDescription("Answer each request after this time, such as 20ms or 1s")

@@ -64,8 +64,9 @@ export const setMetaContext = (
   const wanted = checked(haggling, option, request)
   if (Effect.isEffect(wanted)) return wanted
   const { available, exportName, queries } = wanted
+  const asked = new Set(queries)
   const contexts = available
-    .filter(({ name }) => queries.includes(name))
+    .filter(({ name }) => asked.has(name))
     .map((context): SelectedContext => ({ id: haggling.nextContextId(), context }))
   const replies = contexts.map(({ context: { name }, id }): OptionReply => ({ _tag: "MetaContextReply", id, name }))
   return Effect.map(haggling.grant(option, [...replies, { _tag: "Ack" }]), (granted) => {

@@ -9,6 +9,7 @@ import type { FrameReader } from "@effect-nbd/core/framing/FrameReader"
 import { concat } from "@effect-nbd/core/wire/Bytes"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type { Progress } from "../session/Stalling.ts"
 import { encode, type Frame, optionReplies, raw, replies } from "./Frame.ts"
 import { isWithin, type Misbehaviour, type Moment, type Speech } from "./Model.ts"
 
@@ -81,6 +82,8 @@ export class Voice {
   private readonly sever: () => void
   /** To be said behind what is said next. */
   private owed: ReadonlyArray<Frame> = []
+  /** What of a long reply is still to be sent. */
+  private rest: Array<ReadonlyArray<Uint8Array>> = []
 
   constructor(manners: Manners, sever: () => void) {
     this.manners = manners
@@ -91,11 +94,12 @@ export class Voice {
   say(
     reader: FrameReader,
     parts: ReadonlyArray<Uint8Array>,
-    momentOf: () => Moment
+    momentOf: () => Moment,
+    progress: Progress
   ): Effect.Effect<Speech | undefined> {
     return Effect.suspend(() => {
       if (this.isMute) return nothing
-      if (this.manners.areGood && this.owed.length === 0) return parts.length === 0 ? nothing : honestly(reader, parts)
+      if (this.manners.areGood && this.owed.length === 0) return this.honestly(reader, parts, progress)
       const moment = momentOf()
       const honest: Speech = { frames: framesOf(moment, parts), afterwards: "GoOn" }
       const speech = this.manners.applied(moment, honest)
@@ -104,6 +108,34 @@ export class Voice {
       const frames = parts.length > 0 ? [...speech.frames, ...owed] : speech.frames
       return Effect.as(this.speak(reader, { ...speech, frames }), speech === honest ? undefined : speech)
     })
+  }
+
+  /** What of a reply under way has not been sent, to be sent by whoever asks. */
+  takeRest(): ReadonlyArray<Uint8Array> {
+    const rest = this.rest.flat()
+    this.rest = []
+    return rest
+  }
+
+  /** What is long is sent in pieces, one when there is room for it: so it shows whether its client takes it. */
+  private honestly(
+    reader: FrameReader,
+    parts: ReadonlyArray<Uint8Array>,
+    progress: Progress
+  ): Effect.Effect<undefined> {
+    let length = 0
+    for (const { byteLength } of parts) length += byteLength
+    if (length === 0) return nothing
+    if (length <= longestWhole) return Effect.as(reader.send(parts), undefined)
+    this.rest = cut(parts)
+    return Effect.as(
+      Effect.whileLoop({
+        while: () => this.rest.length > 0,
+        body: () => Effect.zipRight(reader.send(this.rest.shift() ?? []), progress.step("Outgoing")),
+        step: () => {}
+      }),
+      undefined
+    )
   }
 
   private speak(reader: FrameReader, { frames, afterwards }: Speech): Effect.Effect<void> {
@@ -133,8 +165,30 @@ export class Voice {
 
 const nothing: Effect.Effect<undefined> = Effect.succeed(undefined)
 
-const honestly = (reader: FrameReader, parts: ReadonlyArray<Uint8Array>): Effect.Effect<undefined> =>
-  Effect.as(reader.send(parts), undefined)
+/** What is not longer, a reply to a read of 1 MiB among it, is sent as a whole. */
+const longestWhole = 1_114_112
+
+const longestPiece = 262_144
+
+/** The same bytes, in pieces of 256 KiB or so. */
+const cut = (parts: ReadonlyArray<Uint8Array>): Array<ReadonlyArray<Uint8Array>> => {
+  const pieces: Array<ReadonlyArray<Uint8Array>> = []
+  let piece: Array<Uint8Array> = []
+  let length = 0
+  for (const part of parts) {
+    for (let at = 0; at < part.byteLength; at += longestPiece) {
+      const bytes = part.subarray(at, at + longestPiece)
+      piece.push(bytes)
+      length += bytes.byteLength
+      if (length < longestPiece) continue
+      pieces.push(piece)
+      piece = []
+      length = 0
+    }
+  }
+  if (length > 0) pieces.push(piece)
+  return pieces
+}
 
 const framesOf = (moment: Moment, parts: ReadonlyArray<Uint8Array>): ReadonlyArray<Frame> => {
   if (parts.length === 0) return []

@@ -18,6 +18,7 @@ import { failure, failureInside, type Reply, type ReplyRules, success } from "./
 import { maxPayload, type Request } from "./Request.ts"
 import { died, type SessionContext } from "./SessionContext.ts"
 import type { Terms } from "./Terms.ts"
+import type { Place } from "./Turns.ts"
 
 /**
  * What the transmission phase of a session goes by.
@@ -90,6 +91,8 @@ export class Answering {
   failPending(): void {
     const { reader: { connection }, voice } = this.context
     if (voice.isMute) return
+    // A reply that is under way is not to be cut.
+    connection.write(voice.takeRest())
     for (const request of this.pending) {
       if (this.answered.has(request)) continue
       connection.write(this.failed(request, { errno: "ESHUTDOWN", message: "the server is shutting down" }))
@@ -127,15 +130,16 @@ export class Answering {
   /** Carries the request out, and answers it when it may be: aside from the reading of requests. */
   private answerLater(accepted: Accepted, until: Effect.Effect<void>): Effect.Effect<void> {
     const { export: target } = this.terms
+    const { place } = this.context
     // What is done at once is done before the next request is read.
     const carriedOut = target.isImmediate
       ? Effect.map(this.carryOut(accepted), Effect.succeed)
-      : Effect.succeed(this.carryOut(accepted))
+      : Effect.succeed(inTurn(place, this.carryOut(accepted)))
     return Effect.gen(this, function*() {
       const failed = yield* carriedOut
       yield* this.slots.take(1)
       const answering = failed.pipe(
-        Effect.flatMap((failed) => Effect.zipRight(until, this.reply(accepted.request, failed))),
+        Effect.flatMap((failed) => Effect.zipRight(until, inTurn(place, this.reply(accepted.request, failed)))),
         // Nobody joins the fiber: what dies in it would leave the request without an answer.
         Effect.catchAllCause((cause) => Effect.map(died(cause), this.context.breakOff)),
         Effect.ensuring(this.slots.release(1))
@@ -173,7 +177,7 @@ export class Answering {
       this.pending.delete(request)
       return this.answered.has(request)
         ? Effect.void
-        : Effect.asVoid(this.context.account.whileDue("Outgoing", this.say("Answer", request, reply)))
+        : Effect.asVoid(this.context.account.progress.whileDue("Outgoing", this.say("Answer", request, reply)))
     }
     const isMadeAtOnce = this.isDoneAtOnce(request) || failed !== undefined && failed.offset === undefined
     const answered = isMadeAtOnce
@@ -218,5 +222,12 @@ export class Answering {
     return failure(this.rules, this.terms, request, failed)
   }
 }
+
+/** What is done aside from the reading of requests has turns of its own. */
+const inTurn = <A>(place: Place, effect: Effect.Effect<A>): Effect.Effect<A> =>
+  Effect.suspend(() => {
+    const later = place.turn
+    return later === undefined ? effect : Effect.zipRight(later, effect)
+  })
 
 const nothing = new Uint8Array(0)

@@ -4,20 +4,21 @@
  * It counts and allocates nothing. What is counted is what a WRITE brings, from before it is read until a disk has taken it,
  * and what a reply to a READ or BLOCK_STATUS brings, from before it is made until its client has taken it.
  *
- * - A session has 256 KiB of its own beside the shared memory. What fits into that waits for nobody.
- * - Everything else comes from the shared memory. First come is first served, but a session that has none of it comes before
- *   those that have some. What is longer than all of it may have all of it. Of one session there are 64 MiB at most in each
- *   direction.
- * - While somebody waits, nobody may keep others waiting: a session that has shared memory, and whose client has neither
- *   sent the whole of a payload nor taken the whole of a reply in 10 seconds of that wait, is ended.
- *
- * So clients that stall can take up all of the shared memory, but keep it for 10 seconds each when others want it, and
- * hold up no small requests meanwhile.
+ * - A session has 1 MiB of its own, which nobody else can have. So a request that is not longer than that waits for nobody
+ *   but for earlier ones of the same session.
+ * - Everything else comes from the shared memory, which is the smaller the more sessions there are, and 64 MiB at least.
+ *   What is longer than all of it may have all of it. Of one session there are 64 MiB at most in each direction.
+ * - Who has none of it comes before those that have some, and a shorter request before a longer one, though nobody is
+ *   overtaken more than 64 times.
+ * - While somebody waits, sessions with shared memory whose clients have stalled are ended, those that stalled first, until
+ *   there is enough: see session/Stalling.
  *
  * @since 0.1.0
  */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import { maxPayload } from "./Request.ts"
+import { type Direction, Progress } from "./Stalling.ts"
 
 /**
  * Bytes that each session has beside the shared memory.
@@ -25,10 +26,14 @@ import { maxPayload } from "./Request.ts"
  * @since 0.1.0
  * @category constants
  */
-export const ownMemory = 262_144
+export const ownMemory = 1_048_576
 
-/** Seconds that a client may take over one payload while others wait for the memory. */
-const patience = 10
+/** How often one who waits may be overtaken. */
+const mostOvertaken = 64
+
+/** Milliseconds until those who wait look for stalled clients again: when the next one can have stalled, within these. */
+const shortestPause = 50
+const longestPause = 500
 
 /**
  * Bytes that were lent, to be given back once.
@@ -42,18 +47,12 @@ export interface Loan {
   readonly shared: number
 }
 
-/**
- * What payload is for: WRITEs, or replies.
- *
- * @since 0.1.0
- * @category models
- */
-export type Direction = "Incoming" | "Outgoing"
-
 interface Waiting {
   readonly account: Account
+  readonly direction: Direction
   readonly bytes: number
-  readonly resume: () => void
+  overtaken: number
+  readonly resume: (loan: Loan) => void
 }
 
 /**
@@ -61,14 +60,16 @@ interface Waiting {
  * @category models
  */
 export class Memory {
-  /** Bytes that the sessions may share. */
+  /** Bytes that all sessions may have together, their own among them. */
   readonly size: number
-  /** Those that have some of the shared memory. */
-  readonly debtors = new Set<Account>()
+  /** Bytes of the shared memory that are lent now. */
   private taken = 0
   private readonly accounts = new Set<Account>()
+  /** Those that have some of the shared memory. */
+  private readonly debtors = new Set<Account>()
   /** In order of arrival. */
   private readonly waiting = new Set<Waiting>()
+  private readonly watch = Effect.unsafeMakeSemaphore(1)
 
   constructor(size: number) {
     this.size = size
@@ -81,6 +82,11 @@ export class Memory {
     return this.taken + own
   }
 
+  /** Most that one loan can have of the shared memory, and all that there is of it where there are many sessions. */
+  get longest(): number {
+    return Math.min(this.size, maxPayload)
+  }
+
   /** The account of a new session; `evict` ends the session. */
   open(evict: () => void): Account {
     const account = new Account(this, evict)
@@ -91,29 +97,31 @@ export class Memory {
   /** Gives back all that the session has, whatever has become of its loans. */
   close(account: Account): void {
     this.accounts.delete(account)
-    this.debtors.delete(account)
     for (const each of this.waiting) {
       if (each.account === account) this.waiting.delete(each)
     }
     this.giveBack(account, account.sharedTaken)
   }
 
-  /** Is done when the account has been lent the bytes. */
-  borrow(account: Account, bytes: number): Effect.Effect<void> {
+  /** Is done when the account has been lent the bytes: shared ones, or of its own where these are free before. */
+  borrow(account: Account, direction: Direction, bytes: number): Effect.Effect<Loan> {
     return Effect.suspend(() => {
-      if (this.waiting.size === 0 && this.fits(bytes)) {
-        this.lend(account, bytes)
-        return Effect.void
-      }
-      const served = Effect.async<void>((resume) => {
-        const waiting: Waiting = { account, bytes, resume: () => resume(Effect.void) }
+      if (this.waiting.size === 0 && bytes <= this.free) return Effect.succeed(this.lend(account, direction, bytes))
+      const served = Effect.async<Loan>((resume) => {
+        const waiting: Waiting = {
+          account,
+          direction,
+          bytes,
+          overtaken: 0,
+          resume: (loan) => resume(Effect.succeed(loan))
+        }
         this.waiting.add(waiting)
         return Effect.sync(() => {
           this.waiting.delete(waiting)
           this.serveWaiting()
         })
       })
-      return Effect.raceFirst(served, this.evictions)
+      return Effect.raceFirst(served, this.watching)
     })
   }
 
@@ -124,52 +132,77 @@ export class Memory {
     this.serveWaiting()
   }
 
-  private fits(bytes: number): boolean {
-    return this.taken + bytes <= this.size
+  /** The session's own memory has become free, or some of it. */
+  serveFromOwn(account: Account): void {
+    for (const waiting of this.waiting) {
+      if (waiting.account !== account || waiting.bytes > account.ownFree) continue
+      this.waiting.delete(waiting)
+      waiting.resume(account.lendOwn(waiting.direction, waiting.bytes))
+    }
+    this.serveWaiting()
   }
 
-  private lend(account: Account, bytes: number): void {
-    account.sharedTaken += bytes
-    this.taken += bytes
+  private get free(): number {
+    return Math.max(this.longest, this.size - ownMemory * this.accounts.size) - this.taken
+  }
+
+  private lend(account: Account, direction: Direction, shared: number): Loan {
+    account.sharedTaken += shared
+    this.taken += shared
     this.debtors.add(account)
+    return { direction, own: 0, shared }
   }
 
   private serveWaiting(): void {
-    for (let next = this.next; next !== undefined && this.fits(next.bytes); next = this.next) {
+    for (let next = this.next; next !== undefined && next.bytes <= this.free; next = this.next) {
+      for (const waiting of this.waiting) {
+        if (waiting === next) break
+        waiting.overtaken += 1
+      }
       this.waiting.delete(next)
-      this.lend(next.account, next.bytes)
-      next.resume()
+      next.resume(this.lend(next.account, next.direction, next.bytes))
     }
   }
 
   private get next(): Waiting | undefined {
     let first: Waiting | undefined
     for (const waiting of this.waiting) {
-      if (waiting.account.sharedTaken === 0) return waiting
-      first ??= waiting
+      if (waiting.overtaken >= mostOvertaken) return waiting
+      if (first === undefined || isBefore(waiting, first)) first = waiting
     }
     return first
   }
 
-  /** Ends whoever keeps others waiting; it looks once a second. */
-  private get evictions(): Effect.Effect<never> {
-    return Effect.suspend(() => {
-      const watched = new Map<Account, { readonly due: Due; seconds: number }>()
-      const look = Effect.sync(() => {
-        for (const account of this.debtors) {
-          const before = watched.get(account)
-          if (before === undefined || !account.isStillDue(before.due)) {
-            watched.set(account, { due: account.due, seconds: 0 })
-          } else if (++before.seconds === patience) account.evict()
-        }
-      })
-      return Effect.forever(Effect.zipRight(look, Effect.sleep("1 second")))
+  /** Ends stalled sessions until the others can have what they wait for. One of those who wait sees to it. */
+  private get watching(): Effect.Effect<never> {
+    const look = Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      let next = now + longestPause
+      let missing = -this.free
+      for (const { bytes } of this.waiting) missing += bytes
+      const stalled: Array<readonly [since: number, Account]> = []
+      for (const account of this.debtors) {
+        const { stallsAt } = account.progress
+        if (account.isLeaving) missing -= account.sharedTaken
+        else if (stallsAt !== undefined && stallsAt <= now) stalled.push([stallsAt, account])
+        else next = Math.min(next, stallsAt ?? next)
+      }
+      stalled.sort(([a], [b]) => a - b)
+      for (const [, account] of stalled) {
+        if (missing <= 0) break
+        missing -= account.sharedTaken
+        account.isLeaving = true
+        account.evict()
+      }
+      return Effect.sleep(Math.max(shortestPause, next - now))
     })
+    return this.watch.withPermits(1)(Effect.forever(look))
   }
 }
 
-/** Which payload a client is waited for in each direction, by number; 0 for none. */
-type Due = Readonly<Record<Direction, number>>
+const isBefore = (a: Waiting, b: Waiting): boolean => {
+  const [aHasNone, bHasNone] = [a.account.sharedTaken === 0, b.account.sharedTaken === 0]
+  return aHasNone === bHasNone ? a.bytes < b.bytes : aHasNone
+}
 
 /**
  * The part of the memory that one session has.
@@ -182,62 +215,53 @@ export class Account {
   sharedTaken = 0
   /** Bytes of its own that it has in use. */
   ownTaken = 0
+  /** It was ended to have its memory back. */
+  isLeaving = false
+  readonly progress = new Progress()
   readonly evict: () => void
   private readonly memory: Memory
   private readonly limits = {
     Incoming: Effect.unsafeMakeSemaphore(maxPayload),
     Outgoing: Effect.unsafeMakeSemaphore(maxPayload)
   }
-  private readonly current: Record<Direction, number> = { Incoming: 0, Outgoing: 0 }
-  private payloads = 0
 
   constructor(memory: Memory, evict: () => void) {
     this.memory = memory
     this.evict = evict
   }
 
+  get ownFree(): number {
+    return ownMemory - this.ownTaken
+  }
+
   /** Waits until so many bytes can be had, 64 MiB at most. They are to be given back, or go with the account. */
   take(direction: Direction, bytes: number): Effect.Effect<Loan> {
     return Effect.suspend(() => {
-      if (bytes <= ownMemory - this.ownTaken) {
-        this.ownTaken += bytes
-        return Effect.succeed<Loan>({ direction, own: bytes, shared: 0 })
-      }
-      const shared = Math.min(bytes, maxPayload, this.memory.size)
-      return this.limits[direction].take(shared).pipe(
-        Effect.zipRight(this.memory.borrow(this, shared)),
-        Effect.as<Loan>({ direction, own: 0, shared })
+      if (bytes <= this.ownFree) return Effect.succeed(this.lendOwn(direction, bytes))
+      const limit = this.limits[direction]
+      const asked = Math.min(bytes, this.memory.longest)
+      return limit.take(asked).pipe(
+        Effect.zipRight(this.memory.borrow(this, direction, asked)),
+        Effect.tap(({ shared }) => shared === 0 ? limit.release(asked) : Effect.void)
       )
     })
   }
 
+  /** So many bytes have to be free. */
+  lendOwn(direction: Direction, own: number): Loan {
+    this.ownTaken += own
+    return { direction, own, shared: 0 }
+  }
+
   giveBack({ direction, own, shared }: Loan): Effect.Effect<void> {
     return Effect.suspend(() => {
-      this.ownTaken -= own
+      if (own > 0) {
+        this.ownTaken -= own
+        this.memory.serveFromOwn(this)
+      }
       if (shared === 0) return Effect.void
       this.memory.giveBack(this, shared)
       return Effect.asVoid(this.limits[direction].release(shared))
     })
-  }
-
-  /** While it runs, it is the client that is waited for. It is interrupted only with the session. */
-  whileDue<A, E>(direction: Direction, effect: Effect.Effect<A, E>): Effect.Effect<A, E> {
-    return Effect.suspend(() => {
-      this.payloads += 1
-      this.current[direction] = this.payloads
-      return Effect.map(effect, (result) => {
-        this.current[direction] = 0
-        return result
-      })
-    })
-  }
-
-  get due(): Due {
-    return { ...this.current }
-  }
-
-  /** One of the payloads that were due then still is. */
-  isStillDue({ Incoming, Outgoing }: Due): boolean {
-    return Incoming !== 0 && Incoming === this.current.Incoming || Outgoing !== 0 && Outgoing === this.current.Outgoing
   }
 }

@@ -114,7 +114,8 @@ export const filtered = (request: Request, payload: Uint8Array, terms: Terms): R
   const filter = decodeStatusFilter(payload)
   if (isWireError(filter)) return refuse("EINVAL", "the payload is not a list of meta contexts", filter)
   const { contextIds, length } = filter
-  const known = terms.contexts.filter(({ id }) => contextIds.includes(id)).length
+  const asked = new Set(contextIds)
+  const known = terms.contexts.filter(({ id }) => asked.has(id)).length
   if (contextIds.length === 0 || known !== contextIds.length) {
     const violation = new WireError("ids that were selected, each once", contextIds.join(", "), "C-224, S-099")
     return refuse("EINVAL", "meta contexts that are unknown, twice there or none", violation)

@@ -83,7 +83,7 @@ export const takePayload = (
 ): Effect.Effect<Uint8Array, StreamEnded | ClientMisbehavedError> =>
   payloadLength === 0
     ? Effect.succeed(nothing)
-    : context.account.whileDue("Incoming", takeLong(context, payloadLength, ruleOf(command)))
+    : context.account.progress.whileDue("Incoming", takeLong(context, payloadLength, ruleOf(command)))
 
 /**
  * Takes and forgets the payload of a request that is refused, a piece at a time.

@@ -13,6 +13,7 @@ import type { HandshakeRules, Protocol, Refusals, TlsRules } from "../ServerHand
 import { Steering } from "../Steering.ts"
 import { Memory } from "./Memory.ts"
 import type { Shared } from "./Session.ts"
+import { Turns } from "./Turns.ts"
 
 /**
  * What to serve and how. Everything but the exports has a default.
@@ -70,12 +71,14 @@ export interface FakeServerConfig {
   /** Requests of one session that may wait for their answer at a time; 256 by default. */
   readonly maxPending?: number
   /**
-   * Bytes of payload that all sessions together may have in memory, beside 256 KiB that each has of its own: what WRITEs
-   * bring until a disk has taken it, and what replies bring until a client has. 256 MiB by default.
+   * Bytes of payload that all sessions together may have in memory: what WRITEs bring until a disk has taken it, and what
+   * replies bring until a client has. 256 MiB by default. 1 MiB of it is each session's own, so that requests which are not
+   * longer than that wait for no other session; the rest is shared. Where there are so many sessions that less than 64 MiB
+   * would be shared, it is 64 MiB, or all of `memory` where that is less, beside what is their own.
    *
-   * Requests that it has no room for wait, in order of arrival, those of sessions that have none of it first; one that is
-   * longer than all of it waits until nothing else is there. While one waits, a session that has some of it and whose client takes more than 10 seconds to send a payload
-   * or to take a reply ends as `Stalled`. Of one session there are 64 MiB at most in each direction.
+   * Requests that it has no room for wait. While one waits, a session that has some of it is ended as `Stalled` if its client
+   * has moved nothing of a payload or a reply for half a second, or in one direction for 2 seconds. Of one session there are
+   * 64 MiB at most in each direction.
    */
   readonly memory?: number
   /** Entries that each list of the record keeps, the newest ones; 4096 by default. */
@@ -121,6 +124,7 @@ export const sharedOf = (config: FakeServerConfig): Shared => {
     steering,
     manners,
     memory,
+    turns: new Turns(),
     maxSessions: config.maxSessions ?? Infinity,
     sessions: new Set()
   }

@@ -20,6 +20,7 @@ import * as ServerTransmission from "../ServerTransmission.ts"
 import type { Steering } from "../Steering.ts"
 import type { Memory } from "./Memory.ts"
 import { type ClientMisbehavedError, died, SessionContext } from "./SessionContext.ts"
+import { Place, type Turns } from "./Turns.ts"
 
 /**
  * What the sessions of one server share.
@@ -36,6 +37,7 @@ export interface Shared {
   readonly steering: Steering
   readonly manners: Manners
   readonly memory: Memory
+  readonly turns: Turns
   /** Most sessions at a time. */
   readonly maxSessions: number
   /** The sessions open now, in order of arrival. */
@@ -98,7 +100,7 @@ interface Opened {
 }
 
 const open = Effect.fnUntraced(function*(shared: Shared, connection: Connection, breaks: Breaks | undefined) {
-  const { manners, memory, recorder } = shared
+  const { manners, memory, recorder, turns } = shared
   const control: SessionControl = {
     isSettled: false,
     shutDown: yield* Deferred.make<void>(),
@@ -113,7 +115,8 @@ const open = Effect.fnUntraced(function*(shared: Shared, connection: Connection,
   const breakOff = (ending: Ending): void => Deferred.unsafeDone(control.kill, Exit.succeed(ending))
   const voice = new Voice(manners, breaks?.sever ?? (() => breakOff(killed)))
   const account = memory.open(() => breakOff(stalled))
-  const context = new SessionContext(recorder.sessionOpened(), recorder, connection, voice, account, breakOff)
+  const place = new Place(turns)
+  const context = new SessionContext(recorder.sessionOpened(), recorder, connection, voice, account, place, breakOff)
   const opened: Opened = { shared, context, control, state: { ending: undefined } }
   return opened
 })

@@ -14,6 +14,7 @@ import type { Moment, Speech } from "../misbehaviour/Model.ts"
 import type { Voice } from "../misbehaviour/Voice.ts"
 import type { Ending, Recorder, Violation } from "../Recording.ts"
 import type { Account } from "./Memory.ts"
+import type { Place } from "./Turns.ts"
 
 /**
  * One session's ends of things.
@@ -30,6 +31,8 @@ export class SessionContext {
   readonly voice: Voice
   /** Its part of the server's memory for payload. */
   readonly account: Account
+  /** Its place among the sessions that have work. */
+  readonly place: Place
   /** Breaks the connection: the session has come to this end. */
   readonly breakOff: (ending: Ending) => void
   private current: FrameReader
@@ -40,12 +43,14 @@ export class SessionContext {
     connection: Connection,
     voice: Voice,
     account: Account,
+    place: Place,
     breakOff: (ending: Ending) => void
   ) {
     this.session = session
     this.recorder = recorder
     this.voice = voice
     this.account = account
+    this.place = place
     this.breakOff = breakOff
     this.current = new FrameReader(connection)
   }
@@ -60,7 +65,7 @@ export class SessionContext {
    * `undefined` otherwise.
    */
   say(parts: ReadonlyArray<Uint8Array>, moment: () => Moment): Effect.Effect<Speech | undefined> {
-    return this.voice.say(this.current, parts, moment)
+    return this.voice.say(this.current, parts, moment, this.account.progress)
   }
 
   /** From now on the session goes on over this connection, which lies over the one before. */
@@ -146,6 +151,7 @@ const takePieces = Effect.fnUntraced(function*(context: SessionContext, count: n
       }),
       at
     )
+    yield* context.account.progress.step("Incoming")
   }
   return taken
 })

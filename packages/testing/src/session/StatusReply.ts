@@ -8,7 +8,7 @@ import { CommandFlags } from "@effect-nbd/core/wire/Flags"
 import type { Chunk } from "@effect-nbd/core/wire/Reply"
 import * as Effect from "effect/Effect"
 import { DiskError } from "../Disk.ts"
-import type { Request } from "./Request.ts"
+import { maxPayload, type Request } from "./Request.ts"
 import type { SelectedContext, Terms } from "./Terms.ts"
 
 /** Bounds of one chunk. */
@@ -38,7 +38,11 @@ export const statusChunks = (
 ): Effect.Effect<ReadonlyArray<Chunk>, DiskError> => {
   const width = terms.replyStyle === "Extended" ? "extended" : "compact"
   const { descriptor, head } = statusSize[width]
-  const fitting = Math.floor((terms.export.limits.maximum - head) / descriptor)
+  const chosen = contextIds && new Set(contextIds)
+  const asked = terms.contexts.filter(({ id }) => chosen === undefined || chosen.has(id))
+  // One chunk keeps to the export's limit, and all of them to what a reply may have in memory.
+  const largest = Math.min(terms.export.limits.maximum, Math.floor(maxPayload / Math.max(1, asked.length)))
+  const fitting = Math.floor((largest - head) / descriptor)
   const bounds: Bounds = {
     width,
     asked: length,
@@ -46,7 +50,6 @@ export const statusChunks = (
     isOne: (flags & CommandFlags.REQ_ONE) !== 0,
     most: Math.max(1, Math.min(most, fitting, maxDescriptors))
   }
-  const asked = terms.contexts.filter(({ id }) => contextIds === undefined || contextIds.includes(id))
   return Effect.forEach(asked, ({ context, id }) =>
     Effect.flatMap(context.status(offset, length), (found) => {
       const descriptors = bounded(bounds, widthOf(bounds, { context, id }), found)
