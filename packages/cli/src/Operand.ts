@@ -18,31 +18,7 @@ import * as Patience from "./Patience.ts"
 import type { Recording } from "./Record.ts"
 import * as StandardEnd from "./StandardEnd.ts"
 import * as Target from "./Target.ts"
-
-/**
- * @since 0.1.0
- * @category models
- */
-export type Operand =
-  | { readonly _tag: "Server"; readonly word: string }
-  | { readonly _tag: "File"; readonly path: string }
-  | { readonly _tag: "Standard" }
-  | { readonly _tag: "Null" }
-
-/**
- * `null:`, `-`, a bracket with a program in it, anything with `://` in it, or else the path of a file.
- *
- * @since 0.1.0
- * @category decoding
- */
-export const parse = (text: string): Operand =>
-  text === "null:"
-    ? { _tag: "Null" }
-    : text === "-"
-    ? { _tag: "Standard" }
-    : Brackets.parse(text) !== undefined || /^[A-Za-z][A-Za-z0-9+.-]*:\/\//.test(text)
-    ? { _tag: "Server", word: text }
-    : { _tag: "File", path: text }
+import type { Operand } from "./Word.ts"
 
 /** Connections to an end that is a server. */
 interface Several {

@@ -12,6 +12,7 @@ import * as Command from "@effect/platform/Command"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Brackets from "./Brackets.ts"
+import * as Word from "./Word.ts"
 
 /**
  * @since 0.1.0
@@ -69,7 +70,7 @@ export const ofWord = (
   timeout: Duration.DurationInput
 ): Effect.Effect<Target, NodeTransport.UriFailure> => {
   const program = Brackets.parse(word)
-  if (program === undefined) return ofUri(word, timeout)
+  if (program === undefined) return Effect.flatMap(Word.server(word), (uri) => ofUri(uri, timeout))
   const transport = SocketActivationTransport.make(Command.make(...program))
   return Effect.succeed({ transport, exportName: "", uri: undefined, handshakeTimeout: timeout })
 }

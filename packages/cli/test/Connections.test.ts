@@ -4,6 +4,7 @@
 import * as Copy from "#cli/Copy"
 import * as Listener from "#cli/Listener"
 import * as Operand from "#cli/Operand"
+import * as Word from "#cli/Word"
 import * as FakeServer from "@effect-nbd/testing/FakeServer"
 import * as Misbehaviour from "@effect-nbd/testing/Misbehaviour"
 import { describe, expect, it } from "@effect/vitest"
@@ -24,7 +25,7 @@ const copied = (
           misbehaviours
         })
         const address = yield* Listener.listen({ _tag: "Tcp", host: "127.0.0.1", port: 0 }, server.serve)
-        return { server, operand: Operand.parse(yield* Listener.uriOf(address, "")) }
+        return { server, operand: yield* Word.operand(yield* Listener.uriOf(address, "")) }
       })
     const from = yield* served()
     const to = yield* served({ minimum: 1, preferred: 65_536, maximum: 33_554_432 })

@@ -21,6 +21,7 @@ export {
   noTls,
   of,
   schemeOf,
+  schemes,
   type SshTarget,
   type UriCredentials,
   type UriTls,

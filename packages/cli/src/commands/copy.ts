@@ -16,6 +16,7 @@ import * as Patience from "../Patience.ts"
 import * as ProgressBar from "../ProgressBar.ts"
 import * as Record from "../Record.ts"
 import * as Size from "../Size.ts"
+import * as Word from "../Word.ts"
 import { invalid, parseDuration, positional, recordOption } from "./values.ts"
 
 /** Connections to each end: more would be more to set up, and gained nothing with servers on the same machine. */
@@ -156,15 +157,15 @@ export const copy = Command.make(
     timeout,
     ...given
   }) =>
-    Record.during(record, (recording) =>
+    withEnds([from, destination], record, (recording, from, to) =>
       Effect.scoped(Effect.gen(function*() {
         yield* FileThread.only
         const extents = !noExtents
         const connections = synchronous ? 1 : Math.min(given.connections, given.requests ?? Copy.defaults.requests)
         const patience = Option.match(timeout, { onNone: () => Patience.usual, onSome: Patience.of })
         const servers = { connections, recording, patience }
-        const { file, silence, source } = yield* Operand.openSource(Operand.parse(from), { ...servers, extents })
-        const { silence: silenceThere, sink } = yield* Operand.openSink(Operand.parse(destination), {
+        const { file, silence, source } = yield* Operand.openSource(from, { ...servers, extents })
+        const { silence: silenceThere, sink } = yield* Operand.openSink(to, {
           ...servers,
           flush,
           allocated,
@@ -184,3 +185,14 @@ export const copy = Command.make(
         )
       })))
 ).pipe(Command.withDescription("Copy an export to a file, a file to an export, or an export to another"))
+
+/** Both words are looked at before anything is opened or made, and the record is made too. */
+const withEnds = <A, E, R>(
+  [from, to]: readonly [from: string, to: string],
+  record: Option.Option<string>,
+  use: (recording: Record.Recording, from: Word.Operand, to: Word.Operand) => Effect.Effect<A, E, R>
+) =>
+  Effect.flatMap(
+    Effect.all([Word.operand(from), Word.operand(to)]),
+    ([from, to]) => Record.during(record, (recording) => use(recording, from, to))
+  )
