@@ -8,6 +8,7 @@ import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import type { Json, JsonObject } from "./Json.ts"
+import * as Unseen from "./Unseen.ts"
 
 /**
  * What every failure of this program has: a tag that says what happened, and a sentence for people.
@@ -60,18 +61,13 @@ export const isReaderGone = (fault: unknown): boolean =>
     : fault instanceof Error && fault.cause instanceof OutputError && isReaderGone(fault.cause)
 
 /**
- * Text that is safe on one line of a terminal: line breaks become `; `, other control characters `\xNN` or `\uNNNN`.
+ * Text that is safe on one line of a terminal: line breaks become `; `, and what would not be seen `\xNN` or `\uNNNN`.
  *
  * @since 0.1.0
  * @category encoding
  */
 export const oneLine = (text: string): string =>
-  text.trim().replace(/\s*[\r\n]+\s*/g, "; ").replace(
-    /[\p{Cc}\p{Bidi_Control}\u2028\u2029]/gu,
-    (char) => char > "\u00ff" ? `\\u${hex(char, 4)}` : `\\x${hex(char, 2)}`
-  )
-
-const hex = (char: string, digits: number): string => char.charCodeAt(0).toString(16).padStart(digits, "0")
+  Unseen.replaced(text.trim().replace(/\s*[\r\n]+\s*/g, "; "), Unseen.escaped)
 
 /**
  * What the cause comes to; a defect is reported as one.

@@ -10,7 +10,7 @@ import type { Export, ReplyStyle } from "@effect-nbd/core/Export"
 import * as Option from "effect/Option"
 import { oneLine, toJson } from "./Failure.ts"
 import type { Described, Known, ServerInfo } from "./Info.ts"
-import type { JsonObject } from "./Json.ts"
+import * as Json from "./Json.ts"
 import type { Paint } from "./Paint.ts"
 import * as Size from "./Size.ts"
 
@@ -23,7 +23,7 @@ const maximumSize = 0x7fff_ffff_ffff_ffffn
  * @since 0.1.0
  * @category encoding
  */
-export const toJsonObject = ({ agreed, exports }: ServerInfo): JsonObject => ({
+export const toJsonObject = ({ agreed, exports }: ServerInfo): Json.JsonObject => ({
   protocol: agreed.protocol,
   TLS: agreed.tls,
   structured: agreed.replyStyle !== "Simple",
@@ -31,7 +31,7 @@ export const toJsonObject = ({ agreed, exports }: ServerInfo): JsonObject => ({
   exports: exports.map(exportToJson)
 })
 
-const exportToJson = (described: Described): JsonObject => {
+const exportToJson = (described: Described): Json.JsonObject => {
   if (described._tag === "Refused") {
     return {
       "export-name": described.name,
@@ -106,7 +106,7 @@ const packets = { Simple: "simple", Structured: "structured", Extended: "extende
 
 const exportToText = (described: Described, paint: Paint): ReadonlyArray<string> => {
   const name = described._tag === "Refused" ? described.name : nameOf(described.export)
-  const heading = paint("heading", `export=${oneLine(JSON.stringify(name))}:`)
+  const heading = paint("heading", `export=${Json.quoted(name)}:`)
   const description = described.description === "" ? [] : [`\tdescription: ${oneLine(described.description)}`]
   return described._tag === "Refused"
     ? [heading, ...description, paint("no", `\terror: ${oneLine(described.error.message)}`)]

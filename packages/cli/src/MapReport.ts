@@ -8,6 +8,7 @@ import * as Chunk from "effect/Chunk"
 import * as Stream from "effect/Stream"
 import { meaningOf, type Total } from "./ExtentMap.ts"
 import { oneLine } from "./Failure.ts"
+import * as Json from "./Json.ts"
 import type { Paint, Style } from "./Paint.ts"
 
 type Status = ReadonlyArray<ContextFlags>
@@ -70,13 +71,13 @@ export const toJson = <E, R>(extents: Stream.Stream<MappedExtent, E, R>): Stream
 const jsonOf = (status: Status): string => {
   const [first, ...others] = status
   if (first !== undefined && others.length === 0) return typeToJson(first)
-  const types = status.map((one) => `{ "context": ${JSON.stringify(one.context)}, ${typeToJson(one)} }`)
+  const types = status.map((one) => `{ "context": ${Json.quoted(one.context)}, ${typeToJson(one)} }`)
   return `"status": [${types.join(", ")}]`
 }
 
 const typeToJson = ({ context, flags }: ContextFlags): string => {
   const description = meaningOf(context, flags)
-  return `"type": ${flags}${description === undefined ? "" : `, "description": ${JSON.stringify(description)}`}`
+  return `"type": ${flags}${description === undefined ? "" : `, "description": ${Json.quoted(description)}`}`
 }
 
 /** One piece of text for all that one pull of the stream brings: a million extents are a few hundred pieces. */
@@ -133,7 +134,7 @@ export const totalsToText = (totals: ReadonlyArray<Total>, size: bigint, paint: 
 export const totalsToJson = (totals: ReadonlyArray<Total>, size: bigint): string => {
   const isOne = totals.every(({ context }) => context === totals[0]?.context)
   const lines = totals.map((total) => {
-    const of = isOne ? "" : `"context": ${JSON.stringify(total.context)}, `
+    const of = isOne ? "" : `"context": ${Json.quoted(total.context)}, `
     const percent = toSixDigits(percentOf(total, size))
     return `{ ${of}"size": ${total.size}, "percent": ${percent}, ${typeToJson(total)} }`
   })

@@ -5,8 +5,8 @@
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import { stripVTControlCharacters } from "node:util"
 import { OutputError } from "./Failure.ts"
+import * as Unseen from "./Unseen.ts"
 
 /**
  * Whether colours make sense on standard output: on a terminal, unless the environment says `NO_COLOR`.
@@ -14,20 +14,19 @@ import { OutputError } from "./Failure.ts"
  * @since 0.1.0
  * @category getters
  */
-export const hasColours = (): boolean => isColoured(process.stdout)
+export const hasColours = (): boolean => process.stdout.isTTY && process.env["NO_COLOR"] === undefined
 
 /**
- * Prints to standard output; fails when nobody reads it any more. Colours come through where they make sense, or as
- * `colours` says.
+ * Prints to standard output; fails when nobody reads it any more. Whoever makes a text makes it safe for a terminal, and
+ * colours it only where that makes sense: nothing of it is changed here.
  *
  * @since 0.1.0
  * @category printing
  */
-export const print = (text: string, options?: { readonly colours?: boolean }): Effect.Effect<void, OutputError> =>
-  Effect.suspend(() => write(options?.colours ?? hasColours() ? text : stripVTControlCharacters(text)))
+export const print = (text: string): Effect.Effect<void, OutputError> => write(text)
 
 /**
- * The same for text or bytes as they are. The bytes may be written over once it is done.
+ * The same for text or bytes. The bytes may be written over once it is done.
  *
  * @since 0.1.0
  * @category printing
@@ -61,12 +60,12 @@ export const printPieces = <E, R>(
     const release = Effect.suspend(() => {
       const text = held?.join("") ?? ""
       held = undefined
-      return print(text, { colours: true })
+      return print(text)
     })
     return pieces.pipe(
       Stream.catchAll((error) => held === undefined ? Stream.fromEffect(closing(error)) : Stream.fail(error)),
       Stream.runForEach((piece) => {
-        if (held === undefined) return print(piece, { colours: true })
+        if (held === undefined) return print(piece)
         held.push(piece)
         length += piece.length
         return length > heldBack ? release : Effect.void
@@ -87,14 +86,15 @@ export const exitWith = (code: 1 | 2 | 3): Effect.Effect<void> =>
   })
 
 /**
- * Prints to standard error. That it cannot be told to anybody is nobody's concern.
+ * Prints lines without colours to standard error, with what would not be seen made visible. That it cannot be told to
+ * anybody is nobody's concern.
  *
  * @since 0.1.0
  * @category printing
  */
 export const complain = (text: string): Effect.Effect<void> =>
   Effect.async((resume) => {
-    note(isColoured(process.stderr) ? text : stripVTControlCharacters(text), () => resume(Effect.void))
+    note(text, () => resume(Effect.void))
   })
 
 /**
@@ -105,10 +105,8 @@ export const complain = (text: string): Effect.Effect<void> =>
  */
 export const note = (text: string, written?: () => void): void => {
   quieten(process.stderr)
-  process.stderr.write(text, written)
+  process.stderr.write(Unseen.replaced(text, (char) => char === "\n" ? char : Unseen.escaped(char)), written)
 }
-
-const isColoured = (stream: NodeJS.WriteStream): boolean => stream.isTTY && process.env["NO_COLOR"] === undefined
 
 /** A failed write is told to its callback, and then once more as an event, which nobody else would handle. */
 const quieten = (stream: NodeJS.WriteStream): void => {

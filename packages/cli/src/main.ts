@@ -13,6 +13,7 @@ import * as ValidationError from "@effect/cli/ValidationError"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
 import * as NodeTerminal from "@effect/platform-node/NodeTerminal"
+import * as Doc from "@effect/printer/Doc"
 import * as Cause from "effect/Cause"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
@@ -30,7 +31,7 @@ import { serve } from "./commands/serve.ts"
 import { type Fault, isReaderGone, ofCause, oneLine, OutputError, toJson, UsageError } from "./Failure.ts"
 import * as Help from "./Help.ts"
 import * as Json from "./Json.ts"
-import { complain, note, print } from "./Output.ts"
+import { complain, hasColours, note, print } from "./Output.ts"
 import * as Signals from "./Signals.ts"
 
 const version = (): string => {
@@ -52,13 +53,19 @@ const quietly = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R
   Console.consoleWith((console) =>
     Effect.withConsole(effect, {
       ...console,
-      log: (text: unknown) => Effect.ignore(print(`${Help.shorten(String(text))}\n`)),
+      log: (text: unknown) => {
+        const help = Help.shorten(String(text))
+        return Effect.ignore(print(`${hasColours() ? help : stripVTControlCharacters(help)}\n`))
+      },
       error: () => Effect.void
     })
   )
 
 const usage = (error: ValidationError.ValidationError): UsageError =>
-  new UsageError({ reason: `${oneLine(stripVTControlCharacters(HelpDoc.toAnsiText(error.error)))} (see --help)` })
+  new UsageError({ reason: `${oneLine(plain(error.error))} (see --help)` })
+
+/** What stands in it may have come from the command line: nothing is taken out but the colours. */
+const plain = (doc: HelpDoc.HelpDoc): string => Doc.render(Doc.unAnnotate(HelpDoc.toAnsiDoc(doc)), { style: "pretty" })
 
 /** `--name=value` as two words: for options that may be repeated @effect/cli knows no other form. */
 const words = (argv: ReadonlyArray<string>): ReadonlyArray<string> =>

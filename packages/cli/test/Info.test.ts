@@ -8,7 +8,7 @@ import { execFileSync } from "node:child_process"
 import { truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { same, sameAnswer, sameJson, sameText } from "./support/nbdinfo.ts"
-import { cli, itWith, startCli } from "./support/programs.ts"
+import { bin, cli, itWith, startCli, succeed } from "./support/programs.ts"
 import { folder, nbdkit, nbdServer, qemuNbd } from "./support/servers.ts"
 
 const withImage = (size: number): Effect.Effect<string, never, Scope.Scope> =>
@@ -273,6 +273,28 @@ describe("info, of servers that are hard to find", () => {
       const uri = yield* faked({ exports: [{ name: "\u001b[2J", description: "\u001b[31mred\nline", size: 512 }] })
       const { stdout } = yield* cli("info", "--list", "--color", uri)
       expect(stdout).toContain("export=\"\\u001b[2J\":\u001b[0m\n\u001b[1m\tdescription: \\x1b[31mred; line\u001b[0m\n")
+    }))
+
+  itWith("script")("such names, to a terminal and to a pipe alike, and as JSON exactly", () =>
+    Effect.gen(function*() {
+      const name = "A\u009b31mB\u202eC\u007f\u001b[2J"
+      const description = "\u001b]0;title\u0007\u2028"
+      const uri = yield* faked({ exports: [{ name, description, size: 512 }] })
+      for (const words of [["info", "--list", "--json", uri], ["info", "--list", "--no-color", uri]]) {
+        const { stderr, stdout } = yield* cli(...words)
+        const command = [process.execPath, bin, ...words].map((word) => `'${word}'`).join(" ")
+        // A terminal has each line end with a carriage return as well.
+        const shown = yield* succeed("script", "-qec", command, "/dev/null")
+        expect(shown.replaceAll("\r\n", "\n")).toBe(stdout)
+        expect(stdout.replace(/[\n\t]/g, "")).not.toMatch(/[\p{Cc}\p{Cf}\p{Zl}]/u)
+        expect(stderr).toBe("")
+        if (words.includes("--json")) {
+          expect(JSON.parse(stdout)).toMatchObject({ exports: [{ "export-name": name, description }] })
+        } else {
+          expect(stdout).toContain(`export="A\\u009b31mB\\u202eC\\u007f\\u001b[2J":\n`)
+          expect(stdout).toContain("\tdescription: \\x1b]0;title\\x07\n")
+        }
+      }
     }))
 
   itWith("nbdkit")("an export that is listed and then refused", () =>

@@ -31,6 +31,24 @@ const base = "base:allocation"
 const bitmap = "qemu:dirty-bitmap:b"
 const depth = "qemu:allocation-depth"
 
+describe("names of contexts that would steer a terminal", () => {
+  it.effect("are exact in JSON, and visible in text", () =>
+    Effect.gen(function*() {
+      const names = ["x:\u009b31m\u202e\u007f", "x:\u001b[2J"]
+      const unseen = /[\p{Cc}\p{Cf}]/u
+      const map = yield* joined(MapReport.toJson(extents(names, [512n, 1n, 2n])))
+      expect(JSON.parse(map)).toMatchObject([{ status: names.map((context) => ({ context })) }])
+      const totals = names.map((context) => ({ context, flags: 1n, size: 512n }))
+      const all = MapReport.totalsToJson(totals, 512n)
+      expect(JSON.parse(all)).toMatchObject(names.map((context) => ({ context })))
+      const text = yield* joined(MapReport.toText(extents(names, [512n, 1n, 2n]), Paint.plain))
+      expect(text).toContain("x:\\x9b31m\\u202e\\x7f: 1; x:\\x1b[2J: 2\n")
+      for (const output of [map, all, text, MapReport.totalsToText(totals, 512n, Paint.plain)]) {
+        expect(output.replaceAll("\n", "")).not.toMatch(unseen)
+      }
+    }))
+})
+
 describe("a map of one context", () => {
   it.effect("has a line for each extent", () =>
     Effect.gen(function*() {

@@ -1,9 +1,11 @@
 /** Sizes, JSON and failures as text. */
 import * as BlockSize from "#cli/BlockSize"
+import * as CheckReport from "#cli/CheckReport"
 import { CopyError } from "#cli/Copy"
 import * as Failure from "#cli/Failure"
 import * as Json from "#cli/Json"
 import * as Size from "#cli/Size"
+import * as Conformance from "@effect-nbd/testing/Conformance"
 import { describe, expect, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
@@ -81,6 +83,81 @@ describe("Json", () => {
   })
 })
 
+/** Text of any code units, with many that a terminal obeys or does not show among them. */
+const anyText = FastCheck.array(
+  FastCheck.oneof(
+    FastCheck.constantFrom(
+      "\u0000",
+      "\u001b[31m",
+      "\n",
+      "\u007f",
+      "\u009b31m",
+      "\u00ad",
+      "\u200f",
+      "\u202e",
+      "\u2028",
+      "\u2066",
+      "\ufeff",
+      "\u{e0041}",
+      "\ud800",
+      "\udc00",
+      "\\",
+      "\"",
+      "ü"
+    ),
+    FastCheck.string16bits({ maxLength: 4 }),
+    FastCheck.fullUnicodeString({ maxLength: 4 })
+  ),
+  { maxLength: 8 }
+).map((pieces) => pieces.join(""))
+
+/** What a terminal obeys or does not show. */
+const unseen = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u
+
+describe("text of a server", () => {
+  it("is exact in JSON, and has nothing in it that would not be seen", () => {
+    FastCheck.assert(FastCheck.property(anyText, (text) => {
+      expect(Json.quoted(text)).not.toMatch(unseen)
+      expect(JSON.parse(Json.quoted(text))).toBe(text)
+      const all = Json.format({ name: text, [text]: [text] })
+      expect(all.replaceAll("\n", "")).not.toMatch(unseen)
+      expect(JSON.parse(all)).toStrictEqual({ name: text, [text]: [text] })
+    }))
+  })
+
+  it("is escaped by JSON's own rules", () => {
+    expect(Json.quoted("A\u009b31mB\u202eC\u007f\u2028\u{e0041}\ud800\nü")).toBe(
+      "\"A\\u009b31mB\\u202eC\\u007f\\u2028\\udb40\\udc41\\ud800\\nü\""
+    )
+  })
+
+  it("is shown to people on one line, with nothing in it that would not be seen", () => {
+    FastCheck.assert(FastCheck.property(anyText, (text) => {
+      expect(Failure.oneLine(text)).not.toMatch(unseen)
+    }))
+    FastCheck.assert(FastCheck.property(FastCheck.string(), (text) => {
+      expect(Failure.oneLine(text)).toBe(text.trim())
+    }))
+  })
+
+  it("makes up no line in the report of check, and is exact in its JSON", () => {
+    FastCheck.assert(FastCheck.property(anyText, anyText, anyText, (failed, unclear, skipped) => {
+      const verdicts: ReadonlyArray<Conformance.Verdict> = [
+        { _tag: "Failed", error: undefined, reason: failed, rules: ["S-001"] },
+        { _tag: "Unclear", reason: unclear },
+        { _tag: "Skipped", reason: skipped }
+      ]
+      const report = Conformance.reportOf(verdicts.map((verdict) => ({ name: "check", rules: ["S-001"], verdict })))
+      const lines = CheckReport.toText(report).split("\n")
+      expect(lines).toHaveLength(12)
+      expect(lines.join("")).not.toMatch(unseen)
+      expect(JSON.parse(CheckReport.toJson(report))).toMatchObject({
+        checks: [{ reason: failed }, { reason: unclear }, { reason: skipped }]
+      })
+    }))
+  })
+})
+
 const isJson = (value: unknown): value is Json.Json =>
   value === null || ["string", "number", "boolean"].includes(typeof value) ||
   (Array.isArray(value) ? value.every(isJson) : typeof value === "object" && Object.values(value).every(isJson))
@@ -124,6 +201,7 @@ describe("Failure", () => {
   it("fits on one line, and steers no terminal", () => {
     expect(Failure.oneLine("a\n  b\r\nc\n")).toBe("a; b; c")
     expect(Failure.oneLine("\u001b[31mred\u0000\u009b\u202e\u2028ü")).toBe("\\x1b[31mred\\x00\\x9b\\u202e\\u2028ü")
+    expect(Failure.oneLine("\u007f\u00ad\ufeff\u{e0041}\ud800")).toBe("\\x7f\\xad\\ufeff\\u{e0041}\\ud800")
   })
 
   it("names a defect as one", () => {

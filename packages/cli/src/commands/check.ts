@@ -8,9 +8,9 @@ import * as Conformance from "@effect-nbd/testing/Conformance"
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
 import * as Effect from "effect/Effect"
+import * as CheckReport from "../CheckReport.ts"
 import * as CheckTally from "../CheckTally.ts"
-import { oneLine, UsageError } from "../Failure.ts"
-import * as Json from "../Json.ts"
+import { UsageError } from "../Failure.ts"
 import { complain, exitWith, print } from "../Output.ts"
 import * as ProgressBar from "../ProgressBar.ts"
 import * as Target from "../Target.ts"
@@ -74,8 +74,4 @@ export const check = Command.make("check", options, ({ destructive, json, timeou
   })).pipe(Command.withDescription("Check a server against the rules of the protocol, and report rule by rule"))
 
 const printed = (report: Conformance.Report, json: boolean) =>
-  print(json ? `${Json.format(Conformance.toJson(report))}\n` : inLines(Conformance.format(report)))
-
-/** Texts of the server may be in it. */
-const inLines = (text: string): string =>
-  text.split("\n").map((line) => line.startsWith("        ") ? `        ${oneLine(line)}` : line).join("\n")
+  print(json ? CheckReport.toJson(report) : CheckReport.toText(report))

@@ -152,7 +152,7 @@ const tell = (target: Target.Target, mode: InfoMode.InfoMode, { content, isColou
         const found = yield* isList ? Info.ofServer(target, options) : Info.ofExport(target, options)
         yield* json
           ? print(`${Json.format(InfoReport.toJsonObject(found))}\n`)
-          : print(InfoReport.toText(found, isColoured ? Paint.colours : Paint.plain), { colours: isColoured })
+          : print(InfoReport.toText(found, isColoured ? Paint.colours : Paint.plain))
         // The others have been told about, and so has what the server said of this one.
         if (found.exports.some(({ _tag }) => _tag === "Refused")) yield* exitWith(1)
         return
@@ -167,7 +167,7 @@ const tell = (target: Target.Target, mode: InfoMode.InfoMode, { content, isColou
         const { known } = yield* entered(target)
         const whole = yield* Target.uriOf(target, known.name)
         if (whole === undefined) return yield* new UsageError({ reason: `${Brackets.show(word)} has no URI` })
-        return yield* print(`${json ? JSON.stringify(whole) : whole}\n`)
+        return yield* print(`${json ? Json.quoted(whole) : whole}\n`)
       }
       case "Question": {
         const isSo = yield* answer(target, mode.ability)

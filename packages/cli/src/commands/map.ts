@@ -51,8 +51,7 @@ export const printMap = (
       })
       const found = yield* ExtentMap.totals(extents, contexts)
       yield* print(
-        options.json ? MapReport.totalsToJson(found, covered) : MapReport.totalsToText(found, covered, paint),
-        { colours: true }
+        options.json ? MapReport.totalsToJson(found, covered) : MapReport.totalsToText(found, covered, paint)
       )
     } else if (options.json) {
       yield* printPieces(
