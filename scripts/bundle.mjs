@@ -3,10 +3,7 @@
  * and loading 500 modules. What it is made of is named beside it, with the licences.
  */
 import { build } from "esbuild"
-import { execFileSync } from "node:child_process"
-import { randomBytes } from "node:crypto"
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { dirname, join, resolve, sep } from "node:path"
 import { isMain, repositoryRoot } from "./lib/sources.mjs"
 
@@ -37,11 +34,7 @@ const bundle = async (folder) => {
     platform: "node",
     target: "node20.19",
     format: "cjs",
-    // A function of what it needs, so that it can be run by whoever has its compiled code.
-    banner: {
-      js: `(function (require, filename) { const moduleUrl = require("node:url").pathToFileURL(filename).href;`
-    },
-    footer: { js: "})" },
+    banner: { js: `const moduleUrl = require("node:url").pathToFileURL(__filename).href;` },
     define: { "import.meta.url": "moduleUrl" },
     // Names are kept, for what is told of a defect.
     minifySyntax: true,
@@ -57,24 +50,4 @@ const bundle = async (folder) => {
   writeFileSync(join(folder, "dist", "effect-nbd.licences.txt"), foreign.map(notice).join(`\n${"-".repeat(72)}\n\n`))
 }
 
-/** Has the bundle's code compiled and kept, as far as a copy needs it. */
-const compile = (folder) => {
-  const workplace = mkdtempSync(join(tmpdir(), "effect-nbd-"))
-  try {
-    const file = join(workplace, "file")
-    writeFileSync(file, randomBytes(65_536))
-    const compiler = join(repositoryRoot, "scripts", "lib", "compile.mjs")
-    const program = join(folder, "bin", "program.js")
-    execFileSync(process.execPath, [compiler, program, "copy", file, "null:"], { stdio: "inherit" })
-  } finally {
-    rmSync(workplace, { recursive: true })
-  }
-}
-
-if (isMain(import.meta)) {
-  const folder = join(repositoryRoot, "packages", "cli")
-  // V8 knows code that belongs to another bundle by its length alone.
-  rmSync(join(folder, "dist", "effect-nbd.compiled"), { force: true })
-  await bundle(folder)
-  compile(folder)
-}
+if (isMain(import.meta)) await bundle(join(repositoryRoot, "packages", "cli"))

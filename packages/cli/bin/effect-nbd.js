@@ -1,5 +1,3 @@
 #!/usr/bin/env node
 "use strict"
-const { load, run } = require("./program.js")
-
-run(load())
+require("./program.js").run()

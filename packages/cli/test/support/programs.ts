@@ -17,7 +17,12 @@ const folders = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin", "
 /** Whether a program is to be found. */
 export const isInstalled = (program: string): boolean => folders.some((folder) => existsSync(join(folder, program)))
 
-const environment = { ...process.env, PATH: folders.join(delimiter) }
+const environment = {
+  ...process.env,
+  PATH: folders.join(delimiter),
+  // What the program keeps in the cache folder of a user is not left in that of whoever runs the tests.
+  XDG_CACHE_HOME: fileURLToPath(new URL("../../build/cache", import.meta.url))
+}
 
 /** `it.scopedLive`, skipped, and shown as such, where one of the programs is not installed. */
 export const itWith = (...programs: ReadonlyArray<string>): typeof it.scopedLive.skip => {
