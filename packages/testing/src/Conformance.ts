@@ -9,6 +9,7 @@
  *
  * @since 0.1.0
  */
+import { CommandError } from "@effect-nbd/core/transmission/CommandError"
 import { Transport } from "@effect-nbd/core/Transport"
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
@@ -33,15 +34,19 @@ import { concurrencyChecks } from "./conformance/ConcurrencyChecks.ts"
 import { endChecks } from "./conformance/EndChecks.ts"
 import { negotiationChecks } from "./conformance/NegotiationChecks.ts"
 import { Pace } from "./conformance/Pace.ts"
+import { Patience } from "./conformance/Patience.ts"
+import { isAnswering } from "./conformance/PlainQuestion.ts"
 import { type CheckResult, type Report, reportOf, type Verdict } from "./conformance/Report.ts"
 import { contextChecks } from "./conformance/server/ContextChecks.ts"
 import { exportChecks } from "./conformance/server/ExportChecks.ts"
 import { extendedChecks } from "./conformance/server/ExtendedChecks.ts"
 import { greetingChecks } from "./conformance/server/GreetingChecks.ts"
+import { isOfCircumstance } from "./conformance/server/Judge.ts"
 import { optionChecks } from "./conformance/server/OptionChecks.ts"
 import { replyChecks } from "./conformance/server/ReplyChecks.ts"
 import { requestChecks } from "./conformance/server/RequestChecks.ts"
 import { tlsChecks } from "./conformance/server/TlsChecks.ts"
+import { zeroChecks } from "./conformance/server/ZeroChecks.ts"
 import { statusChecks } from "./conformance/StatusChecks.ts"
 
 export { type Check, ConformanceError, type RuleId, Skipped, type Target } from "./conformance/Check.ts"
@@ -52,6 +57,7 @@ export {
   type Report,
   reportOf,
   type RuleResult,
+  type Stopped,
   toJson,
   type Verdict
 } from "./conformance/Report.ts"
@@ -73,19 +79,32 @@ export const checks = (target: Target): ReadonlyArray<Check> => {
     ...concurrencyChecks(target),
     ...endChecks(target)
   ]
-  return target.readOnly === true ? all.map(unlessItWrites) : all
+  const fitting = all
+    .map((check) => unlessRefused(check, "NbdOutOfBoundsError", "the export is too small for it"))
+    .map(unlessItFails)
+  return target.readOnly === true
+    ? fitting.map((check) => unlessRefused(check, "NbdReadOnlyError", "the export is read-only"))
+    : fitting
 }
 
-/** What would write is refused by our own client, which tells nothing of the server. */
-const unlessItWrites = (check: Check): Check => ({
+/** What our own client refuses tells nothing of the server. */
+const unlessRefused = (check: Check, tag: string, reason: string): Check => ({
   ...check,
-  run: Effect.catchIf(check.run, isOfReadOnly, () => skipped("the export is read-only"))
+  run: Effect.catchIf(check.run, (error) => isRefusal(error, tag), () => skipped(reason))
 })
 
-const isOfReadOnly = (error: unknown): boolean =>
-  Predicate.isTagged(error, readOnlyError) || error instanceof ConformanceError && error.actual === readOnlyError
+/** What a disk cannot do tells nothing of the protocol. */
+const unlessItFails = (check: Check): Check => ({
+  ...check,
+  run: Effect.catchAll(
+    check.run,
+    (error) =>
+      error instanceof CommandError && isOfCircumstance(error.value) ? skipped(error.message) : Effect.fail(error)
+  )
+})
 
-const readOnlyError = "NbdReadOnlyError"
+const isRefusal = (error: unknown, tag: string): boolean =>
+  Predicate.isTagged(error, tag) || error instanceof ConformanceError && error.actual === tag
 
 /**
  * What the specification asks of servers and a client can see (S-003 to S-100), each by a raw client of its own. Those
@@ -102,6 +121,7 @@ export const serverChecks = (target: Target): ReadonlyArray<Check> => [
   ...contextChecks(target),
   ...requestChecks(target),
   ...replyChecks(target),
+  ...zeroChecks(target),
   ...extendedChecks(target)
 ]
 
@@ -140,7 +160,12 @@ export interface RunOptions {
  * A check that is not over in time has failed where the server owed an answer: it was silent for more than three times as
  * long as it ever took to say something, also to an ordinary read that is asked for on another connection, once in a run
  * and with twice the time. So has each check of a server that says nothing at all. Otherwise the verdict is `Unclear`: the
- * server is slow, and the check may do with a longer timeout.
+ * server is slow, and the check may do with a longer timeout. It is `Unclear` too where the server turned a connection away
+ * before it said a word, and let the next one in: it may have had no room.
+ *
+ * After each check that has failed or is unclear, the server is asked a plain question on a connection of its own: to enter
+ * the export, and for a read. Where it does not answer within the timeout, the run stops: what else would fail, would
+ * fail because of that. The report says after which check.
  *
  * @since 0.1.0
  * @category constructors
@@ -150,7 +175,8 @@ export const run = (target: Target, options: RunOptions = {}): Effect.Effect<Rep
     const { onResult = () => Effect.void } = options
     const timeout = Duration.decode(options.timeout ?? "15 seconds")
     const pace = new Pace(yield* Effect.clock)
-    const transport = pace.watch(yield* Transport)
+    const patience = new Patience()
+    const transport = patience.watch(pace.watch(yield* Transport))
     // An ordinary answer, for comparison. Where there is none in all this time, that is told of no server as slowness.
     const ordinary = yield* Effect.once(
       connect(target).pipe(
@@ -160,16 +186,28 @@ export const run = (target: Target, options: RunOptions = {}): Effect.Effect<Rep
         Effect.ignore
       )
     )
-    const results = yield* Effect.forEach(
-      options.checks ?? [...serverChecks(target), ...checks(target)],
-      ({ name, rules, run }) =>
-        verdictOf(rules, limited(run, timeout, pace, ordinary)).pipe(
-          Effect.map((verdict): CheckResult => ({ name, rules, verdict })),
-          Effect.tap(onResult)
-        )
-    ).pipe(Effect.provideService(Transport, transport))
-    return reportOf(results)
+    const all = options.checks ?? [...serverChecks(target), ...checks(target)]
+    const results: Array<CheckResult> = []
+    const made = Effect.gen(function*() {
+      for (const [index, { name, rules, run }] of all.entries()) {
+        patience.turnedAway = false
+        const found = yield* verdictOf(rules, limited(run, timeout, pace, ordinary))
+        const wasTurnedAway = found._tag === "Failed" && patience.turnedAway
+        const isOver = found._tag === "Passed" || found._tag === "Skipped"
+        const left = all.length - index - 1
+        const answers = isOver || (left === 0 && !wasTurnedAway) || (yield* isAnswering(target, timeout))
+        const verdict: Verdict = wasTurnedAway && answers ? { _tag: "Unclear", reason: noRoom } : found
+        const result: CheckResult = { name, rules, verdict }
+        results.push(result)
+        yield* onResult(result)
+        if (!answers && left > 0) return reportOf(results, { after: name, left })
+      }
+      return reportOf(results)
+    })
+    return yield* Effect.provideService(made, Transport, transport)
   })
+
+const noRoom = "the server closed a connection before it said a word, and let the next one in: it may have had no room"
 
 /** What a check comes to that is not over in time, and of which nobody can say more. */
 class Unclear extends Data.TaggedError("Unclear")<{ readonly reason: string }> {}

@@ -105,6 +105,8 @@ type Failure = StreamEnded | UndecodableError
  */
 export class RawClient {
   reader: FrameReader
+  /** NO_ZEROES was offered, and taken up in answer to the greeting. */
+  noZeroes = false
 
   constructor(reader: FrameReader) {
     this.reader = reader
@@ -127,6 +129,7 @@ export class RawClient {
       const greeting = yield* decoded(decodeNewstyleRest(yield* this.take(size.newstyleRest)))
       const answer = typeof flags === "number" ? flags : flags(greeting.flags)
       yield* this.send(encodeClientFlags(ClientFlags(answer)))
+      this.noZeroes = (greeting.flags & answer & ClientFlags.NO_ZEROES) !== 0
       return Number(greeting.flags)
     })
   }
@@ -162,8 +165,8 @@ export class RawClient {
     return this.option(option, encodeMetaContextRequest({ exportName, queries }))
   }
 
-  /** Enters an export by NBD_OPT_EXPORT_NAME. */
-  exportName(name: string, noZeroes = true) {
+  /** Enters an export by NBD_OPT_EXPORT_NAME. Padding is expected unless NO_ZEROES was agreed on, or this says otherwise. */
+  exportName(name: string, noZeroes = this.noZeroes) {
     return Effect.gen(this, function*() {
       yield* this.send(encodeOption(optionCode.EXPORT_NAME, encodeText(name)))
       return yield* decoded(decodeExportNameReply(yield* this.take(replySize(noZeroes))))

@@ -16,6 +16,7 @@ import { rangeBreakers } from "./judges/RangeBreakers.ts"
 import { replyBreakers } from "./judges/ReplyBreakers.ts"
 import { requestBreakers } from "./judges/RequestBreakers.ts"
 import { tlsBreakers } from "./judges/TlsBreakers.ts"
+import { zeroBreakers } from "./judges/ZeroBreakers.ts"
 
 const kinds: ReadonlyArray<readonly [kind: string, breakers: Breakers]> = [
   ["the greeting", greetingBreakers],
@@ -25,6 +26,7 @@ const kinds: ReadonlyArray<readonly [kind: string, breakers: Breakers]> = [
   ["meta contexts", contextBreakers],
   ["requests", { ...requestBreakers, ...rangeBreakers }],
   ["replies", { ...replyBreakers, ...chunkBreakers }],
+  ["long zeroes", zeroBreakers],
   ["extended headers", extendedBreakers]
 ]
 

@@ -34,8 +34,8 @@ const failedRules = ({ rules }: Conformance.Report) =>
   rules.filter(({ verdict }) => verdict._tag === "Failed").map(({ rule }) => rule)
 
 const configs: ReadonlyArray<readonly [string, FakeServer.FakeServerConfig, "plaintext" | "TLS", number]> = [
-  ["everything", { exports: [disk, { name: "other", size: 512 }] }, "plaintext", 15],
-  ["structured replies in small chunks", { exports: [disk], extendedHeaders: false, chunkSize: 4096 }, "plaintext", 23],
+  ["everything", { exports: [disk, { name: "other", size: 512 }] }, "plaintext", 16],
+  ["structured replies in small chunks", { exports: [disk], extendedHeaders: false, chunkSize: 4096 }, "plaintext", 24],
   [
     "block sizes that are required",
     {
@@ -43,15 +43,15 @@ const configs: ReadonlyArray<readonly [string, FakeServer.FakeServerConfig, "pla
       requireBlockSize: true
     },
     "plaintext",
-    13
+    14
   ],
-  ["a read-only export", { exports: [{ ...disk, readOnly: true }] }, "plaintext", 23],
-  ["TLS for all", { exports: [disk], tls: { mode: "Require", settings: { credentials: nobody } } }, "TLS", 13],
+  ["a read-only export", { exports: [{ ...disk, readOnly: true }] }, "plaintext", 24],
+  ["TLS for all", { exports: [disk], tls: { mode: "Require", settings: { credentials: nobody } } }, "TLS", 14],
   [
     "TLS for the export",
     { exports: [{ ...disk, tlsOnly: true }], tls: { mode: "Allow", settings: { credentials: nobody } } },
     "TLS",
-    11
+    12
   ]
 ]
 

@@ -18,7 +18,10 @@ import type { ruleTable } from "./RuleTable.ts"
  * @category models
  */
 export interface Target {
-  /** The export to work with, at least 1 MiB, alone for the suite. Its content is lost, unless it is read-only. */
+  /**
+   * The export to work with, alone for the suite. Its content is lost, unless it is read-only. Checks that take more room
+   * than it has are skipped: 1 MiB is enough for all but one, which takes more than 64 MiB.
+   */
   readonly exportName: string
   /** A name that the server refuses, where it knows its exports by name. */
   readonly unknownExport?: string
@@ -26,6 +29,11 @@ export interface Target {
   readonly lists?: boolean
   /** How it shakes hands. Default: `newstyle-fixed`. */
   readonly protocol?: "oldstyle" | "newstyle" | "newstyle-fixed"
+  /**
+   * `false`: no client of ours gets into the export, since the server breaks a rule on the way. `run` then goes on as long
+   * as the server greets, and otherwise as long as it lets a client in and answers it. Default: `true`.
+   */
+  readonly enterable?: boolean
   /** The export cannot be written to: nothing is checked that takes writing. Default: `false`. */
   readonly readOnly?: boolean
   /** Every connection finds what the one before has written. Default: `true`; a command starts afresh each time. */
@@ -180,19 +188,30 @@ export const expectRefusal = <A, E extends { readonly _tag: string }, R>(
 export const connect = (target: Target) => Handle.connect({ exportName: target.exportName })
 
 /**
+ * What requests to an export are held to, in bytes.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Limits {
+  readonly minimum: number
+  readonly maximum: number
+  readonly size: bigint
+}
+
+/**
  * A length that the export takes, in bytes: a multiple of its minimum block size and of 512, near what is wanted, of which
- * `count` fit into the longest payload. Where that is too short for them it is one block.
+ * `count` fit into the longest payload and into the export. Where that is too short for them it is one block. Where the
+ * export is shorter than one, it is all whole minimum blocks that there are, or one of them, which there is not.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const lengthNear = (
-  { maximum, minimum }: { readonly minimum: number; readonly maximum: number },
-  wanted: number,
-  count = 1
-): number => {
+export const lengthNear = ({ maximum, minimum, size }: Limits, wanted: number, count = 1): number => {
   const block = Math.max(minimum, 512)
-  const longest = Math.floor(maximum / count / block) * block
+  if (size < BigInt(block)) return Math.max(minimum, Number(size) - Number(size) % minimum)
+  const fits = size / BigInt(count) < BigInt(maximum) ? Number(size / BigInt(count)) : maximum
+  const longest = Math.floor(Math.min(maximum / count, fits) / block) * block
   return Math.max(block, Math.min(Math.ceil(wanted / block) * block, longest))
 }
 
@@ -202,9 +221,10 @@ export const lengthNear = (
  * @since 0.1.0
  * @category getters
  */
-export const limitsOf = ({ agreed, export: { maximumPayload, minimumBlockSize } }: Handle.Connected) => ({
+export const limitsOf = ({ agreed, export: { maximumPayload, minimumBlockSize, size } }: Handle.Connected): Limits => ({
   minimum: agreed.protocol === "newstyle-fixed" ? minimumBlockSize : 65_536,
-  maximum: maximumPayload
+  maximum: maximumPayload,
+  size
 })
 
 /**

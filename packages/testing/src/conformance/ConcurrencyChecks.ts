@@ -20,10 +20,12 @@ import {
 
 const pieceSizeOf = (connected: Connected): number => lengthNear(limitsOf(connected), 4096)
 
-/** The offsets of 128 pieces, or of as many as fit into half a MiB. */
+/** The offsets of 128 pieces, or of as many as fit into half a MiB and into the export; of one in any case. */
 const offsetsOf = (connected: Connected): ReadonlyArray<bigint> => {
   const pieceSize = pieceSizeOf(connected)
-  return Array.from({ length: Math.min(128, 524_288 / pieceSize) }, (_, piece) => BigInt(piece * pieceSize))
+  const room = connected.export.size < 524_288n ? Number(connected.export.size) : 524_288
+  const length = Math.max(1, Math.min(128, Math.floor(room / pieceSize)))
+  return Array.from({ length }, (_, piece) => BigInt(piece * pieceSize))
 }
 
 /** Something comes to each of them 64 times at a time. */

@@ -5,18 +5,24 @@
  */
 import * as Handle from "@effect-nbd/core/Handle"
 import type { ConnectError } from "@effect-nbd/core/handshake/ConnectError"
-import type { Transport } from "@effect-nbd/core/Transport"
+import { Transport } from "@effect-nbd/core/Transport"
+import { viewOf } from "@effect-nbd/core/wire/Bytes"
+import { HandshakeFlags } from "@effect-nbd/core/wire/Flags"
+import { decodeGreetingStart, size } from "@effect-nbd/core/wire/Greeting"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { open } from "../RawClient.ts"
 import type { Target } from "./Check.ts"
+import { Patience } from "./Patience.ts"
 
 /** Nobody calls an export so. */
 const unlikely = "effect-nbd-conformance-no-such-export"
 
 /**
  * The target that an export of a server is: how the server shakes hands, whether the export is read-only and listed, and
- * whether there are names that the server refuses. It fails where the export cannot be entered. Whether connections find what those before
- * them have written cannot be seen from outside; it is taken to be so.
+ * whether there are names that the server refuses. It fails where the export cannot be entered; where that is because the
+ * server breaks a rule after the first words of its greeting, the target is one that is not `enterable`. Whether connections find
+ * what those before them have written cannot be seen from outside; it is taken to be so.
  *
  * @since 0.1.0
  * @category constructors
@@ -33,6 +39,8 @@ export const targetOf = (
         Effect.as(Effect.ignore(shutdown), { protocol, ...isReadOnly ? { readOnly: true } : {} })
     )
   )
+  // What the server does wrong here has checks of its own.
+  const unknown = { lists: false }
   const names = Effect.scoped(Effect.gen(function*() {
     const negotiating = yield* Handle.negotiate({ handshakeTimeout })
     const listed = yield* Effect.orElseSucceed(negotiating.list, () => [])
@@ -41,8 +49,37 @@ export const targetOf = (
     const isRefused = refused._tag === "Left" && refused.left._tag === "NbdExportUnknownError"
     return { lists: listed.some(({ name }) => name === exportName), ...isRefused ? { unknownExport: unlikely } : {} }
   }))
-  return Effect.flatMap(entered, (entered) =>
+  const known = Effect.flatMap(entered, (entered) =>
     entered.protocol === "newstyle-fixed"
-      ? Effect.map(names, (names): Target => ({ exportName, ...entered, ...names }))
+      ? Effect.map(
+        Effect.orElseSucceed(names, () => unknown),
+        (names): Target => ({ exportName, ...entered, ...names })
+      )
       : Effect.succeed({ exportName, ...entered, lists: false }))
+  const found = Effect.catchAll(known, (error) =>
+    isBreach(error)
+      ? Effect.flatMap(protocol, (protocol) =>
+        protocol === undefined
+          ? Effect.fail(error)
+          : Effect.succeed<Target>({ exportName, protocol, lists: false, enterable: false }))
+      : Effect.fail(error))
+  return Effect.updateService(found, Transport, (transport) => new Patience().watch(transport))
 }
+
+/** The server spoke, and what it said or did is none of a server's ways to refuse. */
+const isBreach = (error: ConnectError): boolean =>
+  error._tag === "NbdProtocolError" || error._tag === "NbdServerDisconnectedError"
+
+/** How the server greets, as far as that can be told of its first words. */
+const protocol: Effect.Effect<Target["protocol"], never, Transport> = Effect.gen(function*() {
+  const client = yield* open
+  const style = decodeGreetingStart(yield* client.take(size.start))
+  if (style === "OldstyleGreeting") return "oldstyle"
+  if (style !== "NewstyleGreeting") return undefined
+  const flags = viewOf(yield* client.take(size.newstyleRest)).getUint16(0)
+  return (flags & HandshakeFlags.FIXED_NEWSTYLE) === 0 ? "newstyle" : "newstyle-fixed"
+}).pipe(
+  Effect.scoped,
+  Effect.timeout("5 seconds"),
+  Effect.orElseSucceed(() => undefined)
+)

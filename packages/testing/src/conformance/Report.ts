@@ -47,12 +47,25 @@ export interface RuleResult {
 }
 
 /**
+ * The server answered nothing any more after this check: `left` others were not made.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Stopped {
+  readonly after: string
+  readonly left: number
+}
+
+/**
  * @since 0.1.0
  * @category models
  */
 export interface Report {
   /** In the order in which they were run. */
   readonly checks: ReadonlyArray<CheckResult>
+  /** Where the run stopped before its end; `undefined` where all checks were made. */
+  readonly stopped: Stopped | undefined
   /** By their numbers; those that no check was about are not in it. */
   readonly rules: ReadonlyArray<RuleResult>
   /** How many checks passed, failed, stayed unclear and were skipped. */
@@ -63,16 +76,17 @@ export interface Report {
 }
 
 /**
- * Puts the results together.
+ * Puts the results together, of all checks or up to where the run stopped.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const reportOf = (checks: ReadonlyArray<CheckResult>): Report => {
+export const reportOf = (checks: ReadonlyArray<CheckResult>, stopped?: Stopped): Report => {
   const count = (tag: Verdict["_tag"]) => checks.filter(({ verdict }) => verdict._tag === tag).length
   const rules = [...new Set(checks.flatMap((result) => [...result.rules, ...brokenBy(result)]))].toSorted()
   return {
     checks,
+    stopped,
     rules: rules.map((rule) => {
       const [level, words] = ruleTable[rule]
       return { rule, level, words, verdict: together(checks.flatMap((result) => aboutRule(result, rule))) }
@@ -102,13 +116,14 @@ const together = (verdicts: ReadonlyArray<Verdict>): Verdict => {
 }
 
 /**
- * The report as text: what failed and why, with the rules that are broken, what is unclear, each rule with its verdict, and a last line that counts.
+ * The report as text: what failed and why, with the rules that are broken, what is unclear, each rule with its verdict, from
+ * where on the server answered nothing any more, and a last line that counts.
  *
  * @since 0.1.0
  * @category formatting
  */
 export const format = (report: Report): string => {
-  const { checks, failed, passed, rules, skipped, unclear } = report
+  const { checks, failed, passed, rules, skipped, stopped, unclear } = report
   const failures = checks.flatMap(({ name, verdict }) =>
     verdict._tag === "Failed" ? [`FAILED  ${titleOf(name, verdict.rules)}`, `        ${verdict.reason}`] : []
   )
@@ -123,7 +138,10 @@ export const format = (report: Report): string => {
   )
   const notClear = unclear > 0 ? `, ${unclear} unclear` : ""
   const counted = `${passed} passed, ${failed} failed${notClear}, ${skipped} skipped`
-  const sections = [failures, late, skips, table, [counted]]
+  const silence = stopped === undefined
+    ? []
+    : [`STOPPED after "${stopped.after}": the server answers no more; ${stopped.left} checks were not made`]
+  const sections = [failures, late, skips, table, silence, [counted]]
   return `${sections.filter((lines) => lines.length > 0).map((lines) => lines.join("\n")).join("\n\n")}\n`
 }
 
@@ -138,11 +156,12 @@ const titleOf = (name: string, rules: ReadonlyArray<RuleId>): string =>
  * @since 0.1.0
  * @category encoding
  */
-export const toJson = ({ checks, failed, passed, rules, skipped, unclear }: Report) => ({
+export const toJson = ({ checks, failed, passed, rules, skipped, stopped, unclear }: Report) => ({
   passed,
   failed,
   unclear,
   skipped,
+  stopped: stopped === undefined ? null : { ...stopped },
   checks: checks.map(({ name, rules, verdict }) => ({
     name,
     rules,

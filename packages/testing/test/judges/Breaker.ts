@@ -62,9 +62,9 @@ export const isPast = (command: RecordedRequest["command"]): Is => (request) =>
 
 /** Everything is right, and then a read fails: the check looks whether the stream is still framed. */
 export const readFails = {
-  found: /a read after it: expected "none", saw "EIO \(5\)"/,
+  found: /a read after it: expected "none", saw "EINVAL \(22\)"/,
   does: ({ command, flags, length, offset }) =>
-    command === "READ" && flags === 0 && length === 512 && offset === 0n ? Steering.fail("EIO") : Steering.proceed
+    command === "READ" && flags === 0 && length === 512 && offset === 0n ? Steering.fail("EINVAL") : Steering.proceed
 } satisfies Partial<Breaker>
 
 /** The same of haggling, which has to go on. */

@@ -1,7 +1,8 @@
 /**
  * Servers that break a rule of structured reply chunks.
  */
-import { concat } from "@effect-nbd/core/wire/Bytes"
+import { concat, encodeText } from "@effect-nbd/core/wire/Bytes"
+import { errno } from "@effect-nbd/core/wire/Errno"
 import { CommandFlags } from "@effect-nbd/core/wire/Flags"
 import { magic } from "@effect-nbd/core/wire/Magic"
 import { chunkType } from "@effect-nbd/core/wire/Reply"
@@ -125,7 +126,7 @@ export const chunkBreakers: Breakers = {
       found: /chunks that no READ has: expected 0, saw 1/,
       says: [Misbehaviour.at(Misbehaviour.unknownChunkType(), { request: isRead })]
     },
-    { rule: "S-069", found: /error: expected 0, saw 5/, says: [Says.failing("EIO", isRead)] },
+    { rule: "S-069", found: /READ: expected "none", saw "EINVAL \(22\)"/, says: [Says.failing("EINVAL", isRead)] },
     { rule: "S-075", found: /read, byte 0: expected .*, saw 238/, hears: scribblesAt(65_536n) },
     {
       rule: "S-067",
@@ -177,6 +178,43 @@ export const chunkBreakers: Breakers = {
       others: [],
       says: [Misbehaviour.at(Misbehaviour.severalErrors, { request: isPast("READ") })]
     },
+    {
+      rule: "S-069",
+      found: /style of the reply to READ: expected "structured", saw "simple"/,
+      says: [
+        Says.toRequest(
+          isPast("READ"),
+          (_, { request: { cookie } }) => [Misbehaviour.simpleReply(cookie, errno.EINVAL)]
+        )
+      ]
+    },
+    {
+      rule: "S-069",
+      found: /style of the reply to READ: expected "structured", saw "simple"/,
+      // One that fails for another reason.
+      says: [
+        Says.toRequest(
+          (request) => isRead(request) && request.flags === 0x8000,
+          (_, { request: { cookie } }) => [Misbehaviour.simpleReply(cookie, errno.EINVAL)]
+        )
+      ]
+    },
+    {
+      rule: "S-080",
+      found: /a message of at most/,
+      // The bytes of the length of its text are swapped.
+      says: [
+        Says.toRequest(
+          (request) => isRead(request) && request.offset === size - 512n,
+          (_, { replyStyle, request: { cookie, offset } }) => {
+            const payload = concat([Says.fields([4, errno.EINVAL], [2, 0x0500]), encodeText("wrong")])
+            return replyStyle === "Simple"
+              ? undefined
+              : [Misbehaviour.chunk(replyStyle, { cookie, offset, type: chunkType.ERROR, payload })]
+          }
+        )
+      ]
+    },
     { rule: "S-080", found: /an error chunk of at least 6 bytes/, says: [Misbehaviour.errorTooShort()] },
     { rule: "S-080", found: /a message of at most/, says: [Misbehaviour.errorTextOverrun] },
     { rule: "S-080", found: /"an error", saw "0"/, says: [Misbehaviour.errorOfZero] },
@@ -221,7 +259,7 @@ export const chunkBreakers: Breakers = {
     { rule: "S-078", found: /pieces: expected 1, saw 2/, others: [], says: [Misbehaviour.fragmentedDespiteDf] },
     {
       rule: "S-078",
-      found: /error: expected 0, saw 75/,
+      found: /READ with DF: expected "none", saw "EOVERFLOW \(75\)"/,
       does: (request) => hasFlag(CommandFlags.DF)(request) ? Steering.fail("EOVERFLOW") : Steering.proceed
     },
     { rule: "S-078", found: /read, byte 0: expected .*, saw 238/, hears: scribblesAt(65_536n) }

@@ -181,7 +181,11 @@ export const contextBreakers: Breakers = {
       found: /a status chunk: expected "4 bytes and 8 for each extent", saw "11 bytes"/,
       says: [Misbehaviour.statusLength]
     },
-    { rule: "S-081", found: /error of BLOCK_STATUS: expected 0, saw 5/, says: [Says.failing("EIO", isStatus)] },
+    {
+      rule: "S-081",
+      found: /BLOCK_STATUS: expected "none", saw "EINVAL \(22\)"/,
+      says: [Says.failing("EINVAL", isStatus)]
+    },
     { rule: "S-081", found: /type of a status chunk: expected 5, saw 6/, says: [Misbehaviour.otherStatusType] }
   ],
   "with REQ_ONE there is one extent, inside the request": [

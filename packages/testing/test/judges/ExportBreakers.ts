@@ -44,7 +44,7 @@ export const exportBreakers: Breakers = {
       })
     }
   ],
-  "each type of information comes once, also if it is asked for twice": [
+  "each type of information comes once": [
     {
       rule: "S-034",
       found: /types of information: expected 4, saw 5/,
@@ -55,9 +55,29 @@ export const exportBreakers: Breakers = {
   "GO tells what INFO has just told": [
     {
       rule: "S-035",
-      found: /told by GO/,
+      found: /ExportInfo.exportSize by GO, as INFO told it: expected .*, saw/,
       others: [],
       says: [Misbehaviour.goDiffersFromInfo]
+    },
+    {
+      rule: "S-035",
+      found: /ExportInfo.exportSize by GO, as INFO told it: expected "0", saw "1048576"/,
+      says: Says.size(() => 0n).slice(0, 1)
+    },
+    {
+      rule: "S-035",
+      found: /ExportInfo.flags by GO, as INFO told it/,
+      says: Says.flags((flags) => flags ^ TransmissionFlags.SEND_TRIM).slice(1)
+    },
+    {
+      rule: "S-035",
+      found: /BlockSizeInfo.minimum by GO, as INFO told it: expected "1", saw "nothing"/,
+      says: [Misbehaviour.at(Says.untold, { option: "GO" })]
+    },
+    {
+      rule: "S-035",
+      found: /answer to GO: expected "NBD_REP_ACK", saw "NBD_REP_ERR_POLICY"/,
+      says: [Misbehaviour.at(Misbehaviour.infoThenError, { option: "GO" })]
     },
     {
       rule: "S-037",
@@ -78,7 +98,7 @@ export const exportBreakers: Breakers = {
       says: [Misbehaviour.zeroesBehindGo]
     }
   ],
-  "an unknown export is ERR_UNKNOWN without information, and haggling goes on": [
+  "an unknown export is refused, by ERR_UNKNOWN without information, and haggling goes on": [
     {
       rule: "S-033",
       found: /replies: expected 1, saw 2$/,
@@ -93,8 +113,8 @@ export const exportBreakers: Breakers = {
     },
     {
       rule: "S-033",
-      found: /answer to INFO of an unknown export: expected "NBD_REP_ERR_UNKNOWN", saw "NBD_REP_ERR_POLICY"/,
-      says: [Says.instead("INFO", "ERR_UNKNOWN", "ERR_POLICY")]
+      found: /INFO of an unknown export is acknowledged: expected false, saw true/,
+      says: [Says.instead("INFO", "ERR_UNKNOWN", "ACK")]
     },
     {
       rule: "S-033",
@@ -176,7 +196,7 @@ export const exportBreakers: Breakers = {
         "information of a type that nobody knows is not missed",
         "GO tells what INFO has just told",
         "no padding follows the acknowledgement of GO",
-        "an unknown export is ERR_UNKNOWN without information, and haggling goes on",
+        "an unknown export is refused, by ERR_UNKNOWN without information, and haggling goes on",
         "where no block sizes are told the default ones hold: every byte is aligned, and 32 MiB are no matter",
         "whoever is told to ask for the block sizes is told them",
         "the size is a multiple of the minimum block size, and payloads of 1 MiB are taken",

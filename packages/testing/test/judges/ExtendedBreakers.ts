@@ -28,7 +28,7 @@ export const extendedBreakers: Breakers = {
       found: /offset in a chunk of WRITE/,
       says: [Misbehaviour.at(Misbehaviour.otherOffset, { request: ({ command }) => command === "WRITE" })]
     },
-    { rule: "S-095", found: /READ: expected "none", saw "EIO \(5\)"/, says: [Says.failing("EIO", is("READ"))] },
+    { rule: "S-095", found: /READ: expected "none", saw "EINVAL \(22\)"/, says: [Says.failing("EINVAL", is("READ"))] },
     {
       rule: "S-095",
       found: /READ past the end: expected "EINVAL or EOVERFLOW", saw "success"/,
@@ -77,7 +77,11 @@ export const extendedBreakers: Breakers = {
     },
     { rule: "S-097", found: /length: expected 8, saw 24/, says: [Misbehaviour.wrongExtentCount] },
     { rule: "S-097", found: /upper half of the status: expected 0, saw 256/, says: [Misbehaviour.wideStatus] },
-    { rule: "S-096", found: /error: expected 0, saw 5/, says: [Says.failing("EIO", is("BLOCK_STATUS"))] }
+    {
+      rule: "S-096",
+      found: /BLOCK_STATUS: expected "none", saw "EINVAL \(22\)"/,
+      says: [Says.failing("EINVAL", is("BLOCK_STATUS"))]
+    }
   ],
   "a payload that nobody expects is swallowed, and EINVAL": [
     {
@@ -91,11 +95,9 @@ export const extendedBreakers: Breakers = {
     },
     {
       rule: "S-098",
-      found: /the stream ended/,
-      // It is taken for the next request.
-      hears: Hears.request((heard) => {
-        if (Hears.is(heard, "READ") && hasPayload(heard)) heard.flags = 0x8000
-      })
+      found: /received 0x00000000/,
+      // Nor is it swallowed, but sent back.
+      says: [Says.toRequest(hasPayload, (frames) => [...frames, Misbehaviour.raw(new Uint8Array(32))])]
     }
   ],
   "a payload that is too long ends the session": [
@@ -124,10 +126,8 @@ export const extendedBreakers: Breakers = {
     },
     {
       rule: "S-099",
-      found: /the stream ended/,
-      hears: Hears.request((heard) => {
-        if (Hears.is(heard, "BLOCK_STATUS") && hasPayload(heard)) heard.flags = 0x8000
-      })
+      found: /received 0x00000000/,
+      says: [Says.toRequest(hasPayload, (frames) => [...frames, Misbehaviour.raw(new Uint8Array(32))])]
     },
     { rule: "S-099", ...readFails }
   ]

@@ -17,8 +17,8 @@ const without = (bits: number): Hearing => (message) => {
 }
 
 const firstReadFails = {
-  found: /a read right behind the answer: expected "0,77", saw "5,77"/,
-  does: () => Steering.fail("EIO")
+  found: /a read right behind the answer: expected "0,77", saw "1,77"/,
+  does: () => Steering.fail("EPERM")
 }
 
 export const greetingBreakers: Breakers = {

@@ -55,9 +55,9 @@ export const replyBreakers: Breakers = {
   "fast zeroes succeed, or are ENOTSUP and leave the data": [
     {
       rule: "S-087",
-      found: /WRITE_ZEROES: expected "none or ENOTSUP", saw "EIO \(5\)"/,
+      found: /WRITE_ZEROES: expected "none or ENOTSUP", saw "EINVAL \(22\)"/,
       others: [],
-      does: (request) => hasFlag(CommandFlags.FAST_ZERO)(request) ? Steering.fail("EIO") : Steering.proceed
+      does: (request) => hasFlag(CommandFlags.FAST_ZERO)(request) ? Steering.fail("EINVAL") : Steering.proceed
     },
     {
       rule: "S-087",
@@ -76,9 +76,9 @@ export const replyBreakers: Breakers = {
     },
     {
       rule: "S-071",
-      found: /FLUSH: expected "none", saw "EIO \(5\)"/,
+      found: /FLUSH: expected "none", saw "EINVAL \(22\)"/,
       others: [],
-      does: ({ command }) => command === "FLUSH" ? Steering.fail("EIO") : Steering.proceed
+      does: ({ command }) => command === "FLUSH" ? Steering.fail("EINVAL") : Steering.proceed
     },
     {
       rule: "S-071",
@@ -89,7 +89,7 @@ export const replyBreakers: Breakers = {
   "requests that are sent at once are all answered": [
     {
       rule: "S-067",
-      found: /a reply: expected "the data of a request that waits"/,
+      found: /a reply: expected "one to a request that waits"/,
       others: [],
       says: [Misbehaviour.at(Misbehaviour.unknownCookie, { nth: 20, times: 1 })]
     },

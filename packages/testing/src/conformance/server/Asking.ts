@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import type { StreamEnded } from "@effect-nbd/core/framing/FrameReader"
+import { StreamEnded } from "@effect-nbd/core/framing/FrameReader"
 import { maxStringBytes, viewOf } from "@effect-nbd/core/wire/Bytes"
 import { chunkType, decodeErrorPayload, isErrorChunk } from "@effect-nbd/core/wire/Reply"
 import { hex, isWireError } from "@effect-nbd/core/wire/WireError"
@@ -11,10 +11,10 @@ import * as Effect from "effect/Effect"
 import { boundOfChunks, type UnboundedError } from "../../raw/Bound.ts"
 import { type RawChunk, type RawCommand, type RawRequest, UndecodableError } from "../../RawClient.ts"
 import { type ConformanceError, expectEqual, type RuleError } from "../Check.ts"
-import { about, type Answer, expectError, saw } from "./Judge.ts"
+import { about, type Answer, expectDone, saw, Skip } from "./Judge.ts"
 import type { Talk } from "./Talk.ts"
 
-type Failure = StreamEnded | UndecodableError | UnboundedError | ConformanceError | RuleError
+type Failure = StreamEnded | UndecodableError | UnboundedError | ConformanceError | RuleError | Skip
 
 /**
  * Sends one request.
@@ -37,7 +37,31 @@ export const tell = (talk: Talk, command: RawCommand, request: RawRequest = {}) 
  * @category decoding
  */
 export const ask = (talk: Talk, command: RawCommand, request: RawRequest = {}): Effect.Effect<Answer, Failure> =>
-  Effect.flatMap(tell(talk, command, request), (cookie) => answer(talk, command, request, cookie))
+  Effect.suspend(() => {
+    const { client: { reader }, tolerance: { mayEnd } } = talk
+    const before = reader.received
+    return tell(talk, command, request).pipe(
+      Effect.flatMap((cookie) => answer(talk, command, request, cookie)),
+      Effect.mapError((error) =>
+        mayEnd && error instanceof StreamEnded && reader.received === before ? new Skip({ reason: left }) : error
+      )
+    )
+  })
+
+const left = "the server leaves a client that has broken a rule, as it may"
+
+/**
+ * The same with a request that no client may send. Once it is refused, the server may end the session (S-094): what is asked
+ * after it is skipped where there is no one to answer.
+ *
+ * @since 0.1.0
+ * @category decoding
+ */
+export const breach = (talk: Talk, command: RawCommand, request: RawRequest = {}): Effect.Effect<Answer, Failure> =>
+  Effect.tap(ask(talk, command, request), ({ error }) =>
+    Effect.sync(() => {
+      if (error !== 0) talk.tolerance.mayEnd = true
+    }))
 
 /**
  * Takes the answer to a request that was sent.
@@ -129,13 +153,14 @@ const errorOf = (
 }
 
 /**
- * The stream is still framed: a read is answered.
+ * The stream is still framed: a read is answered, with data unless the export has none or the disk fails. After a `breach` the
+ * session may have ended.
  *
  * @since 0.1.0
  * @category guards
  */
-export const probe = (talk: Talk): Effect.Effect<void, Failure> =>
-  Effect.flatMap(
-    ask(talk, "READ", { offset: 0, length: talk.block }),
-    (read) => expectError("a read after it", read, "none")
+export const probe = (talk: Talk): Effect.Effect<void, Exclude<Failure, Skip>> =>
+  ask(talk, "READ", { offset: 0, length: talk.block }).pipe(
+    Effect.flatMap((read) => talk.size < talk.block ? Effect.void : expectDone("a read after it", read)),
+    Effect.catchAll((error) => error instanceof Skip ? Effect.void : Effect.fail(error))
   )

@@ -47,6 +47,32 @@ export const expectError = (
     : saw(what, allowed.join(" or "), error === 0 ? "success" : `${errnoName(error)} (${error})`)
 }
 
+const circumstances: ReadonlySet<number> = new Set([errno.EIO, errno.ENOMEM, errno.ENOSPC, errno.ESHUTDOWN])
+
+/**
+ * The error tells of a disk that is broken or full, of memory, or of a server that leaves, and not of what was asked for.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isOfCircumstance = (error: number): boolean => circumstances.has(error)
+
+/**
+ * The request is carried out, or answered with one of these errors. Skips where it fails by no fault of the protocol: a disk
+ * may be broken or full.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const expectDone = (
+  what: string,
+  answer: Answer,
+  ...orElse: ReadonlyArray<ErrnoName>
+): Effect.Effect<void, ConformanceError | Skip> =>
+  isOfCircumstance(answer.error) && !orElse.some((name) => errno[name] === answer.error)
+    ? Effect.fail(new Skip({ reason: `${what} failed with ${errnoName(answer.error)}` }))
+    : expectError(what, answer, "none", ...orElse)
+
 /**
  * The answer is an error, whichever.
  *

@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import { type Check, expectEqual, type Target } from "../Check.ts"
 import { probe } from "./Asking.ts"
 import { about, decodes, expectEnd, expectReply, isAck, isRefusal } from "./Judge.ts"
-import { check, enter, haggling, sizes, skip } from "./Talk.ts"
+import { arriving, check, enter, haggling, sizes, skip } from "./Talk.ts"
 
 const someData = new Uint8Array(1000).fill(0x61)
 const nobodyKnows = 0x7fff_1234
@@ -22,10 +22,7 @@ export const optionChecks = (target: Target): ReadonlyArray<Check> => {
   const { unknownExport } = target
 
   const entered = (client: Effect.Effect.Success<ReturnType<typeof haggling>>) =>
-    Effect.flatMap(
-      client.info("GO", target.exportName, sizes),
-      (replies) => expectReply("a GO after it", replies, "ACK")
-    )
+    arriving("a GO after it", target, client)
 
   const withData = (option: OptionName) =>
     Effect.gen(function*() {
@@ -121,7 +118,8 @@ export const optionChecks = (target: Target): ReadonlyArray<Check> => {
       Effect.gen(function*() {
         const client = yield* haggling(target)
         if (!isAck(yield* client.option("STRUCTURED_REPLY"))) return yield* skip("there is no such option")
-        yield* expectReply("the second time", yield* client.option("STRUCTURED_REPLY"), "ACK", "ERR_INVALID")
+        // It may be refused, and no rule says with what alone.
+        yield* client.option("STRUCTURED_REPLY")
         yield* entered(client)
       })
     ),
@@ -129,21 +127,29 @@ export const optionChecks = (target: Target): ReadonlyArray<Check> => {
       "without structured replies nothing is offered that needs them",
       ["S-011", "S-029", "S-099"],
       Effect.gen(function*() {
-        const { flags } = yield* enter(target)
+        const { flags } = yield* enter(target, { room: "nothing" })
         const withFilter = flags & TransmissionFlags.BLOCK_STATUS_PAYLOAD
         yield* about(["S-011", "S-029"], expectEqual("NBD_FLAG_SEND_DF", flags & TransmissionFlags.SEND_DF, 0))
         yield* about(["S-029", "S-099"], expectEqual("NBD_FLAG_BLOCK_STATUS_PAYLOAD", withFilter, 0))
       })
     ),
     check("ABORT is acknowledged, and ends the session", ["S-022"], aborted(new Uint8Array(0))),
-    check("data with ABORT is ignored", ["S-023"], aborted(someData)),
+    check(
+      "data with ABORT is ignored",
+      ["S-023"],
+      Effect.gen(function*() {
+        const plain = yield* Effect.either(Effect.scoped(aborted(new Uint8Array(0))))
+        if (plain._tag === "Left") return yield* skip("ABORT without data is not acknowledged either (S-022)")
+        yield* Effect.scoped(aborted(someData))
+      })
+    ),
     check(
       "a client that aborts and closes without waiting does no harm",
       ["S-023"],
       Effect.gen(function*() {
         const abort = encodeOption(optionCode.ABORT, new Uint8Array(0))
         yield* Effect.scoped(Effect.flatMap(haggling(target), (hasty) => hasty.send(abort)))
-        yield* probe(yield* enter(target))
+        yield* probe(yield* enter(target, { room: "nothing" }))
       })
     )
   ]

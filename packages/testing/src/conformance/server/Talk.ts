@@ -92,6 +92,8 @@ export interface Wishes {
   readonly contexts?: ReadonlyArray<string>
   /** `false`: without asking for the block sizes. */
   readonly asksForSizes?: boolean
+  /** What the export has to hold: a block by default, or four pieces. */
+  readonly room?: "nothing" | "block" | "pieces"
 }
 
 /**
@@ -111,24 +113,28 @@ export interface Talk {
   readonly minimum: number
   /** Longest payload, 32 MiB at most. */
   readonly maximum: number
-  /** A length that the export takes: a multiple of its minimum block size. */
+  /** A length that the export takes: a multiple of its minimum block size, not longer than the export if that can be. */
   readonly block: number
-  /** Another one: 64 KiB, or less where four times as much is more than its longest payload. */
+  /** Another one: 64 KiB, or less where four times as much is more than its longest payload, or than the export. */
   readonly piece: number
+  /** How far BLOCK_STATUS is asked about: 256 KiB, or all whole blocks of a shorter export. */
+  readonly span: number
   /** The selected contexts, by their ids. */
   readonly contexts: ReadonlyMap<number, string>
   /** The next request's. They have all their bits in use. */
   readonly cookies: { next: bigint }
+  /** `mayEnd`: a request that no client may send was refused, and the server may have ended the session. */
+  readonly tolerance: { mayEnd: boolean }
 }
 
 /**
- * Enters the target's export; skips where the server does not offer the style or the contexts.
+ * Enters the target's export; skips where the server does not offer the style or the contexts, or the export is too small.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const enter = Effect.fnUntraced(function*(target: Target, wishes: Wishes = {}) {
-  const { contexts = [], style = "simple" } = wishes
+  const { contexts = [], room = "block", style = "simple" } = wishes
   const client = yield* haggling(target)
   if (style !== "simple") {
     const option = style === "structured" ? "STRUCTURED_REPLY" : "EXTENDED_HEADERS"
@@ -141,7 +147,10 @@ export const enter = Effect.fnUntraced(function*(target: Target, wishes: Wishes 
     }
     if (selected.size < contexts.length) return yield* skip(`the server does not offer ${contexts.join(" and ")}`)
   }
-  return yield* going(target, client, style, selected, wishes.asksForSizes)
+  const talk = yield* going(target, client, style, selected, wishes.asksForSizes)
+  const needed = { nothing: 0, block: talk.block, pieces: 4 * talk.piece }[room]
+  if (talk.size < needed) return yield* skip(`the export has ${talk.size} bytes, and this takes ${needed}`)
+  return talk
 })
 
 /**
@@ -157,28 +166,66 @@ export const going = Effect.fnUntraced(function*(
   contexts: Talk["contexts"] = new Map(),
   asksForSizes = true
 ) {
-  const replies = yield* client.info("GO", target.exportName, asksForSizes ? sizes : [])
-  if (!asksForSizes && isRefusal(replies, "ERR_BLOCK_SIZE_REQD")) return yield* skip("clients have to ask for sizes")
-  yield* expectReply("GO", replies, "ACK")
-  const infos = replies.flatMap((reply) => reply._tag === "InfoReply" ? [reply.info] : [])
-  const about = infos.find((info) => info._tag === "ExportInfo")
-  if (about === undefined) return yield* saw("GO", "NBD_INFO_EXPORT", "none")
-  const told = infos.find((info) => info._tag === "BlockSizeInfo")
-  const limits = { minimum: told?.minimum ?? 1, maximum: Math.min(told?.maximum ?? 33_554_432, 33_554_432) }
+  const { flags, size, told } = yield* arriving("GO", target, client, { asksForSizes, byName: style !== "extended" })
+  const minimum = Math.max(1, told?.minimum ?? 1)
+  const limits = { minimum, maximum: Math.min(told?.maximum ?? 33_554_432, 33_554_432), size }
   const talk: Talk = {
     client,
     style,
-    size: about.exportSize,
-    flags: about.flags,
+    flags,
     told,
     ...limits,
     block: lengthNear(limits, 512),
     piece: lengthNear(limits, 65_536, 4),
+    span: size < 262_144n ? Number(size) - Number(size) % minimum : 262_144,
     contexts,
-    cookies: { next: 0xfedc_ba98_7654_0000n }
+    cookies: { next: 0xfedc_ba98_7654_0000n },
+    tolerance: { mayEnd: false }
   }
   return talk
 })
+
+/**
+ * Has a client enter the export, by EXPORT_NAME where the server does not know GO, and tells what it was told. `what` is what
+ * a refusal is called.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const arriving = Effect.fnUntraced(function*(
+  what: string,
+  target: Target,
+  client: RawClient,
+  { asksForSizes = true, byName = true }: { readonly asksForSizes?: boolean; readonly byName?: boolean } = {}
+) {
+  const replies = yield* client.info("GO", target.exportName, asksForSizes ? sizes : [])
+  if (!asksForSizes && isRefusal(replies, "ERR_BLOCK_SIZE_REQD")) return yield* skip("clients have to ask for sizes")
+  if (byName && isRefusal(replies, "ERR_UNSUP")) {
+    const { exportSize, flags } = yield* client.exportName(target.exportName)
+    return { size: exportSize, flags, told: undefined }
+  }
+  yield* expectReply(what, replies, "ACK")
+  const infos = replies.flatMap((reply) => reply._tag === "InfoReply" ? [reply.info] : [])
+  const found = infos.find((info) => info._tag === "ExportInfo")
+  if (found === undefined) return yield* saw("GO", "NBD_INFO_EXPORT", "none")
+  return {
+    size: found.exportSize,
+    flags: found.flags,
+    told: infos.find((info) => info._tag === "BlockSizeInfo")
+  }
+})
+
+/**
+ * The replies to GO, of a server that knows it; skips where it does not.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const goes = (client: RawClient, exportName: string, types: ReadonlyArray<number> = sizes) =>
+  Effect.flatMap(
+    client.info("GO", exportName, types),
+    (replies) => isRefusal(replies, "ERR_UNSUP") ? skip("the server does not know NBD_OPT_GO") : Effect.succeed(replies)
+  )
 
 /**
  * A transmission flag by its name.
