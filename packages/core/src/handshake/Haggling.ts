@@ -24,13 +24,15 @@ import { isWireError, type WireError } from "../wire/WireError.ts"
 import { type HagglingFault, OptionRefusedError, TlsRequiredError } from "./HandshakeError.ts"
 
 /**
- * Most replies one option may have before its final one, and most bytes of payload in them together: a server that
- * never comes to an end must not fill the memory (H-024).
+ * Most replies one option may have before its final one, and most bytes of payload in them together; and most bytes that
+ * a server may say in its whole handshake, headers included, however many options that is: a server that never comes to
+ * an end must not fill the memory (H-024). Each option also has a time (`HandleConfig.handshakeTimeout`), and how many
+ * options there are is the caller's to say.
  *
  * @since 0.1.0
  * @category constants
  */
-export const limits = { replies: 65_536, bytes: 16_777_216 } as const
+export const limits = { replies: 65_536, bytes: 16_777_216, handshakeBytes: 67_108_864 } as const
 
 /**
  * What an end of the stream means in the middle of a handshake: always a failure, with the best reason there is.
@@ -125,6 +127,15 @@ const nextPayload = (reader: FrameReader, option: number, decode: typeof decodeO
     reader.traffic.chunksReceived += 1
     const header = decode(head, option)
     if (isWireError(header)) return yield* breach(header)
+    const sum = reader.received - reader.buffered + header.length
+    if (sum > limits.handshakeBytes) {
+      return yield* new ProtocolError({
+        phase: "haggling",
+        expected: `at most ${limits.handshakeBytes} bytes in all of the handshake`,
+        received: `${sum} bytes with the answer to ${optionName(option)}`,
+        rule: "Fixed newstyle, H-024"
+      })
+    }
     return { header, payload: yield* reader.takeRest(head, header.length) }
   }).pipe(
     Effect.mapError((error) => error._tag === "NbdStreamEnded" ? disconnected(reader, "haggling")(error) : error)
@@ -149,7 +160,7 @@ export interface Answer<A> {
 
 /**
  * Sends an option and gathers its replies up to the final one. `pick` takes the replies that belong to this option;
- * any other kind is a breach (H-023).
+ * any other kind is a breach (H-023). `check` may find one in what was picked.
  *
  * @since 0.1.0
  * @category haggling
@@ -158,12 +169,14 @@ export const haggle = <A>(
   reader: FrameReader,
   option: number,
   data: Uint8Array,
-  pick: (reply: Exclude<OptionReply, Answer<unknown>["final"]>) => A | undefined
+  pick: (reply: Exclude<OptionReply, Answer<unknown>["final"]>) => A | undefined,
+  check: (picked: A) => ProtocolError | undefined = () => undefined
 ): Effect.Effect<Answer<A>, HagglingFault> =>
   Effect.gen(function*() {
     yield* sendOption(reader, option, data)
     const replies: Array<A> = []
     const endless = endlessness(option)
+    // Bounded by `endless` in replies and bytes, by `nextPayload` over all options, and in time by who runs the option.
     while (true) {
       const { bytes: weight, reply } = yield* nextReply(reader, option)
       if (reply._tag === "Ack" || reply._tag === "ErrorReply") {
@@ -179,7 +192,7 @@ export const haggle = <A>(
           rule: "Option reply types, H-023"
         })
       }
-      const fault = endless(weight)
+      const fault = check(picked) ?? endless(weight)
       if (fault !== undefined) return yield* fault
       // An information reply of a type nobody knows is answered for by `pick`, and not worth keeping.
       if (!(reply._tag === "InfoReply" && reply.info._tag === "UnknownInfo")) replies.push(picked)

@@ -70,6 +70,8 @@ export const listContexts = (
 /**
  * Has the server select contexts for an export, in place of all it had selected before, and that also when it refuses
  * (C-112). What it selected is matched by name (C-116), and may be less than was asked for; to select none is no error.
+ * A context that nobody asked for ends the connection as soon as it comes: each would cost memory, and chunks of every
+ * block status.
  *
  * @since 0.1.0
  * @category haggling
@@ -79,22 +81,21 @@ export const setContexts = (
   exportName: string,
   names: ReadonlyArray<string>
 ): Effect.Effect<ReadonlyArray<GrantedContext>, Refusal | HagglingFault> =>
-  Effect.tap(
-    ask(reader, optionCode.SET_META_CONTEXT, exportName, names),
-    (granted) => checkGranted(names, granted) ?? Effect.void
-  )
+  ask(reader, optionCode.SET_META_CONTEXT, exportName, names, grantOf(names))
 
 const ask = (
   reader: FrameReader,
   option: number,
   exportName: string,
-  queries: ReadonlyArray<string>
+  queries: ReadonlyArray<string>,
+  check?: (context: GrantedContext) => ProtocolError | undefined
 ): Effect.Effect<ReadonlyArray<GrantedContext>, Refusal | HagglingFault> =>
   haggle(
     reader,
     option,
     encodeMetaContextRequest({ exportName, queries: [...new Set(queries)] }),
-    (reply) => reply._tag === "MetaContextReply" ? { id: reply.id, name: reply.name } : undefined
+    (reply) => reply._tag === "MetaContextReply" ? { id: reply.id, name: reply.name } : undefined,
+    check
   ).pipe(
     Effect.flatMap(({ final, replies }) =>
       final._tag === "Ack" ? Effect.succeed(replies) : Effect.fail(refusal(option, exportName, final))
@@ -111,40 +112,53 @@ const refusal = (
     : refused(option, reply)
 
 /**
- * Status could not be told apart if an id or a name came twice. A name that nobody asked for is let pass where its
- * namespace was asked about, since a namespace may have patterns of its own; `base:` has none here (C-117, H-058).
+ * Most contexts that a server may select beyond those that were asked for by name, which only a namespace with patterns
+ * of its own lets it do.
+ *
+ * @since 0.1.0
+ * @category constants
  */
-const checkGranted = (
-  names: ReadonlyArray<string>,
-  granted: ReadonlyArray<GrantedContext>
-): Effect.Effect<never, ProtocolError> | undefined => {
+export const maximumMatched = 256
+
+/**
+ * Namespaces in which SET takes names and nothing else: `base:` by the specification, `qemu:` by its document. Another
+ * namespace may have patterns of its own (C-117).
+ */
+const withoutPatterns: ReadonlySet<string> = new Set(["base:", "qemu:"])
+
+/**
+ * Judges what the server grants, one context after another: each id and each name once, since status could not be told
+ * apart otherwise, and nothing that was neither asked for nor can match a pattern (H-058).
+ */
+const grantOf = (names: ReadonlyArray<string>): (context: GrantedContext) => ProtocolError | undefined => {
+  const asked = new Set(names)
+  const patterned = new Set(names.map(namespaceOf).filter((namespace) => !withoutPatterns.has(namespace)))
   const ids = new Set<number>()
   const seen = new Set<string>()
-  const asked = new Set(names)
-  const namespaces = new Set(names.map(namespaceOf).filter((namespace) => namespace !== "base:"))
-  for (const { id, name } of granted) {
+  let matched = 0
+  return ({ id, name }) => {
     if (ids.has(id)) return breach("each id once", `${id} again`)
     if (seen.has(name)) return breach("each context once", `${JSON.stringify(name)} again`)
-    if (!asked.has(name) && !namespaces.has(namespaceOf(name))) {
-      return breach("contexts that were asked for", JSON.stringify(name))
+    if (!asked.has(name)) {
+      if (!patterned.has(namespaceOf(name))) return breach("contexts that were asked for", JSON.stringify(name))
+      matched += 1
+      if (matched > maximumMatched) return breach(`at most ${maximumMatched} contexts to match patterns`, "more")
     }
     ids.add(id)
     seen.add(name)
+    return undefined
   }
-  return undefined
 }
 
 const namespaceOf = (name: string): string => name.slice(0, name.indexOf(":") + 1)
 
-const breach = (expected: string, received: string) =>
-  Effect.fail(
-    new ProtocolError({
-      phase: "haggling",
-      expected: `${expected} in answer to ${optionName(optionCode.SET_META_CONTEXT)}`,
-      received,
-      rule: "NBD_OPT_SET_META_CONTEXT, H-058"
-    })
-  )
+const breach = (expected: string, received: string): ProtocolError =>
+  new ProtocolError({
+    phase: "haggling",
+    expected: `${expected} in answer to ${optionName(optionCode.SET_META_CONTEXT)}`,
+    received,
+    rule: "NBD_OPT_SET_META_CONTEXT, H-058"
+  })
 
 /**
  * Refuses, before anything is sent, a query that has no namespace of printable characters before a colon, or that no
@@ -218,7 +232,8 @@ export const requireContexts = (
   why: MetaContextNotGrantedError["why"],
   refusal?: OptionRefusedError
 ): Effect.Effect<void, MetaContextNotGrantedError> => {
-  const missing = wanted.filter(({ name, optional }) => !optional && !granted.some((context) => context.name === name))
+  const names = new Set(granted.map(({ name }) => name))
+  const missing = wanted.filter(({ name, optional }) => !optional && !names.has(name))
   if (missing.length === 0) return Effect.void
   const contexts = [...new Set(missing.map(({ name }) => name))]
   const { reply, serverMessage = "" } = refusal ?? {}

@@ -25,6 +25,7 @@ export const rawOption = (
     yield* sendOption(reader, option, data)
     const replies: Array<RawReply> = []
     const endless = endlessness(option)
+    // Bounded as in `haggle`.
     while (true) {
       const reply = yield* nextRawReply(reader, option)
       replies.push(reply)

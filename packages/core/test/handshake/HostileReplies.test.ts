@@ -157,6 +157,19 @@ describe("H-024 replies without an end", () => {
     expect(listing(listed(many(reply, 2100))).outcome).toMatchObject({ error: { _tag: "NbdProtocolError", rule } })
   })
 
+  it("are taken up to a number of bytes in all of the handshake, however many options are asked", () => {
+    const reply = optionReply(opt.LIST, rep.SERVER, server(long, long))
+    const most = many(reply, Math.floor(limits.bytes / 8196))
+    const lists = (count: number) =>
+      converse(
+        (reader) => Effect.repeatN(list(reader), count - 1),
+        Array.from({ length: count }, () => listed(most, ack(opt.LIST))).flat()
+      ).outcome
+    const fit = Math.floor(limits.handshakeBytes / (most.byteLength + 20))
+    expect(lists(fit)).toMatchObject({ _tag: "Succeeded" })
+    expect(lists(fit + 1)).toMatchObject({ error: { _tag: "NbdProtocolError", rule } })
+  })
+
   it("of a type nobody knows are counted although they are not kept (C-049)", () => {
     const reply = optionReply(opt.GO, rep.INFO, concat(u16(0x4242), zeros(65_534)))
     expect(going(goTo(many(reply, 257))).outcome).toMatchObject({ error: { _tag: "NbdProtocolError", rule } })

@@ -6,6 +6,7 @@ import { limits } from "@effect-nbd/core/handshake/Haggling"
 import {
   checkContext,
   listContexts,
+  maximumMatched,
   needsChunks,
   obtainContexts,
   setContexts,
@@ -79,6 +80,14 @@ describe("listing meta contexts", () => {
     })
   })
 
+  it("H-024 is a broken protocol if it does not end (C-021)", () => {
+    const long = optionReply(LIST, rep.META_CONTEXT, context(1, `base:${"x".repeat(4091)}`))
+    const all = concat(...Array.from({ length: Math.floor(limits.bytes / 4100) + 1 }, () => long))
+    expect(listing([base], all).outcome).toMatchObject({
+      error: { _tag: "NbdProtocolError", rule: "Fixed newstyle, H-024" }
+    })
+  })
+
   it("H-055 forgets the contexts that came before an error (C-113)", () => {
     const error = optionReply(LIST, rep.ERR_POLICY, utf8("no"))
     expect(listing([], granted(LIST, [0, base]), error).outcome).toMatchObject({
@@ -130,6 +139,32 @@ describe("setting meta contexts", () => {
       value: [{ id: 1, name: "x-log:3" }]
     })
   })
+
+  it("H-058 but none of `qemu:`, whose patterns are for lists alone", () => {
+    for (const query of ["qemu:", "qemu:dirty-bitmap:", "qemu:dirty-bitmap:a"]) {
+      expect(setting([query], granted(SET, [1, "qemu:dirty-bitmap:b"]), ack(SET)).outcome).toMatchObject(
+        breach("\"qemu:dirty-bitmap:b\"", rule)
+      )
+    }
+  })
+
+  it("H-058 ends the connection with the first context that nobody asked for, not with the last reply (C-021)", () => {
+    const { outcome } = setting([base], granted(SET, [1, base], [2, "base:x"]))
+    expect(outcome).toMatchObject(breach("\"base:x\"", rule))
+  })
+
+  it("takes no more than a few that match patterns, however many were asked for by name", () => {
+    const names = ["x:*", ...Array.from({ length: 400 }, (_, index) => `x:${index}`)]
+    const grants = (matches: number) => [
+      ...names.map((name, id) => [id, name] as const),
+      ...Array.from({ length: matches }, (_, index) => [1000 + index, `x:match ${index}`] as const)
+    ]
+    expect(setting(names, granted(SET, ...grants(maximumMatched)), ack(SET)).outcome).toMatchObject({
+      _tag: "Succeeded",
+      value: { length: 401 + maximumMatched }
+    })
+    expect(setting(names, granted(SET, ...grants(maximumMatched + 1))).outcome).toMatchObject(breach("more", rule))
+  })
 })
 
 describe.each([["list", LIST, listing], ["set", SET, setting]] as const)("the answer to a %s", (_, code, asking) => {
@@ -166,13 +201,6 @@ describe.each([["list", LIST, listing], ["set", SET, setting]] as const)("the an
     )
   })
 
-  it("H-024 is a broken protocol if it does not end (C-021)", () => {
-    const long = optionReply(code, rep.META_CONTEXT, context(1, `base:${"x".repeat(4091)}`))
-    const all = concat(...Array.from({ length: Math.floor(limits.bytes / 4100) + 1 }, () => long))
-    expect(asking([base], all).outcome).toMatchObject({
-      error: { _tag: "NbdProtocolError", rule: "Fixed newstyle, H-024" }
-    })
-  })
 })
 
 describe("the name of a meta context", () => {
