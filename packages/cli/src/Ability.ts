@@ -5,6 +5,7 @@
  */
 import type { Export } from "@effect-nbd/core/Export"
 import type { Agreed } from "@effect-nbd/core/handshake/Agreed"
+import * as MetaContext from "@effect-nbd/core/MetaContext"
 
 /**
  * A question, and its answer out of what the handshake told.
@@ -15,6 +16,8 @@ import type { Agreed } from "@effect-nbd/core/handshake/Agreed"
 export interface Ability {
   /** In its usual spelling. */
   readonly word: string
+  /** Meta contexts without which some servers would not say so. */
+  readonly contexts: ReadonlyArray<string>
   readonly holds: (agreed: Agreed, known: Export) => boolean
 }
 
@@ -38,6 +41,11 @@ const abilities: Readonly<Record<string, Ability["holds"]>> = {
   zero: (_, known) => known.canWriteZeroes
 }
 
+/** QEMU tells clients alone that have selected a context. */
+const contextsFor: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
+  ["block-status-payload", [MetaContext.baseAllocation]]
+])
+
 /** Other words for them, without dashes. */
 const synonyms: Readonly<Record<string, string>> = {
   sr: "structuredreply",
@@ -57,7 +65,10 @@ const synonyms: Readonly<Record<string, string>> = {
 export const words: ReadonlyArray<string> = Object.keys(abilities)
 
 const byName: ReadonlyMap<string, Ability> = new Map(
-  Object.entries(abilities).map(([word, holds]) => [word.replaceAll("-", ""), { word, holds }])
+  Object.entries(abilities).map(([word, holds]) => [
+    word.replaceAll("-", ""),
+    { word, contexts: contextsFor.get(word) ?? [], holds }
+  ])
 )
 
 /**

@@ -7,7 +7,9 @@ import type { Export } from "@effect-nbd/core/Export"
 import * as Handle from "@effect-nbd/core/Handle"
 import type { Agreed } from "@effect-nbd/core/handshake/Agreed"
 import type { ListedExport } from "@effect-nbd/core/handshake/List"
+import * as MetaContext from "@effect-nbd/core/MetaContext"
 import { Transport } from "@effect-nbd/core/Transport"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Content from "./Content.ts"
@@ -61,6 +63,33 @@ export interface Options {
 }
 
 /**
+ * Most bytes of names, texts and meta contexts that are kept of all exports together. Each connection has the limits of
+ * the handshake, and there may be as many connections as exports.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const mostKept = 67_108_864
+
+/**
+ * A server has more to tell about its exports than is kept.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class TooMuchToldError extends Data.TaggedError("TooMuchToldError")<{
+  /** Exports that were described before. */
+  readonly exports: number
+  /** Exports that are listed. */
+  readonly of: number
+}> {
+  override get message(): string {
+    return `the server tells more than ${mostKept} bytes about ${this.exports} of its ${this.of} exports: ` +
+      "name one of them in the URI, and leave out --list"
+  }
+}
+
+/**
  * Everything that asking can fail with.
  *
  * @since 0.1.0
@@ -77,8 +106,7 @@ export type InfoError = Effect.Effect.Error<ReturnType<typeof ofExport> | Return
 export const ofExport = (target: Target, options: Options) =>
   Effect.scoped(Effect.gen(function*() {
     const handle = yield* open(target)
-    const known = yield* ask(handle, target.exportName)
-    const described = yield* describe(handle, target, known, "", options)
+    const described = yield* enter(handle, target, "", options)
     // Found out last, since a server may have nothing to negotiate.
     const agreed = yield* handle.agreed
     yield* Effect.ignore(handle.shutdown)
@@ -90,8 +118,11 @@ export const ofExport = (target: Target, options: Options) =>
  * oldstyle one: that has one export and no list.
  *
  * They are asked about while negotiating, over the connection that listed them. Where that is not enough, because the
- * content is wanted too or the server knows no NBD_OPT_INFO, each export is entered over a connection of its own, and
- * that after the first one was closed: a server may serve one client at a time.
+ * content is wanted too, the server knows no NBD_OPT_INFO, or it says to that that the export is empty, the export is
+ * entered over a connection of its own, and that after the first one was closed: a server may serve one client at a time.
+ *
+ * How many exports there are is bounded by what a list may have (`limits` of the handshake), what is kept of all of them
+ * by `mostKept`, and the time by the caller.
  *
  * @since 0.1.0
  * @category constructors
@@ -100,11 +131,23 @@ export const ofServer = (target: Target, options: Options) =>
   Effect.gen(function*() {
     const { agreed, told } = yield* listed(target, options)
     const exports: Array<Described> = []
+    let kept = 0
     for (const { answer, of } of told) {
-      exports.push(answer ?? (yield* alone(target, of, options)))
+      const described = answer ?? (yield* alone(target, of, options))
+      kept += weightOf(described)
+      if (kept > mostKept) return yield* new TooMuchToldError({ exports: exports.length, of: told.length })
+      exports.push(described)
     }
     return { agreed, exports } satisfies ServerInfo
   })
+
+const weightOf = (described: Described): number => {
+  if (described._tag === "Refused") {
+    return described.name.length + described.description.length + described.error.message.length
+  }
+  const { contexts = [], description, export: { name } } = described
+  return contexts.reduce((sum, context) => sum + context.length, name.length + description.length)
+}
 
 interface Told {
   readonly of: ListedExport
@@ -123,7 +166,7 @@ const listed = (target: Target, options: Options) =>
       }
     } else {
       const of = { name: "", description: "" }
-      told.push({ of, answer: yield* describe(handle, target, yield* handle.exportInfo, "", options) })
+      told.push({ of, answer: yield* enter(handle, target, "", options) })
     }
     const agreed = yield* handle.agreed
     yield* Effect.ignore(handle.shutdown)
@@ -135,24 +178,22 @@ const open = ({ exportName, handshakeTimeout, transport }: Target) =>
   Effect.gen(function*() {
     const handle = yield* Handle.make({ optMode: true, exportName, handshakeTimeout })
     yield* handle.connect.pipe(Effect.provideService(Transport, transport))
+    // Under extended headers some servers tell all of what they can only to clients that have selected a context.
+    if ((yield* handle.isNegotiating) && (yield* handle.agreed).replyStyle === "Extended") {
+      yield* handle.configure({ metaContexts: [{ name: MetaContext.baseAllocation, optional: true }] })
+    }
     return handle
-  })
-
-/** Asks about an export, by entering it where the server takes no other question. */
-const ask = (handle: Handle.Handle, exportName: string) =>
-  Effect.gen(function*() {
-    if (!(yield* handle.isNegotiating)) return yield* handle.exportInfo
-    return yield* handle.info(exportName).pipe(
-      Effect.catchTags({
-        NbdOptionRefusedError: () => Effect.zipRight(handle.go(exportName), handle.exportInfo),
-        NbdOptionUnavailableError: () => Effect.zipRight(handle.go(exportName), handle.exportInfo)
-      })
-    )
   })
 
 const whileNegotiating = (handle: Handle.Handle, target: Target, of: ListedExport) =>
   handle.info(of.name).pipe(
-    Effect.flatMap((known) => describe(handle, target, known, of.description, { content: false })),
+    Effect.flatMap((known) =>
+      // Some servers have not looked at the disk by then, and say that it is empty: only GO tells (C-056).
+      known.size === 0n
+        ? Effect.succeed(undefined)
+        : Effect.map(contextsOf(handle, of.name), (contexts) => ({ known, contexts }))
+    ),
+    Effect.flatMap((told) => told === undefined ? Effect.succeed(undefined) : describe(target, told, of.description)),
     Effect.catchTags({
       NbdExportUnknownError: (error) => refused(of, error),
       NbdTlsRequiredError: (error) => refused(of, error),
@@ -163,7 +204,7 @@ const whileNegotiating = (handle: Handle.Handle, target: Target, of: ListedExpor
 const alone = (target: Target, of: ListedExport, options: Options) =>
   Effect.scoped(Effect.gen(function*() {
     const handle = yield* open({ ...target, exportName: of.name })
-    const described = yield* describe(handle, target, yield* ask(handle, of.name), of.description, options)
+    const described = yield* enter(handle, { ...target, exportName: of.name }, of.description, options)
     yield* Effect.ignore(handle.shutdown)
     return described
   })).pipe(
@@ -178,26 +219,35 @@ const alone = (target: Target, of: ListedExport, options: Options) =>
 const refused = (listed: ListedExport, error: Fault): Effect.Effect<Described> =>
   Effect.succeed({ _tag: "Refused", ...listed, error })
 
-const describe = (
-  handle: Handle.Handle,
-  target: Target,
-  known: Export,
-  listedAs: string,
-  options: Options
-) =>
+/**
+ * Enters the export that the target names, and tells what the server said then: what it said before, to NBD_OPT_INFO, is
+ * advisory, and known to be wrong (C-056).
+ */
+const enter = (handle: Handle.Handle, target: Target, listedAs: string, options: Options) =>
   Effect.gen(function*() {
-    return {
-      _tag: "Known",
-      export: known,
-      description: listedAs === "" ? Option.getOrElse(known.description, () => "") : listedAs,
-      uri: yield* uriOf(target, known.name),
-      contexts: yield* contextsOf(handle, known.name),
-      // Last, since the export has to be entered for it.
-      content: options.content ? yield* contentOf(handle, known) : undefined
-    } satisfies Described
+    // Nobody can be asked any more once the export has been entered.
+    const contexts = yield* contextsOf(handle, target.exportName)
+    if (yield* handle.isNegotiating) yield* handle.go(target.exportName)
+    const known = yield* handle.exportInfo
+    const described = yield* describe(target, { known, contexts }, listedAs)
+    return options.content ? { ...described, content: yield* contentOf(handle, known) } : described
   })
 
-/** A server may know none, and not even the question. Nobody can be asked once the export has been entered. */
+const describe = (
+  target: Target,
+  { contexts, known }: { readonly known: Export; readonly contexts: ReadonlyArray<string> | undefined },
+  listedAs: string
+): Effect.Effect<Known> =>
+  Effect.map(uriOf(target, known.name), (uri) => ({
+    _tag: "Known",
+    export: known,
+    description: listedAs === "" ? Option.getOrElse(known.description, () => "") : listedAs,
+    uri,
+    contexts,
+    content: undefined
+  }))
+
+/** A server may know none, and not even the question. */
 const contextsOf = (handle: Handle.Handle, exportName: string) =>
   Effect.gen(function*() {
     if (!(yield* handle.isNegotiating)) return undefined
@@ -206,7 +256,9 @@ const contextsOf = (handle: Handle.Handle, exportName: string) =>
         NbdOptionRefusedError: () => Effect.succeed(undefined),
         NbdOptionForbiddenError: () => Effect.succeed(undefined),
         NbdOptionUnavailableError: () => Effect.succeed(undefined),
-        NbdExportUnknownError: () => Effect.succeed(undefined)
+        // The next question comes to the same, and its answer is the one that matters.
+        NbdExportUnknownError: () => Effect.succeed(undefined),
+        NbdTlsRequiredError: () => Effect.succeed(undefined)
       })
     )
   })
@@ -214,7 +266,6 @@ const contextsOf = (handle: Handle.Handle, exportName: string) =>
 /** An export that cannot be read, or a computer without file(1), is no reason to tell nothing. */
 const contentOf = (handle: Handle.Handle, known: Export) =>
   Effect.gen(function*() {
-    if (yield* handle.isNegotiating) yield* handle.go(known.name)
     const length = Content.lengthToRead(known)
     const bytes = length === 0
       ? new Uint8Array(0)

@@ -1,6 +1,7 @@
 import * as Ability from "#cli/Ability"
 import * as Listener from "#cli/Listener"
 import * as FakeServer from "@effect-nbd/testing/FakeServer"
+import * as Misbehaviour from "@effect-nbd/testing/Misbehaviour"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -25,6 +26,29 @@ const nbdkitFiles = (...names: ReadonlyArray<string>): Effect.Effect<string, nev
     for (const name of names) writeFileSync(join(directory, name), name.repeat(512))
     return nbdkit("file", `dir=${directory}`)
   })
+
+/** The URI of a fake server on a port. */
+const faked = (config: FakeServer.FakeServerConfig) =>
+  Effect.gen(function*() {
+    const server = yield* FakeServer.make(config)
+    return yield* Listener.uriOf(
+      yield* Listener.listen({ _tag: "Tcp", host: "127.0.0.1", port: 0 }, server.serve),
+      config.exports[0]?.name ?? ""
+    )
+  })
+
+const emptyUntilEntered = Misbehaviour.at(Misbehaviour.emptyExport, { option: "INFO" })
+
+/** Half a second and more for an answer. */
+const slowInfo = Misbehaviour.make({
+  name: "slowInfo",
+  rule: "H-006",
+  reaction: "Guarded",
+  sentence: "The answer to NBD_OPT_INFO comes a byte at a time, each after a while.",
+  moment: "OptionAnswer",
+  place: { option: "INFO" },
+  change: (speech) => Misbehaviour.apart(speech, "10 millis")
+})
 
 describe("info prints what nbdinfo prints, of", () => {
   itWith("nbdkit", "nbdinfo", "file")("nbdkit", () => Effect.flatMap(nbdkit("memory", "64M"), same))
@@ -78,12 +102,15 @@ describe("info prints what nbdinfo prints, of", () => {
     () => Effect.flatMap(nbdkitFiles("one", "two"), (uri) => sameJson("--list", "--content", uri))
   )
 
-  itWith("nbd-server", "nbdinfo", "file")("nbd-server, which has no meta contexts", () =>
-    Effect.gen(function*() {
-      const uri = yield* nbdServer(yield* withImage(1_048_576))
-      expect(yield* same(uri)).not.toContain("contexts")
-      yield* same("--list", uri)
-    }))
+  itWith("nbd-server", "nbdinfo", "file")(
+    "nbd-server, which has no meta contexts, where it was not asked for a size",
+    () =>
+      Effect.gen(function*() {
+        const uri = yield* nbdServer(yield* withImage(0))
+        expect(yield* same(uri)).not.toContain("contexts")
+        yield* same("--list", uri)
+      })
+  )
 
   itWith("nbdinfo", "file")("effect-nbd serve, with everything that it knows", () =>
     Effect.gen(function*() {
@@ -99,6 +126,52 @@ describe("info prints what nbdinfo prints, of", () => {
       const { code, stdout } = yield* cli("info", "--list", "--content", uri)
       expect(stdout).toContain("\tcontent: data\n")
       expect(code).toBe(0)
+    }))
+})
+
+describe("info tells what the server said when the export was entered, and not before (C-056)", () => {
+  itWith("nbd-server", "file")(
+    "of nbd-server, which says to NBD_OPT_INFO that every export is empty",
+    () =>
+      Effect.gen(function*() {
+        const uri = yield* nbdServer(yield* withImage(1_048_576))
+        for (const words of [[], ["--no-content"], ["--list"], ["--list", "--content"]]) {
+          const { stdout } = yield* cli("info", ...words, uri)
+          expect([words, stdout]).toEqual([words, expect.stringContaining("\texport-size: 1048576 (1M)\n")])
+          expect(stdout).not.toContain("content: empty")
+        }
+      })
+  )
+
+  it.scopedLive("of any server, with and without its content", () =>
+    Effect.gen(function*() {
+      const uri = yield* faked({ exports: [{ name: "disk", size: 4096 }], misbehaviours: [emptyUntilEntered] })
+      for (const words of [[], ["--no-content"], ["--list"], ["--list", "--content"], ["--size"]]) {
+        const { stdout } = yield* cli("info", ...words, uri)
+        expect([words, stdout]).toEqual([words, expect.stringContaining("4096")])
+      }
+    }))
+
+  it.scopedLive("and can do what the server tells clients with a context alone", () =>
+    Effect.gen(function*() {
+      const uri = yield* faked({ exports: [{ name: "disk", size: 4096 }] })
+      const { stdout } = yield* cli("info", "--json", uri)
+      expect(JSON.parse(stdout)).toMatchObject({ exports: [{ can_block_status_payload: true }] })
+      expect((yield* cli("info", "--list", uri)).stdout).toContain("\tcan_block_status_payload: true\n")
+      expect((yield* cli("info", "--can", "block-status-payload", uri)).code).toBe(0)
+    }))
+})
+
+describe("info --timeout", () => {
+  it.scopedLive("ends a list that never ends, though no answer takes as long", () =>
+    Effect.gen(function*() {
+      const exports = Array.from({ length: 200 }, (_, index) => ({ name: `${index}`, size: 512 }))
+      const uri = yield* faked({ exports, misbehaviours: [slowInfo] })
+      const { code, stderr } = yield* cli("info", "--list", "--timeout", "3s", uri)
+      expect(stderr).toBe(
+        "effect-nbd: the server had not told everything within 3s: a longer --timeout would give it more time\n"
+      )
+      expect(code).toBe(1)
     }))
 })
 
@@ -231,16 +304,6 @@ describe("one fact alone", () => {
       expect((yield* cli("info", "--uri", "--json", named)).stdout).toBe(`"${named}"\n`)
     }))
 })
-
-/** The URI of a fake server on a port. */
-const faked = (config: FakeServer.FakeServerConfig) =>
-  Effect.gen(function*() {
-    const server = yield* FakeServer.make(config)
-    return yield* Listener.uriOf(
-      yield* Listener.listen({ _tag: "Tcp", host: "127.0.0.1", port: 0 }, server.serve),
-      config.exports[0]?.name ?? ""
-    )
-  })
 
 describe("info, of servers that are hard to find", () => {
   itWith("nbdinfo", "file")("the server has another name for the export", () =>

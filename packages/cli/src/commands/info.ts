@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Handle from "@effect-nbd/core/Handle"
+import type { WantedContext } from "@effect-nbd/core/handshake/MetaContext"
 import * as MetaContext from "@effect-nbd/core/MetaContext"
 import { Transport } from "@effect-nbd/core/Transport"
 import * as Args from "@effect/cli/Args"
@@ -14,6 +15,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Ability from "../Ability.ts"
 import * as Brackets from "../Brackets.ts"
+import * as Deadline from "../Deadline.ts"
 import { UsageError } from "../Failure.ts"
 import * as Info from "../Info.ts"
 import * as InfoMode from "../InfoMode.ts"
@@ -49,15 +51,20 @@ const sizeOf = (name: string, description: string) =>
 
 const timeout = Options.text("timeout").pipe(
   Options.withPseudoName("TIME"),
-  Options.withDescription("How long connecting may take, such as 500ms or 5s; 30s by default"),
-  Options.withDefault("30s"),
+  Options.withDescription(
+    "How long all of it may take, from connecting to the last answer, such as 500ms or 5s; by default 30s to connect, 30s for each answer before the export is entered, and 10m for all but --map"
+  ),
   Options.mapEffect((text) => {
     const timeout = parseDuration(text)
     return timeout === undefined || Duration.equals(timeout, Duration.zero)
       ? Effect.fail(invalid(`--timeout ${text}: not a time, such as 500ms or 5s`))
       : Effect.succeed(timeout)
-  })
+  }),
+  Options.optional
 )
+
+/** For each step, and for all of them, where nothing else is said. A map may be long, and is printed as it comes. */
+const usual = { step: Duration.seconds(30), all: Duration.minutes(10) }
 
 /**
  * Tells what a server says of an export, or of all that it lists, or answers one question about it.
@@ -124,9 +131,11 @@ export const info = Command.make(
   ({ colours, record, timeout, uri, ...given }) =>
     Effect.gen(function*() {
       const mode = yield* InfoMode.make(given)
-      const found = yield* Target.ofWord(uri, timeout)
+      const found = yield* Target.ofWord(uri, Option.getOrElse(timeout, () => usual.step))
+      const all = mode._tag === "Map" ? Duration.infinity : usual.all
+      const deadline = yield* Deadline.make(Option.getOrElse(timeout, () => all))
       yield* Record.during(record, (recording) =>
-        tell({ ...found, transport: recording(found.transport) }, mode, {
+        tell({ ...found, transport: recording(found.transport) }, mode, deadline, {
           ...given,
           isColoured: Option.getOrElse(colours, hasColours),
           word: uri
@@ -142,14 +151,21 @@ interface Wishes {
   readonly word: string
 }
 
-const tell = (target: Target.Target, mode: InfoMode.InfoMode, { content, isColoured, json, word }: Wishes) =>
+const tell = (
+  target: Target.Target,
+  mode: InfoMode.InfoMode,
+  deadline: Deadline.Deadline,
+  { content, isColoured, json, word }: Wishes
+) =>
   Effect.gen(function*() {
     switch (mode._tag) {
       case "Export":
       case "List": {
         const isList = mode._tag === "List"
         const options = { content: Option.getOrElse(content, () => !isList) }
-        const found = yield* isList ? Info.ofServer(target, options) : Info.ofExport(target, options)
+        const found = yield* Deadline.within(deadline)(
+          isList ? Info.ofServer(target, options) : Info.ofExport(target, options)
+        )
         yield* json
           ? print(`${Json.format(InfoReport.toJsonObject(found))}\n`)
           : print(InfoReport.toText(found, isColoured ? Paint.colours : Paint.plain))
@@ -158,19 +174,19 @@ const tell = (target: Target.Target, mode: InfoMode.InfoMode, { content, isColou
         return
       }
       case "Map":
-        return yield* printMap(target, mode, { json, isColoured })
+        return yield* printMap(target, mode, { json, isColoured, deadline })
       case "Size": {
-        const { known } = yield* entered(target)
+        const { known } = yield* Deadline.within(deadline)(entered(target))
         return yield* print(`${known.size}\n`)
       }
       case "Uri": {
-        const { known } = yield* entered(target)
+        const { known } = yield* Deadline.within(deadline)(entered(target))
         const whole = yield* Target.uriOf(target, known.name)
         if (whole === undefined) return yield* new UsageError({ reason: `${Brackets.show(word)} has no URI` })
         return yield* print(`${json ? Json.quoted(whole) : whole}\n`)
       }
       case "Question": {
-        const isSo = yield* answer(target, mode.ability)
+        const isSo = yield* answer(target, mode.ability, deadline)
         return isSo === mode.expected ? undefined : yield* exitWith(2)
       }
     }
@@ -189,16 +205,19 @@ export const withDefaultMap = (argv: ReadonlyArray<string>): ReadonlyArray<strin
   )
 }
 
-const entered = ({ exportName, handshakeTimeout, transport }: Target.Target) =>
+const entered = (
+  { exportName, handshakeTimeout, transport }: Target.Target,
+  metaContexts: ReadonlyArray<WantedContext> = []
+) =>
   Effect.scoped(Effect.gen(function*() {
-    const { agreed, export: known, shutdown } = yield* Handle.connect({ exportName, handshakeTimeout })
+    const { agreed, export: known, shutdown } = yield* Handle.connect({ exportName, handshakeTimeout, metaContexts })
     yield* Effect.ignore(shutdown)
     return { agreed, known }
   })).pipe(Effect.provideService(Transport, transport))
 
 /** Not to get in is an answer only to the question whether one does. */
-const answer = (target: Target.Target, { holds, word }: Ability.Ability) =>
-  entered(target).pipe(
+const answer = (target: Target.Target, { contexts, holds, word }: Ability.Ability, deadline: Deadline.Deadline) =>
+  Deadline.within(deadline)(entered(target, contexts.map((name) => ({ name, optional: true })))).pipe(
     Effect.map(({ agreed, known }) => holds(agreed, known)),
     word === "connect" ? Effect.orElseSucceed(() => false) : (asked) => asked
   )

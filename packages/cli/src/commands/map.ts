@@ -7,6 +7,7 @@ import * as Handle from "@effect-nbd/core/Handle"
 import { Transport } from "@effect-nbd/core/Transport"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Deadline from "../Deadline.ts"
 import * as ExtentMap from "../ExtentMap.ts"
 import { type Fault, toJson, UsageError } from "../Failure.ts"
 import type { InfoMode } from "../InfoMode.ts"
@@ -28,19 +29,22 @@ import type { Target } from "../Target.ts"
 export const printMap = (
   { exportName, handshakeTimeout, transport }: Target,
   { contexts, length, offset, totals }: Extract<InfoMode, { readonly _tag: "Map" }>,
-  options: { readonly json: boolean; readonly isColoured: boolean }
+  options: { readonly json: boolean; readonly isColoured: boolean; readonly deadline: Deadline.Deadline }
 ) =>
   Effect.scoped(Effect.gen(function*() {
     const connected = yield* Handle.connect({ exportName, handshakeTimeout, metaContexts: contexts }).pipe(
       // Contexts come before exports: there may be no such export either, and that is then what is wrong.
       Effect.catchTag("NbdMetaContextNotGrantedError", (missing) =>
-        Effect.zipRight(Handle.connect({ exportName, handshakeTimeout }), Effect.fail(missing)))
+        Effect.zipRight(Handle.connect({ exportName, handshakeTimeout }), Effect.fail(missing))),
+      Deadline.within(options.deadline)
     )
     const { size } = connected.export
     if (offset > size) {
       return yield* new UsageError({ reason: `--offset ${offset}: the export ends at ${size}` })
     }
-    const extents = connected.extents({ contexts, offset, length: Option.getOrUndefined(length) })
+    const extents = Deadline.streamWithin(options.deadline)(
+      connected.extents({ contexts, offset, length: Option.getOrUndefined(length) })
+    )
     const paint = options.isColoured ? Paint.colours : Paint.plain
     if (totals) {
       const left = size - offset

@@ -200,7 +200,6 @@ describe.each([["list", LIST, listing], ["set", SET, setting]] as const)("the an
       breach("NBD_REP_SERVER", "Option reply types, H-023")
     )
   })
-
 })
 
 describe("the name of a meta context", () => {
