@@ -23,8 +23,8 @@ export interface Target {
   readonly exportName: string
   /** What it was named by; `undefined` where no other program could use that. */
   readonly uri: NbdUri.NbdUri | undefined
-  /** For the handshake, and for each option. */
-  readonly handshakeTimeout: Duration.DurationInput
+  /** For the handshake, and for each option. `undefined`: the usual times, with a shorter one for the first byte. */
+  readonly handshakeTimeout: Duration.DurationInput | undefined
 }
 
 /** Whoever types a URI may read the files and run the programs that it names. */
@@ -42,7 +42,7 @@ const policy: Partial<UriPolicy.UriPolicy> = {
  */
 export const ofUri = (
   uri: string,
-  timeout: Duration.DurationInput
+  timeout: Duration.DurationInput | undefined
 ): Effect.Effect<Target, NodeTransport.UriFailure> =>
   Effect.gen(function*() {
     const { exportName, transport } = yield* NodeTransport.fromUri(uri, { connectTimeout: timeout, policy })
@@ -67,7 +67,7 @@ const withoutName = (uri: NbdUri.NbdUri, transport: Transport["Type"]): Transpor
  */
 export const ofWord = (
   word: string,
-  timeout: Duration.DurationInput
+  timeout: Duration.DurationInput | undefined
 ): Effect.Effect<Target, NodeTransport.UriFailure> => {
   const program = Brackets.parse(word)
   if (program === undefined) return Effect.flatMap(Word.server(word), (uri) => ofUri(uri, timeout))

@@ -57,8 +57,17 @@ export interface HandleConfig {
    * `Negotiating`; to begin with plaintext options, disable it here and use `startTls`.
    */
   readonly tls?: TlsSettings
-  /** From the first byte to the end of the handshake, and for each option in opt mode. Default: 30 seconds (libnbd: none). */
-  readonly handshakeTimeout?: Duration.DurationInput
+  /**
+   * From the open connection to the end of the handshake, and for each option in opt mode. Default: 30 seconds (libnbd:
+   * none).
+   */
+  readonly handshakeTimeout?: Duration.DurationInput | undefined
+  /**
+   * How long the server may take to say its first byte, and no longer than `handshakeTimeout`. Default: as long as
+   * `handshakeTimeout`, if that is given, or else what the transport names (5 seconds over TCP, where a peer that waits for
+   * its client to speak is no NBD server).
+   */
+  readonly greetingTimeout?: Duration.DurationInput | undefined
   /** How much may be in flight at once. Default: 1024 requests and 64 MiB of payload (libnbd: no limit). */
   readonly limits?: Partial<Limits>
   /** Which checks are made before a command is sent. Default: all. */
@@ -102,6 +111,8 @@ export interface Settings {
   /** `undefined` leaves it to the transport. */
   readonly tls: TlsSettings | undefined
   readonly handshakeTimeout: Duration.Duration
+  /** `undefined` leaves it to the transport. */
+  readonly greetingTimeout: Duration.Duration | undefined
   readonly limits: Limits
   readonly strictness: Strictness
   readonly traceCommands: boolean
@@ -125,10 +136,14 @@ export const settingsOf = (config: HandleConfig): Settings => ({
     HandshakeFlags(HandshakeFlags.FIXED_NEWSTYLE | HandshakeFlags.NO_ZEROES),
   tls: config.tls,
   handshakeTimeout: Duration.decode(config.handshakeTimeout ?? "30 seconds"),
+  greetingTimeout: decoded(config.greetingTimeout ?? config.handshakeTimeout),
   limits: { requests: 1024, bytes: 67_108_864, ...config.limits },
   strictness: { ...strict, ...config.strictness },
   traceCommands: config.traceCommands ?? false
 })
+
+const decoded = (time: Duration.DurationInput | undefined): Duration.Duration | undefined =>
+  time === undefined ? undefined : Duration.decode(time)
 
 /**
  * @since 0.1.0

@@ -10,6 +10,7 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { TlsServerSettings, TlsSettings } from "./Tls.ts"
@@ -141,6 +142,11 @@ export class Transport extends Context.Tag("@effect-nbd/core/Transport")<Transpo
   readonly exportName?: string | undefined
   /** The TLS that the target asks for, as an `nbds` URI does: what a handle uses if its config says nothing of TLS. */
   readonly tls?: TlsSettings | undefined
+  /**
+   * How long a peer there may take to say its first byte, where that can be told: 5 seconds over TCP, where other services
+   * wait for their client to speak. It counts if the handle's config says nothing of time.
+   */
+  readonly greetingTimeout?: Duration.DurationInput | undefined
   /** The target as a URI, where it can be written as one: what a handle's `uri` begins with. */
   readonly uri?: NbdUri | undefined
   readonly open: Effect.Effect<Connection, OpenError, Scope.Scope>

@@ -88,6 +88,8 @@ export const make = (options: Options): Transport["Type"] => {
   return {
     target,
     uri: knownPort === undefined ? undefined : NbdUri.of({ _tag: "Tcp", host, port: knownPort }),
+    // NBD servers speak first, and at once. What is silent for longer is most often another service.
+    greetingTimeout: "5 seconds",
     open: inOwnScope(open)
   }
 }

@@ -52,7 +52,7 @@ const sizeOf = (name: string, description: string) =>
 const timeout = Options.text("timeout").pipe(
   Options.withPseudoName("TIME"),
   Options.withDescription(
-    "How long all of it may take, from connecting to the last answer, such as 500ms or 5s; by default 30s to connect, 30s for each answer before the export is entered, and 10m for all but --map"
+    "How long all of it may take, from connecting to the last answer, such as 500ms or 5s; by default 30s to connect, 5s for the first byte over TCP, 30s for each answer before the export is entered, and 10m for all but --map"
   ),
   Options.mapEffect((text) => {
     const timeout = parseDuration(text)
@@ -63,8 +63,8 @@ const timeout = Options.text("timeout").pipe(
   Options.optional
 )
 
-/** For each step, and for all of them, where nothing else is said. A map may be long, and is printed as it comes. */
-const usual = { step: Duration.seconds(30), all: Duration.minutes(10) }
+/** For all of it, where nothing else is said. */
+const usual = Duration.minutes(10)
 
 /**
  * Tells what a server says of an export, or of all that it lists, or answers one question about it.
@@ -131,8 +131,9 @@ export const info = Command.make(
   ({ colours, record, timeout, uri, ...given }) =>
     Effect.gen(function*() {
       const mode = yield* InfoMode.make(given)
-      const found = yield* Target.ofWord(uri, Option.getOrElse(timeout, () => usual.step))
-      const all = mode._tag === "Map" ? Duration.infinity : usual.all
+      const found = yield* Target.ofWord(uri, Option.getOrUndefined(timeout))
+      // A map may be long, and is printed as it comes.
+      const all = mode._tag === "Map" ? Duration.infinity : usual
       const deadline = yield* Deadline.make(Option.getOrElse(timeout, () => all))
       yield* Record.during(record, (recording) =>
         tell({ ...found, transport: recording(found.transport) }, mode, deadline, {

@@ -34,6 +34,7 @@ export class StreamEnded extends Data.TaggedError("NbdStreamEnded")<{
 
 interface Waiting {
   readonly count: number
+  readonly most: number
   readonly resume: (outcome: Effect.Effect<Uint8Array, StreamEnded>) => void
 }
 
@@ -76,12 +77,12 @@ export class FrameReader implements Receiver {
     connection.receive(this)
   }
 
-  /** The next `count` bytes, as soon as they are there. */
-  take(count: number): Effect.Effect<Uint8Array, StreamEnded> {
+  /** The next `count` bytes, as soon as they are there, and those behind them that have come by then, `most` in all. */
+  take(count: number, most = count): Effect.Effect<Uint8Array, StreamEnded> {
     return Effect.async<Uint8Array, StreamEnded>((resume) => {
-      const ready = this.ready(count)
+      const ready = this.ready(count, most)
       if (ready !== undefined) return resume(ready)
-      this.waiting = { count, resume }
+      this.waiting = { count, most, resume }
       if (this.paused) {
         this.paused = false
         this.current.resume()
@@ -174,11 +175,11 @@ export class FrameReader implements Receiver {
     if (waiting === undefined || (this.buffer.length < waiting.count && this.end === undefined)) return
     this.waiting = undefined
     // The bytes are taken when the fiber runs: if it is interrupted before that, they are still there.
-    waiting.resume(Effect.suspend(() => this.take(waiting.count)))
+    waiting.resume(Effect.suspend(() => this.take(waiting.count, waiting.most)))
   }
 
-  private ready(count: number): Effect.Effect<Uint8Array, StreamEnded> | undefined {
-    if (this.buffer.length >= count) return Effect.succeed(this.buffer.take(count))
+  private ready(count: number, most: number): Effect.Effect<Uint8Array, StreamEnded> | undefined {
+    if (this.buffer.length >= count) return Effect.succeed(this.buffer.take(Math.min(most, this.buffer.length)))
     if (this.end === undefined) return undefined
     return Effect.fail(new StreamEnded({ end: this.end, wanted: count, received: this.buffer.peek(count) }))
   }

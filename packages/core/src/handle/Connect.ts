@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
@@ -101,7 +102,11 @@ const establish = (
       const reader = new FrameReader(connection, cell.traffic)
       yield* Scope.addFinalizer(scope, leaveInOrder(cell, reader))
       const tls = settings.tls ?? transport.tls ?? plaintext
-      const handshake = shake(cell, settings, { scope, reader, exportName, tls }).pipe(
+      const patience = Duration.min(
+        settings.greetingTimeout ?? transport.greetingTimeout ?? settings.handshakeTimeout,
+        settings.handshakeTimeout
+      )
+      const handshake = shake(cell, settings, { scope, reader, exportName, tls, patience }).pipe(
         Effect.timeoutFail({
           duration: settings.handshakeTimeout,
           onTimeout: () =>

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { FrameReader } from "../framing/FrameReader.ts"
@@ -27,7 +28,11 @@ import { Turns } from "./Turns.ts"
  * @since 0.1.0
  * @category models
  */
-export type Opened = Omit<Channel, "turns" | "underWay"> & { readonly exportName: string }
+export type Opened = Omit<Channel, "turns" | "underWay"> & {
+  readonly exportName: string
+  /** How long the server may take to say its first byte. */
+  readonly patience: Duration.Duration
+}
 
 /**
  * Greets and haggles, up to `Connected` or, in opt mode, up to `Negotiating`.
@@ -37,9 +42,9 @@ export type Opened = Omit<Channel, "turns" | "underWay"> & { readonly exportName
  */
 export const shake = (cell: HandleCell, settings: Settings, opened: Opened): Effect.Effect<Established, ConnectError> =>
   Effect.gen(function*() {
-    const { exportName, reader, tls } = opened
+    const { exportName, patience, reader, tls } = opened
     const intent = yield* StartTls.intend(reader.connection, tls)
-    const greeted = yield* greet(reader, settings.handshakeFlags)
+    const greeted = yield* greet(reader, settings.handshakeFlags, patience)
     if (greeted._tag === "Oldstyle") {
       yield* StartTls.checkCanEncrypt(reader, intent, "Oldstyle")
       return yield* enterOldstyle(cell, settings, reader, greeted, exportName)

@@ -3,23 +3,24 @@
  *
  * @since 0.1.0
  */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type { FrameReader } from "../framing/FrameReader.ts"
+import { type FrameReader, StreamEnded } from "../framing/FrameReader.ts"
 import { fromWireError, NotNbdServerError } from "../ProtocolError.ts"
 import { concat, decodeDisplayText, decodeText } from "../wire/Bytes.ts"
 import { ClientFlags, HandshakeFlags } from "../wire/Flags.ts"
 import {
   decodeGreetingStart,
-  decodeMagic,
   decodeNewstyleRest,
   decodeOldstyleRest,
   encodeClientFlags,
+  mayBeMagic,
   type OldstyleGreeting,
   size
 } from "../wire/Greeting.ts"
 import { isWireError } from "../wire/WireError.ts"
 import { disconnected } from "./Haggling.ts"
-import type { GreetingFault } from "./HandshakeError.ts"
+import { type GreetingFault, HandshakeTimeoutError } from "./HandshakeError.ts"
 
 /**
  * What the greeting settled. After `Oldstyle` the transmission phase has begun; after `Newstyle` haggling has.
@@ -33,14 +34,18 @@ export type Greeted =
 
 /**
  * Nothing is sent before both magic numbers were right. Only flags that the server offered and `willing` allows are
- * sent back (C-014 to C-017).
+ * sent back (C-014 to C-017). For its first byte the server has the time of `patience`.
  *
  * @since 0.1.0
  * @category handshake
  */
-export const greet = (reader: FrameReader, willing: HandshakeFlags): Effect.Effect<Greeted, GreetingFault> =>
+export const greet = (
+  reader: FrameReader,
+  willing: HandshakeFlags,
+  patience: Duration.Duration = Duration.infinity
+): Effect.Effect<Greeted, GreetingFault | HandshakeTimeoutError> =>
   Effect.gen(function*() {
-    const { head, start } = yield* greetingStart(reader)
+    const { head, start } = yield* greetingStart(reader, patience)
     if (start === "OldstyleGreeting") {
       const greeting = decodeOldstyleRest(yield* reader.takeRest(head, size.oldstyleRest))
       if (isWireError(greeting)) return yield* fromWireError("greeting", greeting)
@@ -59,34 +64,51 @@ export const greet = (reader: FrameReader, willing: HandshakeFlags): Effect.Effe
   )
 
 /**
- * A peer that is not an NBD server may send fewer bytes than a greeting has, so the first 8 are judged alone, and a
- * stream that ends early is still looked at for what it was.
+ * A peer that is not an NBD server may send fewer bytes than a greeting has, and then wait or leave: each byte is judged
+ * as soon as it is there. 8 turns at most.
  */
-const greetingStart = (reader: FrameReader) =>
+const greetingStart = (reader: FrameReader, patience: Duration.Duration) =>
   Effect.gen(function*() {
-    const first = yield* reader.take(8).pipe(
-      Effect.mapError((ended) => {
-        const looksLike = recognise(ended.received)
-        return looksLike === "unknown" ? ended : stranger(reader, ended.received, looksLike)
-      })
-    )
-    if (isWireError(decodeMagic(first))) return yield* stranger(reader, first, recognise(first))
+    let head = yield* inTime(reader, magicBytes(reader, new Uint8Array(0)), patience)
+    while (head.byteLength < size.magic) head = yield* magicBytes(reader, head)
     reader.traffic.chunksReceived += 1
-    const head = concat([first, yield* reader.takeRest(first, size.start - 8)])
+    head = concat([head, yield* reader.takeRest(head, size.start - head.byteLength)])
     const start = decodeGreetingStart(head)
     return isWireError(start) ? yield* fromWireError("greeting", start) : { head, start }
   })
 
+/** What has come of the first magic, and one byte more than before at least. */
+const magicBytes = (
+  reader: FrameReader,
+  before: Uint8Array
+): Effect.Effect<Uint8Array, StreamEnded | NotNbdServerError> =>
+  reader.take(1, size.magic - before.byteLength).pipe(
+    Effect.mapError(({ end }) => new StreamEnded({ end, wanted: size.magic, received: before })),
+    Effect.map((more) => concat([before, more])),
+    Effect.filterOrFail(mayBeMagic, (bytes) => stranger(reader, bytes))
+  )
+
+const inTime = <A, E>(
+  reader: FrameReader,
+  first: Effect.Effect<A, E>,
+  patience: Duration.Duration
+): Effect.Effect<A, E | HandshakeTimeoutError> =>
+  Effect.timeoutFail(first, {
+    duration: patience,
+    onTimeout: () => new HandshakeTimeoutError({ peer: reader.connection.peer, timeout: patience, received: 0 })
+  })
+
 const stranger = (
   reader: FrameReader,
-  first: Uint8Array,
-  looksLike: NotNbdServerError["looksLike"]
-): NotNbdServerError =>
-  new NotNbdServerError({
+  taken: Uint8Array
+): NotNbdServerError => {
+  const first = concat([taken, reader.peek(64 - taken.byteLength)])
+  return new NotNbdServerError({
     peer: reader.connection.peer,
-    received: decodeDisplayText(concat([first, reader.peek(56)])),
-    looksLike
+    received: decodeDisplayText(first),
+    looksLike: recognise(first)
   })
+}
 
 const recognise = (first: Uint8Array): NotNbdServerError["looksLike"] => {
   const text = decodeText(first)

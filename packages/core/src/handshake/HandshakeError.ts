@@ -206,7 +206,7 @@ export class HandshakeTimeoutError extends Data.TaggedError("NbdHandshakeTimeout
     if (this.received === 0) {
       return `${this.peer} said nothing within ${
         Duration.format(this.timeout)
-      }: an NBD server speaks first, so this is probably none`
+      }: an NBD server speaks first, so this is another service, or a busy server that needs a longer timeout`
     }
     return `${this.peer} did not finish the handshake within ${Duration.format(this.timeout)}`
   }

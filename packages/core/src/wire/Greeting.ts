@@ -35,6 +35,7 @@ export interface OldstyleGreeting {
  * @category constants
  */
 export const size = {
+  magic: 8,
   start: 16,
   newstyleRest: 2,
   oldstyleRest: 136,
@@ -67,6 +68,18 @@ export const decodeGreetingStart = (
       )
   }
 }
+
+/**
+ * Whether an NBD server may have sent these bytes first: up to 8 of them are told from any other's.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const mayBeMagic = (bytes: Uint8Array): boolean =>
+  bytes.subarray(0, magicBytes.byteLength).every((byte, index) => byte === magicBytes[index])
+
+const magicBytes = new Uint8Array(8)
+viewOf(magicBytes).setBigUint64(0, magic.GREETING)
 
 /**
  * The first 8 bytes alone: enough to know that the peer is no NBD server.

@@ -6,6 +6,7 @@ import * as Handle from "@effect-nbd/core/Handle"
 import type { HandleConfig } from "@effect-nbd/core/HandleConfig"
 import { Transport } from "@effect-nbd/core/Transport"
 import { describe, expect, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/TestClock"
@@ -163,6 +164,50 @@ describe("a server that takes its time", () => {
       expect(fiber.unsafePoll()).not.toBe(null)
       expect(yield* Fiber.join(fiber)).toMatchObject({ _tag: "NbdHandshakeTimeoutError", peer: "by hand" })
     })
+
+  const patient = (connection: ManualConnection, config: HandleConfig, greetingTimeout?: Duration.DurationInput) =>
+    Handle.connect(config).pipe(
+      Effect.scoped,
+      Effect.provideService(
+        Transport,
+        Transport.of({ target: "by hand", open: Effect.succeed(connection), greetingTimeout })
+      ),
+      Effect.flip,
+      Effect.fork
+    )
+
+  it.effect.each<
+    readonly [string, HandleConfig, Duration.DurationInput | undefined, milliseconds: number]
+  >([
+    ["the 30 seconds of the handshake", {}, undefined, 30_000],
+    ["what its transport names", {}, "5 seconds", 5000],
+    ["no more than the handshake", {}, "50 seconds", 30_000],
+    ["the time that the handshake was given", { handshakeTimeout: "50 seconds" }, "5 seconds", 50_000],
+    ["a time of its own", { greetingTimeout: "40 seconds", handshakeTimeout: "50 seconds" }, "5 seconds", 40_000]
+  ])("H-005 has for its first byte %s", ([_, config, greetingTimeout, milliseconds]) =>
+    Effect.gen(function*() {
+      const fiber = yield* patient(new ManualConnection(), config, greetingTimeout)
+      yield* TestClock.adjust(milliseconds - 1)
+      expect(fiber.unsafePoll()).toBe(null)
+      yield* TestClock.adjust(1)
+      expect(yield* Fiber.join(fiber)).toMatchObject({
+        _tag: "NbdHandshakeTimeoutError",
+        received: 0,
+        timeout: Duration.millis(milliseconds)
+      })
+    }))
+
+  it.effect("has all of the handshake's time once it has said a byte", () =>
+    Effect.gen(function*() {
+      const connection = new ManualConnection()
+      const fiber = yield* patient(connection, {}, "5 seconds")
+      yield* TestClock.adjust("4 seconds")
+      connection.arrive(newstyleGreeting(3).subarray(0, 1))
+      yield* TestClock.adjust("25999 millis")
+      expect(fiber.unsafePoll()).toBe(null)
+      yield* TestClock.adjust("1 millis")
+      expect(yield* Fiber.join(fiber)).toMatchObject({ _tag: "NbdHandshakeTimeoutError", received: 1 })
+    }))
 
   it.effect("H-005 and stays silent has 30 seconds", () => waiting(() => TestClock.adjust("29999 millis")))
 

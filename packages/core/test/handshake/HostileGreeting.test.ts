@@ -54,6 +54,40 @@ describe("H-001 the first magic is wrong", () => {
     expect(greeted([{ server: utf8("x".repeat(500)) }]).outcome).toMatchObject({ error: { received: "x".repeat(64) } })
   })
 
+  it.each([
+    ["SSH", "SSH-2"],
+    ["SMTP", "220 x"],
+    ["VNC", "RFB 00"],
+    ["HTTP", "<!"],
+    ["unknown", "login: "],
+    ["unknown", "> "],
+    ["unknown", "NBDMAGI?"],
+    ["unknown", "NBDX"]
+  ])(
+    "is told at once of %s that says %j, whether it waits then or leaves, and what came is told as it came",
+    (looksLike, text) => {
+      for (const then of [[], [{ end: finished }], [{ end: broken }]]) {
+        for (const split of [1, 100]) {
+          const { outcome, unexpected } = converse(
+            (reader) => greet(reader, both),
+            [{ server: utf8(text) }, ...then],
+            split
+          )
+          if (outcome._tag !== "Failed" || outcome.error._tag !== "NbdNotNbdServerError") throw new Error(outcome._tag)
+          expect(text.startsWith(outcome.error.received)).toBe(true)
+          if (split === 100) expect(outcome.error).toMatchObject({ received: text, looksLike })
+          expect(unexpected).toStrictEqual(zeros(0))
+        }
+      }
+    }
+  )
+
+  it("waits for more of what may still be a greeting", () => {
+    for (let length = 1; length < 8; length++) {
+      expect(greeted([{ server: utf8("NBDMAGIC".slice(0, length)) }]).outcome).toStrictEqual({ _tag: "Waiting" })
+    }
+  })
+
   it("recognises a peer that says less than a greeting and closes", () => {
     const { outcome } = greeted([{ server: u8(0x15, 3, 1, 0, 2, 2, 0x0a) }, { end: finished }])
     expect(outcome).toMatchObject({ error: { _tag: "NbdNotNbdServerError", looksLike: "TLS" } })

@@ -9,7 +9,8 @@ import {
   decodeMagic,
   decodeNewstyleRest,
   decodeOldstyleRest,
-  encodeOldstyleGreeting
+  encodeOldstyleGreeting,
+  mayBeMagic
 } from "@effect-nbd/core/wire/Greeting"
 import { describe, expect, it } from "@effect/vitest"
 import {
@@ -48,6 +49,18 @@ describe("the two magic numbers", () => {
       const greeting = newstyleGreeting(3)
       greeting[bit >> 3] = (greeting[bit >> 3] ?? 0) ^ (1 << (bit & 7))
       expect(refusal(decodeGreetingStart(greeting.subarray(0, 16))).rule).toBe("Greeting, C-009")
+    }
+  })
+
+  it("are told from anything else by the first wrong byte (C-009)", () => {
+    const whole = newstyleGreeting(3)
+    for (let length = 0; length <= 18; length++) expect(mayBeMagic(whole.subarray(0, length))).toBe(true)
+    for (let bit = 0; bit < 64; bit++) {
+      const wrong = whole.slice()
+      wrong[bit >> 3] = (wrong[bit >> 3] ?? 0) ^ (1 << (bit & 7))
+      for (let length = 1; length <= 18; length++) {
+        expect(mayBeMagic(wrong.subarray(0, length))).toBe(length <= bit >> 3)
+      }
     }
   })
 
