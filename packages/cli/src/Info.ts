@@ -174,9 +174,9 @@ const listed = (target: Target, options: Options) =>
   }))
 
 /** A handle that is negotiating, or connected to a server with which there is nothing to negotiate. */
-const open = ({ exportName, handshakeTimeout, transport }: Target) =>
+const open = ({ exportName, forceExportName = false, handshakeTimeout, transport }: Target) =>
   Effect.gen(function*() {
-    const handle = yield* Handle.make({ optMode: true, exportName, handshakeTimeout })
+    const handle = yield* Handle.make({ optMode: true, exportName, forceExportName, handshakeTimeout })
     yield* handle.connect.pipe(Effect.provideService(Transport, transport))
     // Under extended headers some servers tell all of what they can only to clients that have selected a context.
     if ((yield* handle.isNegotiating) && (yield* handle.agreed).replyStyle === "Extended") {

@@ -23,6 +23,8 @@ export interface Target {
   readonly exportName: string
   /** What it was named by; `undefined` where no other program could use that. */
   readonly uri: NbdUri.NbdUri | undefined
+  /** Enter exports by NBD_OPT_EXPORT_NAME alone; `false` where it is not said. */
+  readonly forceExportName?: boolean
   /** For the handshake, and for each option. `undefined`: the usual times, with a shorter one for the first byte. */
   readonly handshakeTimeout: Duration.DurationInput | undefined
 }

@@ -50,6 +50,12 @@ export interface HandleConfig {
    * default, which forbid it. For those who test servers. Default: `false`.
    */
   readonly forceExportName?: boolean
+  /**
+   * Enter an export whose transmission flags are all zero, though a server has to set HAS_FLAGS at least: some old ones, such
+   * as NBDServer for Windows, never set any. It can be read and written then, and nothing else, as with QEMU. Default:
+   * `false`, as in libnbd: it is a broken protocol.
+   */
+  readonly acceptZeroFlags?: boolean
   /** Handshake flags this side is willing to use. Default: FIXED_NEWSTYLE and NO_ZEROES. */
   readonly handshakeFlags?: HandshakeFlags
   /**
@@ -107,6 +113,7 @@ export interface Settings {
   readonly requestBlockSize: boolean
   readonly fullInfo: boolean
   readonly forceExportName: boolean
+  readonly acceptZeroFlags: boolean
   readonly handshakeFlags: HandshakeFlags
   /** `undefined` leaves it to the transport. */
   readonly tls: TlsSettings | undefined
@@ -132,6 +139,7 @@ export const settingsOf = (config: HandleConfig): Settings => ({
   requestBlockSize: config.requestBlockSize ?? true,
   fullInfo: config.fullInfo ?? true,
   forceExportName: config.forceExportName ?? false,
+  acceptZeroFlags: config.acceptZeroFlags ?? false,
   handshakeFlags: config.handshakeFlags ??
     HandshakeFlags(HandshakeFlags.FIXED_NEWSTYLE | HandshakeFlags.NO_ZEROES),
   tls: config.tls,
@@ -158,7 +166,13 @@ export const wantedContext = (context: string | WantedContext): WantedContext =>
  * @since 0.1.0
  * @category getters
  */
-export const wantedInfo = ({ fullInfo, requestBlockSize: blockSize }: Settings): Wanted => ({ blockSize, fullInfo })
+export const wantedInfo = (
+  { acceptZeroFlags: zeroFlags, fullInfo, requestBlockSize: blockSize }: Settings
+): Wanted => ({
+  blockSize,
+  fullInfo,
+  zeroFlags
+})
 
 /**
  * The contexts to have selected before GO and INFO.

@@ -71,10 +71,27 @@ export class ServerDisconnectedError extends Data.TaggedError("NbdServerDisconne
   readonly received: number
   /** Bytes that message should have had, as far as was known. */
   readonly wanted: number
+  /** The option that waited for its answer, by its name in the specification. */
+  readonly option?: string | undefined
+  /** What a handle can be told so that the option is not asked, where there is something. */
+  readonly remedy?: string | undefined
 }> {
   override get message(): string {
-    return this.received === 0
-      ? `${this.peer} closed the connection during ${this.phase}`
-      : `${this.peer} closed the connection during ${this.phase}, after ${this.received} of ${this.wanted} bytes of a message`
+    const part = this.received === 0 ? "" : `, after ${this.received} of ${this.wanted} bytes of a message`
+    return `${this.peer} closed the connection during ${this.phase}${part}${atOption(this)}`
   }
 }
+
+/**
+ * At which option a connection was lost, and what to do about it, for the end of a sentence.
+ *
+ * @since 0.1.0
+ * @category formatting
+ */
+export const atOption = ({ option, remedy }: {
+  readonly option?: string | undefined
+  readonly remedy?: string | undefined
+}): string =>
+  option === undefined
+    ? ""
+    : `, in answer to ${option}${remedy === undefined ? "" : `, which is not asked with ${remedy}`}`

@@ -5,6 +5,7 @@
  */
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
+import { atOption } from "./ProtocolError.ts"
 
 /**
  * One address that was tried, and the system's name for why it did not answer (`ECONNREFUSED`, `ETIMEDOUT`, …).
@@ -216,9 +217,13 @@ export class TransportLostError extends Data.TaggedError("NbdTransportLostError"
    */
   readonly code: string
   readonly cause?: unknown
+  /** While haggling: the option that waited for its answer, by its name in the specification. */
+  readonly option?: string | undefined
+  /** What a handle can be told so that the option is not asked, where there is something. */
+  readonly remedy?: string | undefined
 }> {
   override get message(): string {
-    return `connection to ${this.peer} lost (${this.code})`
+    return `connection to ${this.peer} lost (${this.code})${atOption(this)}`
   }
 }
 

@@ -123,12 +123,17 @@ export const info = Command.make(
       "Read the start of the export, and have file(1) say what it looks like; so it is by default, but for --list"
     ),
     colours: switchOf("color", "no-color", ["colour"], "Use colours; by default on a terminal, if NO_COLOR is not set"),
+    forceExportName: Options.boolean("force-export-name").pipe(
+      Options.withDescription(
+        "Enter exports by NBD_OPT_EXPORT_NAME, for servers that cannot cope with NBD_OPT_GO; without extended headers then"
+      )
+    ),
     timeout,
     record: recordOption(
       "Write what goes over the connection to FILE once it is over, in hexadecimal with its meaning beside it; where there are more connections, theirs to FILE.2 and so on. 4 MiB at most"
     )
   },
-  ({ colours, record, timeout, uri, ...given }) =>
+  ({ colours, forceExportName, record, timeout, uri, ...given }) =>
     Effect.gen(function*() {
       const mode = yield* InfoMode.make(given)
       const found = yield* Target.ofWord(uri, Option.getOrUndefined(timeout))
@@ -136,7 +141,7 @@ export const info = Command.make(
       const all = mode._tag === "Map" ? Duration.infinity : usual
       const deadline = yield* Deadline.make(Option.getOrElse(timeout, () => all))
       yield* Record.during(record, (recording) =>
-        tell({ ...found, transport: recording(found.transport) }, mode, deadline, {
+        tell({ ...found, forceExportName, transport: recording(found.transport) }, mode, deadline, {
           ...given,
           isColoured: Option.getOrElse(colours, hasColours),
           word: uri
@@ -207,11 +212,16 @@ export const withDefaultMap = (argv: ReadonlyArray<string>): ReadonlyArray<strin
 }
 
 const entered = (
-  { exportName, handshakeTimeout, transport }: Target.Target,
+  { exportName, forceExportName = false, handshakeTimeout, transport }: Target.Target,
   metaContexts: ReadonlyArray<WantedContext> = []
 ) =>
   Effect.scoped(Effect.gen(function*() {
-    const { agreed, export: known, shutdown } = yield* Handle.connect({ exportName, handshakeTimeout, metaContexts })
+    const { agreed, export: known, shutdown } = yield* Handle.connect({
+      exportName,
+      forceExportName,
+      handshakeTimeout,
+      metaContexts
+    })
     yield* Effect.ignore(shutdown)
     return { agreed, known }
   })).pipe(Effect.provideService(Transport, transport))

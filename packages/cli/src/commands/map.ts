@@ -27,15 +27,16 @@ import type { Target } from "../Target.ts"
  * @category commands
  */
 export const printMap = (
-  { exportName, handshakeTimeout, transport }: Target,
+  { exportName, forceExportName = false, handshakeTimeout, transport }: Target,
   { contexts, length, offset, totals }: Extract<InfoMode, { readonly _tag: "Map" }>,
   options: { readonly json: boolean; readonly isColoured: boolean; readonly deadline: Deadline.Deadline }
 ) =>
   Effect.scoped(Effect.gen(function*() {
-    const connected = yield* Handle.connect({ exportName, handshakeTimeout, metaContexts: contexts }).pipe(
+    const config = { exportName, forceExportName, handshakeTimeout }
+    const connected = yield* Handle.connect({ ...config, metaContexts: contexts }).pipe(
       // Contexts come before exports: there may be no such export either, and that is then what is wrong.
       Effect.catchTag("NbdMetaContextNotGrantedError", (missing) =>
-        Effect.zipRight(Handle.connect({ exportName, handshakeTimeout }), Effect.fail(missing))),
+        Effect.zipRight(Handle.connect(config), Effect.fail(missing))),
       Deadline.within(options.deadline)
     )
     const { size } = connected.export

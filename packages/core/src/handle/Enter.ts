@@ -23,7 +23,7 @@ import type { Established, HandleCell } from "./HandleCell.ts"
  */
 export const askToEnter = (reader: FrameReader, settings: Settings, agreed: Agreed, exportName: string) =>
   settings.forceExportName
-    ? goByName(reader, agreed, exportName)
+    ? goByName(reader, agreed, exportName, wantedInfo(settings))
     : go(reader, agreed, exportName, wantedInfo(settings))
 
 /**

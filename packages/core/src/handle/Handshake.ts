@@ -13,7 +13,7 @@ import type { ConnectError } from "../handshake/ConnectError.ts"
 import { bestReplyStyle } from "../handshake/ExtendedHeaders.ts"
 import { greet, type Greeted } from "../handshake/Greet.ts"
 import { OptionUnavailableError } from "../handshake/HandshakeError.ts"
-import type { ToldFacts } from "../handshake/InfoAndGo.ts"
+import { flagsOrSetting, type ToldFacts } from "../handshake/InfoAndGo.ts"
 import { obtainContexts, setContexts } from "../handshake/MetaContext.ts"
 import * as StartTls from "../handshake/StartTls.ts"
 import { ProtocolError } from "../ProtocolError.ts"
@@ -97,11 +97,11 @@ const enterOldstyle = (
         new OptionUnavailableError({ wanted: `export ${JSON.stringify(exportName)}`, protocol: "oldstyle" })
       )
     }
-    if (greeting.flags === 0) {
+    if (greeting.flags === 0 && !settings.acceptZeroFlags) {
       return Effect.fail(
         new ProtocolError({
           phase: "greeting",
-          expected: "transmission flags",
+          expected: flagsOrSetting,
           received: "0x0000",
           rule: "Transmission flags, C-123"
         })

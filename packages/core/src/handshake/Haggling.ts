@@ -10,7 +10,8 @@ import * as Effect from "effect/Effect"
 import type { FrameReader, StreamEnded } from "../framing/FrameReader.ts"
 import { fromWireError, type Phase, ProtocolError, ServerDisconnectedError } from "../ProtocolError.ts"
 import type { ConnectionFault } from "../Transport.ts"
-import { encodeOption, optionName } from "../wire/NbdOption.ts"
+import { TransportLostError } from "../TransportError.ts"
+import { encodeOption, optionCode, optionName } from "../wire/NbdOption.ts"
 import {
   decodeOptionReply,
   decodeOptionReplyHeader,
@@ -42,17 +43,33 @@ export const limits = { replies: 65_536, bytes: 16_777_216, handshakeBytes: 67_1
  */
 export const disconnected = (
   reader: FrameReader,
-  phase: Phase
+  phase: Phase,
+  option?: number
 ) =>
 (ended: StreamEnded): ServerDisconnectedError | ConnectionFault => {
-  if (ended.end._tag === "Broken") return ended.end.error
+  const asked = option === undefined ? {} : { option: optionName(option), remedy: remedies.get(option) }
+  if (ended.end._tag === "Broken") {
+    const { error } = ended.end
+    if (error._tag !== "NbdTransportLostError") return error
+    return new TransportLostError({ peer: error.peer, code: error.code, cause: error.cause, ...asked })
+  }
   return ended.end.program ?? new ServerDisconnectedError({
     peer: reader.connection.peer,
     phase,
     received: ended.received.byteLength,
-    wanted: ended.wanted
+    wanted: ended.wanted,
+    ...asked
   })
 }
+
+/** Settings with which a handle does not ask: some servers hang up on an option that they do not know (H-050). */
+const remedies: ReadonlyMap<number, string> = new Map([
+  [optionCode.STARTTLS, "TLS disabled"],
+  [optionCode.EXTENDED_HEADERS, "requestExtendedHeaders: false"],
+  [optionCode.STRUCTURED_REPLY, "requestStructuredReplies: false"],
+  [optionCode.SET_META_CONTEXT, "no metaContexts"],
+  [optionCode.GO, "forceExportName"]
+])
 
 const breach = (error: WireError): ProtocolError => fromWireError("haggling", error)
 
@@ -138,7 +155,9 @@ const nextPayload = (reader: FrameReader, option: number, decode: typeof decodeO
     }
     return { header, payload: yield* reader.takeRest(head, header.length) }
   }).pipe(
-    Effect.mapError((error) => error._tag === "NbdStreamEnded" ? disconnected(reader, "haggling")(error) : error)
+    Effect.mapError((error) =>
+      error._tag === "NbdStreamEnded" ? disconnected(reader, "haggling", option)(error) : error
+    )
   )
 
 const replyNames = {
@@ -225,25 +244,28 @@ export const endlessness = (option: number): (bytes: number) => ProtocolError | 
 }
 
 /**
- * A refusal that says nothing about an export.
+ * A refusal for whatever reason but that there is no such export.
  *
  * @since 0.1.0
  * @category errors
  */
 export const refused = (
   option: number,
-  reply: Extract<OptionReply, { readonly _tag: "ErrorReply" }>
+  reply: Extract<OptionReply, { readonly _tag: "ErrorReply" }>,
+  exportName?: string
 ): OptionRefusedError | TlsRequiredError =>
   reply.type === replyType.ERR_TLS_REQD
     ? new TlsRequiredError({ option: optionName(option), serverMessage: reply.message })
-    : refusedFor(option, reply)
+    : refusedFor(option, reply, exportName)
 
 const refusedFor = (
   option: number,
-  reply: Extract<OptionReply, { readonly _tag: "ErrorReply" }>
+  reply: Extract<OptionReply, { readonly _tag: "ErrorReply" }>,
+  exportName?: string
 ): OptionRefusedError =>
   new OptionRefusedError({
     option: optionName(option),
+    exportName,
     reply: replyTypeName(reply.type),
     replyType: reply.type,
     serverMessage: reply.message

@@ -8,11 +8,18 @@ import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import type { NotNbdServerError, Phase, ProtocolError, ServerDisconnectedError } from "../ProtocolError.ts"
 import type { ConnectionFault } from "../Transport.ts"
+import { optionCode, optionName } from "../wire/NbdOption.ts"
+import { replyType } from "../wire/OptionReply.ts"
 
 const said = (serverMessage: string): string => serverMessage === "" ? "" : `; the server says: ${serverMessage}`
 
 const named = (exportName: string): string =>
   exportName === "" ? "the default export" : `export ${JSON.stringify(exportName)}`
+
+/** Whether it may be the option that is refused, and not the client or the export. */
+const mayDoWithoutGo = (
+  { option, replyType: type }: { readonly option: string; readonly replyType: number }
+): boolean => option === optionName(optionCode.GO) && type !== replyType.ERR_POLICY && type !== replyType.ERR_SHUTDOWN
 
 /**
  * The server refused an option. The connection is fine: after a refusal the handle is still negotiating, unless the
@@ -24,6 +31,8 @@ const named = (exportName: string): string =>
 export class OptionRefusedError extends Data.TaggedError("NbdOptionRefusedError")<{
   /** The option's name in the specification, for example `NBD_OPT_LIST`. */
   readonly option: string
+  /** The export that was asked for, where the option names one. */
+  readonly exportName?: string | undefined
   /** The reply's name, for example `NBD_REP_ERR_POLICY`, or its number where it has none. */
   readonly reply: string
   /** The reply type as it came. */
@@ -32,7 +41,10 @@ export class OptionRefusedError extends Data.TaggedError("NbdOptionRefusedError"
   readonly serverMessage: string
 }> {
   override get message(): string {
-    return `the server refused ${this.option} with ${this.reply}${said(this.serverMessage)}`
+    const what = this.exportName === undefined ? "" : ` for ${named(this.exportName)}`
+    return `the server refused ${this.option} with ${this.reply}${what}${said(this.serverMessage)}${
+      mayDoWithoutGo(this) ? "; forceExportName enters an export without that option" : ""
+    }`
   }
 }
 
@@ -47,7 +59,8 @@ export class ExportUnknownError extends Data.TaggedError("NbdExportUnknownError"
   readonly serverMessage: string
 }> {
   override get message(): string {
-    return `the server has no ${named(this.exportName)}${said(this.serverMessage)}`
+    const name = this.exportName === "" ? "default export" : named(this.exportName)
+    return `the server has no ${name}${said(this.serverMessage)}`
   }
 }
 

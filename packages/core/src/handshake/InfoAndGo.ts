@@ -33,6 +33,8 @@ export interface Wanted {
   readonly blockSize: boolean
   /** Name and description. */
   readonly fullInfo: boolean
+  /** Take transmission flags that are all zero, which not even say that they are there, for none of them set. */
+  readonly zeroFlags?: boolean
 }
 
 /**
@@ -80,12 +82,12 @@ export const go = (
   wanted: Wanted
 ): Effect.Effect<ToldFacts, Refusal | ExportRefusedError | HagglingFault> =>
   Effect.gen(function*() {
-    if (agreed.protocol === "newstyle") return yield* fallBack(reader, agreed, exportName)
+    if (agreed.protocol === "newstyle") return yield* fallBack(reader, agreed, exportName, wanted)
     const answer = yield* ask(reader, optionCode.GO, agreed, exportName, wanted)
     if (answer._tag === "Accepted") return answer.facts
     const { reply } = answer
     return reply.type === replyType.ERR_UNSUP && agreed.replyStyle !== "Extended"
-      ? yield* fallBack(reader, agreed, exportName)
+      ? yield* fallBack(reader, agreed, exportName, wanted)
       : yield* Effect.fail(refusal(optionCode.GO, exportName, reply))
   })
 
@@ -98,7 +100,8 @@ export const go = (
 export const goByName = (
   reader: FrameReader,
   agreed: Agreed,
-  exportName: string
+  exportName: string,
+  wanted: Pick<Wanted, "zeroFlags"> = {}
 ): Effect.Effect<ToldFacts, OptionForbiddenError | ExportRefusedError | HagglingFault> =>
   agreed.replyStyle === "Extended"
     ? Effect.fail(
@@ -108,11 +111,16 @@ export const goByName = (
         rule: "NBD_OPT_EXTENDED_HEADERS, C-220"
       })
     )
-    : fallBack(reader, agreed, exportName)
+    : fallBack(reader, agreed, exportName, wanted)
 
-const fallBack = (reader: FrameReader, agreed: Agreed, exportName: string) =>
+const fallBack = (
+  reader: FrameReader,
+  agreed: Agreed,
+  exportName: string,
+  { zeroFlags = false }: Pick<Wanted, "zeroFlags">
+) =>
   enterByName(reader, exportName, agreed.noZeroes).pipe(
-    Effect.tap(({ flags }) => flags === 0 ? noFlags(optionCode.EXPORT_NAME) : Effect.void),
+    Effect.tap(({ flags }) => flags === 0 && !zeroFlags ? noFlags(optionCode.EXPORT_NAME) : Effect.void),
     Effect.map(({ exportSize, flags }): ToldFacts => ({
       name: exportName,
       size: exportSize,
@@ -155,13 +163,14 @@ const ask = (
         ? yield* ask(reader, option, agreed, exportName, { ...wanted, blockSize: true })
         : { _tag: "Refused", reply: final }
     }
-    return { _tag: "Accepted", facts: yield* collect(option, agreed, exportName, replies) }
+    return { _tag: "Accepted", facts: yield* collect(option, agreed, exportName, wanted, replies) }
   })
 
 const collect = (
   option: number,
   agreed: Agreed,
   exportName: string,
+  { zeroFlags = false }: Wanted,
   infos: ReadonlyArray<Info>
 ): Effect.Effect<ToldFacts, ProtocolError> =>
   Effect.gen(function*() {
@@ -175,7 +184,7 @@ const collect = (
           if (facts !== undefined && (facts.size !== info.exportSize || facts.flags !== info.flags)) {
             return yield* breach(option, "one size and one set of flags", "two that differ", "NBD_REP_INFO, H-035")
           }
-          if (info.flags === 0) return yield* noFlags(option)
+          if (info.flags === 0 && !zeroFlags) return yield* noFlags(option)
           const { exportSize: size, flags } = info
           facts = {
             name: exportName,
@@ -211,10 +220,21 @@ const breach = (option: number, expected: string, received: string, rule: string
     new ProtocolError({ phase: "haggling", expected: `${expected} in answer to ${optionName(option)}`, received, rule })
   )
 
-/** HAS_FLAGS must be set. Flags of zero altogether are refused, as libnbd does; a field that lacks that bit alone is not (H-037). */
-const noFlags = (option: number) => breach(option, "transmission flags", "0x0000", "Transmission flags, C-123")
+/**
+ * HAS_FLAGS must be set. Flags of zero altogether are refused, as libnbd does, unless the caller takes them, as QEMU does;
+ * a field that lacks that bit alone is not (H-037).
+ */
+const noFlags = (option: number) => breach(option, flagsOrSetting, "0x0000", "Transmission flags, C-123")
+
+/**
+ * What is expected of the flags of an export.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const flagsOrSetting = "transmission flags (acceptZeroFlags goes on without any)"
 
 const refusal = (option: number, exportName: string, reply: ErrorReply): Refusal =>
   reply.type === replyType.ERR_UNKNOWN
     ? new ExportUnknownError({ exportName, serverMessage: reply.message })
-    : refused(option, reply)
+    : refused(option, reply, exportName)

@@ -109,7 +109,7 @@ const refusal = (
 ): Refusal =>
   reply.type === replyType.ERR_UNKNOWN
     ? new ExportUnknownError({ exportName, serverMessage: reply.message })
-    : refused(option, reply)
+    : refused(option, reply, exportName)
 
 /**
  * Most contexts that a server may select beyond those that were asked for by name, which only a namespace with patterns

@@ -18,8 +18,8 @@ const simpleNbdServer = "1048576 bytes, flags 0x016d, Simple"
 const zeroless = "newstyle-fixed without zeroes"
 const closed = "NbdExportRefusedError: the server closed the connection when asked for export \"absent\""
 
-const unknownTo = (option: string): string =>
-  `the server refused ${option} with NBD_REP_ERR_UNSUP; the server says: The given option is unknown to this server implementation`
+const unknownTo = (option: string, what = ""): string =>
+  `the server refused ${option} with NBD_REP_ERR_UNSUP${what}; the server says: The given option is unknown to this server implementation`
 
 /** What each server said, read off the captures by hand. */
 const facts: { readonly [golden: string]: ReadonlyArray<string> } = {
@@ -28,8 +28,8 @@ const facts: { readonly [golden: string]: ReadonlyArray<string> } = {
     zeroless,
     "not extended",
     "Simple",
-    `NbdOptionRefusedError: ${unknownTo("NBD_OPT_LIST_META_CONTEXT")}`,
-    `NbdOptionRefusedError: ${unknownTo("NBD_OPT_SET_META_CONTEXT")}`,
+    `NbdOptionRefusedError: ${unknownTo("NBD_OPT_LIST_META_CONTEXT", " for export \"disk\"")}`,
+    `NbdOptionRefusedError: ${unknownTo("NBD_OPT_SET_META_CONTEXT", " for export \"disk\"")}`,
     `entered: ${simpleNbdServer}`
   ],
   "nbd-server-export-name": [zeroless, "entered by name: 1048576 bytes, flags 0x016d"],
@@ -55,7 +55,7 @@ const facts: { readonly [golden: string]: ReadonlyArray<string> } = {
   "nbdkit-contexts": [
     zeroless,
     "not extended",
-    "NbdOptionRefusedError: the server refused NBD_OPT_SET_META_CONTEXT with NBD_REP_ERR_INVALID",
+    "NbdOptionRefusedError: the server refused NBD_OPT_SET_META_CONTEXT with NBD_REP_ERR_INVALID for the default export",
     "Structured",
     "contexts: base:allocation",
     "selected: 1 base:allocation",

@@ -69,7 +69,15 @@ describe("an oldstyle server", () => {
   })
 
   it("H-037 with transmission flags of zero has broken the protocol (C-123)", () => {
-    expect(connected([{ server: oldstyleGreeting({ size: 512n, flags: 0 }) }])).toMatchObject(
+    const noFlags = [{ server: oldstyleGreeting({ size: 512n, flags: 0 }) }]
+    const accepted = connected(noFlags, { acceptZeroFlags: true })
+    expect(accepted).toMatchObject({
+      exit: { _tag: "Right" },
+      state: { _tag: "Connected", export: { size: 512n, flags: 0, isReadOnly: false, canFlush: false } }
+    })
+    const expected = "transmission flags (acceptZeroFlags goes on without any)"
+    expect(connected(noFlags)).toMatchObject({ exit: { left: { expected } } })
+    expect(connected(noFlags)).toMatchObject(
       left({ _tag: "NbdProtocolError", phase: "greeting", rule: "Transmission flags, C-123" })
     )
   })

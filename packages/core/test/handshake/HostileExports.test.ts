@@ -60,6 +60,11 @@ describe("an acknowledged GO", () => {
 
   it("H-037 with transmission flags of zero is a broken protocol (C-123)", () => {
     expect(going(goWith(exportInfo(1n, 0))).outcome).toMatchObject(breach("0x0000", "Transmission flags, C-123"))
+    const willing = { ...nothing, zeroFlags: true }
+    expect(converse((reader) => go(reader, fixed, "", willing), goWith(exportInfo(1n, 0))).outcome).toMatchObject({
+      _tag: "Succeeded",
+      value: { size: 1n, flags: 0 }
+    })
   })
 
   it("H-037 with other flags but not HAS_FLAGS is taken as it is", () => {

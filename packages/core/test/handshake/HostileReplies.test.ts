@@ -3,10 +3,11 @@
  */
 import { FrameReader } from "@effect-nbd/core/framing/FrameReader"
 import { abort } from "@effect-nbd/core/handshake/Abort"
-import { limits } from "@effect-nbd/core/handshake/Haggling"
+import { haggle, limits } from "@effect-nbd/core/handshake/Haggling"
 import { go } from "@effect-nbd/core/handshake/InfoAndGo"
 import { list } from "@effect-nbd/core/handshake/List"
 import { structuredReply } from "@effect-nbd/core/handshake/StructuredReply"
+import type { ConnectionEnd } from "@effect-nbd/core/Transport"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -16,6 +17,7 @@ import {
   concat,
   descriptionInfo,
   exportInfo,
+  infoRequest,
   maxU32,
   nameInfo,
   opt,
@@ -173,6 +175,63 @@ describe("H-024 replies without an end", () => {
   it("of a type nobody knows are counted although they are not kept (C-049)", () => {
     const reply = optionReply(opt.GO, rep.INFO, concat(u16(0x4242), zeros(65_534)))
     expect(going(goTo(many(reply, 257))).outcome).toMatchObject({ error: { _tag: "NbdProtocolError", rule } })
+  })
+})
+
+describe("H-050 a server that hangs up in place of an answer", () => {
+  const hangsUp = (code: number, end: ConnectionEnd) => {
+    const { outcome } = converse((reader) => haggle(reader, code, zeros(0), () => undefined), [
+      { client: option(code) },
+      { end }
+    ])
+    if (outcome._tag !== "Failed") throw new Error(outcome._tag)
+    return outcome.error
+  }
+
+  it.each([
+    [opt.EXTENDED_HEADERS, "NBD_OPT_EXTENDED_HEADERS, which is not asked with requestExtendedHeaders: false"],
+    [opt.STRUCTURED_REPLY, "NBD_OPT_STRUCTURED_REPLY, which is not asked with requestStructuredReplies: false"],
+    [opt.SET_META_CONTEXT, "NBD_OPT_SET_META_CONTEXT, which is not asked with no metaContexts"],
+    [opt.STARTTLS, "NBD_OPT_STARTTLS, which is not asked with TLS disabled"],
+    [opt.GO, "NBD_OPT_GO, which is not asked with forceExportName"],
+    [opt.LIST, "NBD_OPT_LIST"]
+  ])("to option %i: the error names the option, and what avoids it", (code, words) => {
+    expect(hangsUp(code, finished)).toMatchObject({
+      _tag: "NbdServerDisconnectedError",
+      message: `by hand closed the connection during haggling, in answer to ${words}`
+    })
+    expect(hangsUp(code, broken)).toMatchObject({
+      _tag: "NbdTransportLostError",
+      code: "ECONNRESET",
+      message: `connection to by hand lost (ECONNRESET), in answer to ${words}`
+    })
+  })
+})
+
+describe("a refusal", () => {
+  const refusedGo = (type: number, exportName = "disk") => {
+    const { outcome } = converse(
+      (reader) => go(reader, { ...fixed, replyStyle: "Extended" }, exportName, nothing),
+      asked(option(opt.GO, infoRequest(exportName)), optionReply(opt.GO, type))
+    )
+    return outcome._tag === "Failed" ? outcome.error.message : outcome._tag
+  }
+
+  it("of NBD_OPT_GO names the export, and the way around it where that may help", () => {
+    expect(refusedGo(rep.ERR_POLICY)).toBe(
+      "the server refused NBD_OPT_GO with NBD_REP_ERR_POLICY for export \"disk\""
+    )
+    for (const type of [rep.ERR_UNSUP, rep.ERR_INVALID]) {
+      expect(refusedGo(type)).toMatch(/; forceExportName enters an export without that option$/)
+    }
+  })
+
+  it("of an export without a name is a sentence too", () => {
+    expect(refusedGo(rep.ERR_UNKNOWN, "")).toBe("the server has no default export")
+    expect(refusedGo(rep.ERR_UNKNOWN)).toBe("the server has no export \"disk\"")
+    expect(refusedGo(rep.ERR_POLICY, "")).toBe(
+      "the server refused NBD_OPT_GO with NBD_REP_ERR_POLICY for the default export"
+    )
   })
 })
 
