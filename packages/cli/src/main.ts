@@ -62,7 +62,16 @@ const quietly = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R
   )
 
 const usage = (error: ValidationError.ValidationError): UsageError =>
-  new UsageError({ reason: `${oneLine(plain(error.error))} (see --help)` })
+  new UsageError({ reason: `${reworded(oneLine(plain(error.error)))} (see --help)` })
+
+/** What @effect/cli says of some faults is no sentence, or says what is wrong with something else. */
+const reworded = (reason: string): string =>
+  reason === ""
+    ? "the command line makes no sense"
+    : reason.replace(/is not a integer$/, "is not a whole number").replace(
+      /^Received unknown argument: '(-.*)'$/,
+      "$1 needs a value, or is no option of this command"
+    )
 
 /** What stands in it may have come from the command line: nothing is taken out but the colours. */
 const plain = (doc: HelpDoc.HelpDoc): string => Doc.render(Doc.unAnnotate(HelpDoc.toAnsiDoc(doc)), { style: "pretty" })

@@ -102,6 +102,20 @@ describe("info", () => {
       yield* fails(["info", "--jason", "nbd://localhost"], /--jason/)
       yield* fails(["info"], /URI.*--help/)
       yield* fails(["inform"], /info/)
+      yield* fails(
+        ["info", "nbd://localhost", "--timeout"],
+        /: --timeout needs a value, or is no option of this command \(/
+      )
+      yield* fails(
+        ["info", "--size", "--size", "nbd://localhost"],
+        /: there is no option --size here, or it is there twice \(/
+      )
+      yield* fails(["copy", "--requests", "many", "a", "b"], /: 'many' is not a whole number \(/)
+      // What was typed is told as it was.
+      yield* fails(
+        ["info", "nbd://localhost", "\u001b[31m\u009bx"],
+        /: Received unknown argument: '\\x1b\[31m\\x9bx' \(/
+      )
       const { code, stderr, stdout } = yield* cli("info", "--json")
       expect(JSON.parse(stdout)).toMatchObject({ error: { tag: "UsageError" } })
       expect({ code, stderr }).toEqual({ code: 1, stderr: "" })

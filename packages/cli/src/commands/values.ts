@@ -33,7 +33,9 @@ export const positional = (name: string, allowed?: "-"): Args.Args<string> =>
       text === ""
         ? Effect.fail(HelpDoc.p(`${name} is empty`))
         : text.startsWith("-") && text !== allowed
-        ? Effect.fail(HelpDoc.p(text === "-" ? `${name} cannot be -` : `there is no option ${text} here`))
+        ? Effect.fail(
+          HelpDoc.p(text === "-" ? `${name} cannot be -` : `there is no option ${text} here, or it is there twice`)
+        )
         : Effect.succeed(text)
     )
   )
