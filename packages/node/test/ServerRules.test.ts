@@ -42,7 +42,8 @@ const servers: ReadonlyArray<readonly [name: string, program: string, server: Se
       "LIST with data is ERR_INVALID, and haggling goes on": /received one to NBD_OPT_LIST|the stream ended/,
       "ABORT is acknowledged, and ends the session": /the stream ended after 0 of 20 bytes/,
       "GO tells what INFO has just told": /exportSize by GO, as INFO told it: expected "0", saw "68157440"/,
-      "flags of other commands are EINVAL": /READ with NO_HOLE: expected "EINVAL", saw "success"/
+      "flags of other commands are EINVAL": /READ with NO_HOLE: expected "EINVAL", saw "success"/,
+      "zeroes of more than 64 MiB are written to their end, or refused": /zeroes at 67108864, byte 0: expected 0, saw/
     }
   }]
 ]

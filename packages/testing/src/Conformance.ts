@@ -37,6 +37,7 @@ import { Pace } from "./conformance/Pace.ts"
 import { Patience } from "./conformance/Patience.ts"
 import { isAnswering } from "./conformance/PlainQuestion.ts"
 import { type CheckResult, type Report, reportOf, type Verdict } from "./conformance/Report.ts"
+import { keepsContent, keepsNothing } from "./conformance/server/Asking.ts"
 import { contextChecks } from "./conformance/server/ContextChecks.ts"
 import { exportChecks } from "./conformance/server/ExportChecks.ts"
 import { extendedChecks } from "./conformance/server/ExtendedChecks.ts"
@@ -82,10 +83,23 @@ export const checks = (target: Target): ReadonlyArray<Check> => {
   const fitting = all
     .map((check) => unlessRefused(check, "NbdOutOfBoundsError", "the export is too small for it"))
     .map(unlessItFails)
+    .map((check) => check.rules.includes("C-214") ? check : unlessForgotten(check, target))
   return target.readOnly === true
     ? fitting.map((check) => unlessRefused(check, "NbdReadOnlyError", "the export is read-only"))
     : fitting
 }
+
+/** Of an export that keeps nothing one check is to tell, and no other to fail because of it. */
+const unlessForgotten = (check: Check, target: Target): Check => ({
+  ...check,
+  run: Effect.catchAll(
+    check.run,
+    (error): Check["run"] =>
+      error instanceof ConformanceError && (target.protocol ?? "newstyle-fixed") === "newstyle-fixed"
+        ? Effect.flatMap(keepsContent(target), (keeps) => keeps ? Effect.fail(error) : skipped(keepsNothing))
+        : Effect.fail(error)
+  )
+})
 
 /** What our own client refuses tells nothing of the server. */
 const unlessRefused = (check: Check, tag: string, reason: string): Check => ({

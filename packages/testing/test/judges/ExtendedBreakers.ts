@@ -44,7 +44,9 @@ export const extendedBreakers: Breakers = {
       rule: "S-095",
       found: /read back, byte 0: expected .*, saw 238/,
       hears: Hears.request((heard, server) => {
-        if (Hears.is(heard, "READ")) Hears.scribbles(server, heard.offset === size ? 0n : heard.offset)
+        if (Hears.is(heard, "READ") && heard.offset > 0n) {
+          Hears.scribbles(server, heard.offset === size ? 0n : heard.offset)
+        }
       })
     }
   ],

@@ -3,13 +3,15 @@
  *
  * @since 0.1.0
  */
+import type { Transport } from "@effect-nbd/core/Transport"
 import { encodeStatusFilter } from "@effect-nbd/core/wire/BlockStatus"
 import { viewOf } from "@effect-nbd/core/wire/Bytes"
 import { CommandFlags } from "@effect-nbd/core/wire/Flags"
 import { chunkType } from "@effect-nbd/core/wire/Reply"
 import * as Effect from "effect/Effect"
-import { type Check, expectBytes, expectEqual, pattern, type Target } from "../Check.ts"
-import { ask, breach, probe, tell } from "./Asking.ts"
+import type * as Scope from "effect/Scope"
+import { type Check, expectEqual, pattern, type Target } from "../Check.ts"
+import { ask, breach, content, expectKept, probe, tell } from "./Asking.ts"
 import { about, expectDone, expectEnd, expectError, expectReply, isAck, isRefusal } from "./Judge.ts"
 import { arriving, check, enter, haggling, has, needs, skip, type Talk } from "./Talk.ts"
 
@@ -28,7 +30,7 @@ export const extendedChecks = (target: Target): ReadonlyArray<Check> => {
   const extended = (
     name: string,
     rules: Check["rules"],
-    body: (talk: Talk) => Effect.Effect<void, unknown>,
+    body: (talk: Talk) => Effect.Effect<void, unknown, Transport | Scope.Scope>,
     room: "nothing" | "pieces" = "nothing"
   ) => check(name, rules, Effect.flatMap(enter(target, { room, style }), body))
 
@@ -51,7 +53,7 @@ export const extendedChecks = (target: Target): ReadonlyArray<Check> => {
           const write = yield* ask(talk, "WRITE", { offset, payload, flags: CommandFlags.PAYLOAD_LEN })
           yield* expectDone("WRITE", write)
           yield* expectOffsets("WRITE", write.chunks, offset)
-          yield* expectBytes("read back", (yield* ask(talk, "READ", { offset, length })).data, payload)
+          yield* expectKept(target, "read back", yield* content(talk, { offset, length }), payload)
         }),
       "pieces"
     ),

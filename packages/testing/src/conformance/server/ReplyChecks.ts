@@ -10,7 +10,7 @@ import { chunkType, isErrorChunk } from "@effect-nbd/core/wire/Reply"
 import * as Effect from "effect/Effect"
 import type { RawChunk, RawRequest } from "../../RawClient.ts"
 import { type Check, expectBytes, expectEqual, pattern, type Target } from "../Check.ts"
-import { answer, ask, breach, probe, tell } from "./Asking.ts"
+import { answer, ask, breach, content, expectKept, probe, tell } from "./Asking.ts"
 import { about, decodes, expectDone, expectEnd, expectError, saw } from "./Judge.ts"
 import { check, enter, has, needs, skip, type Talk } from "./Talk.ts"
 
@@ -83,7 +83,7 @@ export const replyChecks = (target: Target): ReadonlyArray<Check> => [
         at += BigInt(piece.length)
       }
       yield* about("S-075", expectEqual("where the content ends", at, wide.offset + BigInt(wide.length)))
-      yield* about("S-075", expectBytes("read", data.subarray(before, before + length), payload))
+      yield* about("S-075", expectKept(target, "read", data.subarray(before, before + length), payload))
       for (const { done, payload, type } of chunks) {
         if (type !== chunkType.NONE) continue
         yield* about("S-072", expectEqual("NONE is the last, and empty", done && payload.length === 0, true))
@@ -178,7 +178,7 @@ export const replyChecks = (target: Target): ReadonlyArray<Check> => [
       const { chunks, data } = read
       yield* expectDone("READ with DF", read)
       yield* expectEqual("pieces", chunks.filter((chunk) => contentOf(chunk) !== undefined).length, 1)
-      yield* expectBytes("read", data.subarray(before), payload.subarray(0, length - before))
+      yield* expectKept(target, "read", data.subarray(before), payload.subarray(0, length - before))
     })
   ),
   check(
@@ -192,7 +192,7 @@ export const replyChecks = (target: Target): ReadonlyArray<Check> => [
         const zeroes = yield* ask(talk, "WRITE_ZEROES", { offset, length, flags })
         const isNotSupported = zeroes.error === errno.ENOTSUP
         yield* about(isNotSupported ? "S-087" : "S-088", expectDone("WRITE_ZEROES", zeroes))
-        const { data } = yield* ask(talk, "READ", { offset, length })
+        const data = yield* content(talk, { offset, length })
         yield* about("S-088", expectBytes("zeroes", data, new Uint8Array(length)))
       }
       // Where no hole may be there is room.
@@ -210,8 +210,8 @@ export const replyChecks = (target: Target): ReadonlyArray<Check> => [
       const range = { offset, length: payload.length }
       const zeroes = yield* ask(talk, "WRITE_ZEROES", { ...range, flags: CommandFlags.FAST_ZERO })
       yield* expectDone("WRITE_ZEROES", zeroes, "ENOTSUP")
-      const { data } = yield* ask(talk, "READ", range)
-      yield* expectBytes("read", data, zeroes.error === 0 ? new Uint8Array(payload.length) : payload)
+      const data = yield* content(talk, range)
+      yield* expectKept(target, "read", data, zeroes.error === 0 ? new Uint8Array(payload.length) : payload)
     })
   ),
   check(
@@ -231,8 +231,8 @@ export const replyChecks = (target: Target): ReadonlyArray<Check> => [
         const written = yield* ask(one, "WRITE", { payload: bytes, flags })
         yield* about("S-071", expectDone("WRITE", written))
         if (flags === 0) yield* about("S-071", expectDone("FLUSH", yield* ask(one, "FLUSH")))
-        const { data } = yield* ask(other, "READ", { length: one.piece })
-        yield* about("S-014", expectBytes("read by another", data, bytes))
+        const data = yield* content(other, { length: one.piece })
+        yield* about("S-014", expectKept(target, "read by another", data, bytes))
       }
     })
   ),
@@ -257,7 +257,7 @@ export const replyChecks = (target: Target): ReadonlyArray<Check> => [
       const bytes = yield* Effect.scoped(leaving(target))
       if (target.keepsContent === false) return
       const again = yield* enter(target)
-      yield* expectBytes("read again", (yield* ask(again, "READ", { length: bytes.byteLength })).data, bytes)
+      yield* expectKept(target, "read again", yield* content(again, { length: bytes.byteLength }), bytes)
     })
   )
 ]

@@ -3,11 +3,13 @@
  *
  * @since 0.1.0
  */
+import type { Transport } from "@effect-nbd/core/Transport"
 import { CommandFlags } from "@effect-nbd/core/wire/Flags"
 import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
 import type { RawCommand, RawRequest } from "../../RawClient.ts"
 import { type Check, expectBytes, pattern, type Target } from "../Check.ts"
-import { ask, breach, probe, tell } from "./Asking.ts"
+import { ask, breach, content, expectKept, probe, tell } from "./Asking.ts"
 import { about, expectDone, expectError, expectFailure } from "./Judge.ts"
 import { check, enter, type FlagName, has, needs, skip, type Talk, unlessSkipped } from "./Talk.ts"
 
@@ -32,7 +34,7 @@ export const requestChecks = (target: Target): ReadonlyArray<Check> => {
   const inStyles = (
     name: string,
     rules: Check["rules"],
-    body: (talk: Talk) => Effect.Effect<void, unknown>,
+    body: (talk: Talk) => Effect.Effect<void, unknown, Transport | Scope.Scope>,
     room: "nothing" | "block" = "block"
   ) =>
     check(
@@ -140,8 +142,8 @@ export const requestChecks = (target: Target): ReadonlyArray<Check> => {
           if (blocks < 2) return yield* skip("no write can be longer than a block")
           const across = { offset, payload: pattern(offset, blocks * talk.block, 54) }
           yield* expectFailure("WRITE across the end", yield* breach(talk, "WRITE", across))
-          const { data } = yield* ask(talk, "READ", { offset, length: talk.block })
-          yield* expectBytes("what was there", data, before)
+          const data = yield* content(talk, { offset, length: talk.block })
+          yield* expectKept(target, "what was there", data, before)
         })
     ),
     inStyles("whatever else has a range is refused past the end", ["S-055", "S-084"], (talk) =>
@@ -188,7 +190,7 @@ export const requestChecks = (target: Target): ReadonlyArray<Check> => {
       (talk) =>
         Effect.gen(function*() {
           if (talk.minimum === 1) return yield* skip("every byte is aligned")
-          const before = yield* ask(talk, "READ", wholeRange(talk))
+          const before = yield* content(talk, wholeRange(talk))
           const payload = pattern(1n, talk.block, 55)
           const read = yield* breach(talk, "READ", { offset: 1n, length: talk.block })
           yield* about("S-055", expectError("READ at 1", read, "EINVAL"))
@@ -198,8 +200,8 @@ export const requestChecks = (target: Target): ReadonlyArray<Check> => {
           yield* about("S-055", expectError("READ of a block and a byte", longer, "EINVAL", ...tooLong))
           const write = yield* breach(talk, "WRITE", { offset: 1n, payload })
           yield* about("S-055", expectError("WRITE at 1", write, "EINVAL", "EPERM"))
-          const after = yield* ask(talk, "READ", wholeRange(talk))
-          yield* about("S-054", expectBytes("what was there", after.data, before.data))
+          const after = yield* content(talk, wholeRange(talk))
+          yield* about("S-054", expectBytes("what was there", after, before))
         })
     ),
     check(
@@ -233,15 +235,15 @@ export const requestChecks = (target: Target): ReadonlyArray<Check> => {
       Effect.gen(function*() {
         const talk = yield* enter(target)
         yield* needs(talk, "SEND_CACHE")
-        const before = yield* ask(talk, "READ", wholeRange(talk))
+        const before = yield* content(talk, wholeRange(talk))
         yield* expectDone("CACHE", yield* ask(talk, "CACHE", wholeRange(talk)))
         yield* expectError(
           "CACHE, flag 0x8000",
           yield* breach(talk, "CACHE", { ...wholeRange(talk), flags: 0x8000 }),
           "EINVAL"
         )
-        const after = yield* ask(talk, "READ", wholeRange(talk))
-        yield* expectBytes("what was there", after.data, before.data)
+        const after = yield* content(talk, wholeRange(talk))
+        yield* expectBytes("what was there", after, before)
       })
     ),
     inStyles(
@@ -250,13 +252,13 @@ export const requestChecks = (target: Target): ReadonlyArray<Check> => {
       (talk) =>
         Effect.gen(function*() {
           yield* needs(talk, "READ_ONLY")
-          const before = yield* ask(talk, "READ", wholeRange(talk))
+          const before = yield* content(talk, wholeRange(talk))
           yield* expectFailure("WRITE", yield* ask(talk, "WRITE", { payload: pattern(0n, talk.block, 56) }))
           for (const command of ["TRIM", "WRITE_ZEROES"] as const) {
             yield* expectFailure(command, yield* ask(talk, command, wholeRange(talk)))
           }
-          const after = yield* ask(talk, "READ", wholeRange(talk))
-          yield* expectBytes("what was there", after.data, before.data)
+          const after = yield* content(talk, wholeRange(talk))
+          yield* expectBytes("what was there", after, before)
         })
     ),
     inStyles("writing to a read-only export is EPERM", ["S-084"], (talk) =>

@@ -6,7 +6,7 @@
 import { CommandFlags } from "@effect-nbd/core/wire/Flags"
 import * as Effect from "effect/Effect"
 import { type Check, expectBytes, pattern, type Target } from "../Check.ts"
-import { ask } from "./Asking.ts"
+import { ask, content } from "./Asking.ts"
 import { expectDone } from "./Judge.ts"
 import { check, enter, needs, skip } from "./Talk.ts"
 
@@ -40,7 +40,7 @@ export const zeroChecks = (target: Target): ReadonlyArray<Check> => [
         yield* expectDone(what, zeroes, "EINVAL", "EOVERFLOW")
         if (zeroes.error !== 0) return yield* skip(`${what} is refused`)
         for (const place of places) {
-          const { data } = yield* ask(talk, "READ", { offset: place, length: talk.block })
+          const data = yield* content(talk, { offset: place, length: talk.block })
           yield* expectBytes(`zeroes at ${place}`, data, new Uint8Array(talk.block))
         }
       }
