@@ -99,7 +99,7 @@ export const mutants = [
   },
   {
     rule: "C-159",
-    fault: "a simple reply to a read, although replies come in chunks",
+    fault: "a simple success to a read, although replies come in chunks",
     file: `${core}/transmission/ReplyReader.ts`,
     find: `if (isRead && this.replyStyle !== "Simple") {`,
     replace: `if (isRead && this.replyStyle === "Extended") {`

@@ -256,6 +256,7 @@ const replies: Record<string, Case> = {
         expect(yield* server.awaitEnds(1)).toMatchObject([{ ending: { _tag: "Disconnected" } }])
       })),
   simpleReadReply: fatal(breach("C-159")),
+  simpleReadError: failsRequest({ ...invalid("C-159"), errno: "EIO" }),
   dataBehindSimpleError: fatal(breach("C-153"), {
     ...simple,
     first: { _tag: "Left", left: serverError({ errno: "EIO" }) }
@@ -354,9 +355,9 @@ const chunks: Record<string, Case> = {
   contentForOtherCommand: fatal(breach("C-173"), { send: flushes }),
   statusForRead: fatal(breach("C-168")),
   overflow: failsRequest(serverError({ errno: "EOVERFLOW" })),
-  errorTooShort: fatal(breach("C-180")),
-  errorTextOverrun: fatal(breach("C-180")),
-  errorOffsetTooShort: fatal(breach("C-180")),
+  errorTooShort: failsRequest(invalid("C-180")),
+  errorTextOverrun: failsRequest({ ...invalid("C-180"), errno: "EIO" }),
+  errorOffsetTooShort: failsRequest({ ...invalid("C-180"), errno: "EIO" }),
   longErrorText: failsRequest(serverError({ errno: "EIO", serverMessage: "x".repeat(4096) })),
   bytesBehindErrorText: failsRequest(serverError({ errno: "EIO", serverMessage: "so far" })),
   errorOfZero: failsRequest(invalid("C-180")),
@@ -476,6 +477,9 @@ describe("the catalogue", () => {
     expect(differing.map(({ name, reaction, rule }) => [rule, name, reaction])).toStrictEqual([
       // The text is tolerated; what it comes with is an error.
       ["H-019", "hostileErrorText", "Option"],
+      // An error ends with its header; whether a success brings data is for nobody to say.
+      ["H-083", "simpleReadError", "Request"],
+      // As H-019.
       ["H-132", "hostileErrorMessage", "Request"],
       // Cut at the end of the export.
       ["H-141", "extentsBeyondExport", "Tolerated"],

@@ -186,8 +186,9 @@ export class CommandError extends Data.TaggedError("NbdCommandError")<{
 }
 
 /**
- * The server's reply to this request makes no sense, but the stream is still framed, so the connection is fine. What a
- * read had received is not given out.
+ * The server's reply to this request makes no sense, but the stream is still framed, so the connection is fine: it
+ * contradicts itself or the request, or is an error in a form that was not agreed on. What a read had received is not
+ * given out.
  *
  * @since 0.1.0
  * @category errors
@@ -199,9 +200,12 @@ export class ReplyInvalidError extends Data.TaggedError("NbdReplyInvalidError")<
   readonly expected: string
   readonly received: string
   readonly rule: string
+  /** Name of the error that the reply has all the same, where it is one that can be read. */
+  readonly errno: ErrnoName | undefined
 }> {
   override get message(): string {
-    return `${range(this)}: expected ${this.expected}, received ${this.received} (${this.rule})`
+    const failed = this.errno === undefined ? "" : ` failed with ${this.errno}`
+    return `${range(this)}${failed}: expected ${this.expected}, received ${this.received} (${this.rule})`
   }
 }
 

@@ -2,8 +2,10 @@
  * What the chunks of one cookie add up to.
  *
  * Each function takes what a reply says about one command and either accepts it, or says which rule it breaks. A
- * `WireError` is a breach that ends the connection; a doubt about values alone only fails the command. No I/O and no
- * time: the whole of it can be tested with plain calls.
+ * `WireError` is a breach that ends the connection. A doubt fails the command alone where two things hold: the header has
+ * said where the message ends, within its limit, and the command fails by it in any case. So it is with errors of every
+ * form, and with values that contradict the request; content that makes no sense ends the connection. No I/O and no time:
+ * the whole of it can be tested with plain calls.
  *
  * @since 0.1.0
  */
@@ -129,26 +131,32 @@ export const acceptError = (pending: PendingCommand, payload: ErrorPayload): voi
 }
 
 /**
- * The payload of an error chunk, of whose `length` bytes `head` is the beginning: one that is longer than any message has
- * its message cut off.
+ * The payload of an error chunk, of whose `length` bytes `head` is the beginning. One that contradicts itself fails its
+ * command all the same, and no other: its header has said where it ends, and nothing of it is content (C-170, H-120 to H-122).
  *
  * @since 0.1.0
  * @category decoding
  */
-export const acceptErrorPayload = (
-  pending: PendingCommand,
-  chunk: number,
-  head: Uint8Array,
-  length: number
-): WireError | undefined => {
-  const payload = decodeErrorPayload(chunk, head)
-  if (!isWireError(payload)) acceptError(pending, payload)
-  else if (length === head.byteLength) return payload
-  else acceptError(pending, { error: errorValue(head), message: "", offset: undefined })
-  return undefined
+export const acceptErrorPayload = (pending: PendingCommand, chunk: number, head: Uint8Array, length: number): void => {
+  const payload = decodeErrorPayload(chunk, head, length)
+  if (!isWireError(payload)) return acceptError(pending, payload)
+  const value = head.byteLength < 4 ? 0 : new DataView(head.buffer, head.byteOffset).getUint32(0)
+  pending.failure ??= invalid(pending, payload.expected, payload.received, payload.rule, value)
 }
 
-const errorValue = (head: Uint8Array): number => new DataView(head.buffer, head.byteOffset).getUint32(0)
+/**
+ * A simple reply to a read, although replies were agreed to come in chunks. An error ends with its header, and fails that
+ * read alone; whether a success brings data is for nobody to say, so there the stream is lost (C-159, H-083).
+ *
+ * @since 0.1.0
+ * @category decoding
+ */
+export const acceptSimpleRead = (pending: PendingCommand, error: number): WireError | undefined => {
+  const wrong = ["a structured reply to a read", "a simple one", "Simple reply message, C-159"] as const
+  if (error === 0) return new WireError(...wrong)
+  pending.failure ??= invalid(pending, ...wrong, error)
+  return undefined
+}
 
 /**
  * The error of a simple reply.
@@ -239,7 +247,8 @@ const borrowed = (pending: PendingCommand, arriving: number): Uint8Array | undef
 }
 
 /**
- * A reply that makes no sense, but whose end is known: the command fails, and the connection goes on.
+ * A reply that makes no sense, but whose end is known: the command fails, and the connection goes on. `error` is the value
+ * that it has all the same; 0 is none.
  *
  * @since 0.1.0
  * @category decoding
@@ -248,7 +257,8 @@ export const invalid = (
   { command }: PendingCommand,
   expected: string,
   received: string,
-  rule: string
+  rule: string,
+  error: number = 0
 ): ReplyInvalidError =>
   new ReplyInvalidError({
     command: command.name,
@@ -256,5 +266,6 @@ export const invalid = (
     length: command.length,
     expected,
     received,
-    rule
+    rule,
+    errno: error === 0 ? undefined : errnoName(error)
   })

@@ -21,7 +21,14 @@ import { checkChunk } from "./ChunkCheck.ts"
 import type { InFlight, PendingCommand } from "./InFlight.ts"
 import { clear } from "./LentMemory.ts"
 import { addPiece } from "./Piece.ts"
-import { acceptContent, acceptErrorPayload, commandError, complete, destinationOf } from "./ReplyAssembly.ts"
+import {
+  acceptContent,
+  acceptErrorPayload,
+  acceptSimpleRead,
+  commandError,
+  complete,
+  destinationOf
+} from "./ReplyAssembly.ts"
 import { checkMagic, magicBytes } from "./ReplyMagic.ts"
 import { StatusGather } from "./StatusGather.ts"
 
@@ -228,12 +235,12 @@ export class ReplyReader {
     if (pending === undefined) return
     const error = view.getUint32(at + 4)
     const isRead = pending.command.name === "read"
-    if (isRead && this.replyStyle !== "Simple") {
-      return this.breach("a structured reply to a read", "a simple one", "Simple reply message, C-159")
-    }
     this.pending = pending
     this.isLast = true
-    if (error !== 0) pending.failure ??= commandError(pending, error, "", undefined)
+    if (isRead && this.replyStyle !== "Simple") {
+      const breach = acceptSimpleRead(pending, error)
+      if (breach !== undefined) return this.fail(breach)
+    } else if (error !== 0) pending.failure ??= commandError(pending, error, "", undefined)
     else if (pending.command.detail?._tag === "Pieces") {
       addPiece(pending.pieces ??= [], "Data", pending.command.offset, pending.command.length)
     }
@@ -258,6 +265,8 @@ export class ReplyReader {
     this.wanted = this.chunk === chunkType.OFFSET_DATA
       ? payloadHead.OFFSET_DATA
       : Math.min(length, maxHead)
+    // An error without a payload: nothing more comes that could be waited for.
+    if (length === 0) this.readHead(view, at, this.held, 0)
   }
 
   private readHead(view: DataView, at: number, bytes: Uint8Array, start: number): void {
@@ -266,7 +275,8 @@ export class ReplyReader {
     const head = this.wanted
     this.remaining -= head
     if (isErrorChunk(this.chunk)) {
-      return this.readError(pending, bytes.subarray(start, start + head), head + this.remaining)
+      acceptErrorPayload(pending, this.chunk, bytes.subarray(start, start + head), head + this.remaining)
+      return this.skip()
     }
     const isHole = this.chunk === chunkType.OFFSET_HOLE
     const length = isHole ? view.getUint32(at + 8) : this.remaining
@@ -279,12 +289,6 @@ export class ReplyReader {
       return this.endOfMessage()
     }
     this.content(this.remaining, position)
-  }
-
-  private readError(pending: PendingCommand, head: Uint8Array, length: number): void {
-    const breach = acceptErrorPayload(pending, this.chunk, head, length)
-    if (breach === undefined) this.skip()
-    else this.fail(breach)
   }
 
   private readStatus(): void {

@@ -13,7 +13,6 @@ import type { Export } from "../Export.ts"
 import { fromWireError, ServerDisconnectedError } from "../ProtocolError.ts"
 import type { Traffic } from "../Traffic.ts"
 import type { Connection, ConnectionEnd, Receiver } from "../Transport.ts"
-import { errno } from "../wire/Errno.ts"
 import type { WireError } from "../wire/WireError.ts"
 import { CommandLostError, HandleClosedError, type TransmissionFault } from "./CommandError.ts"
 import { type Caller, InFlight, type NeverSent, payloadBytes, PendingCommand } from "./InFlight.ts"
@@ -260,7 +259,7 @@ export class Transmission implements Receiver {
     const { failure } = pending
     if (pending.lent !== undefined && (failure !== undefined || pending.caller?.isGone() !== false)) pending.takeBack()
     pending.settle(failure)
-    if (failure?._tag === "NbdCommandError" && failure.value === errno.ESHUTDOWN) {
+    if (failure !== undefined && failure._tag !== "NbdCommandLostError" && failure.errno === "ESHUTDOWN") {
       this.events.onServerShutdown()
       this.giveUpQueue()
     }

@@ -234,13 +234,18 @@ export interface ErrorPayload {
 }
 
 /**
- * The payload of any error chunk. A message that does not fit its payload is a framing doubt and refused; bytes after
- * it are of an error type this client does not know and are skipped (C-170, C-180, H-121, H-124).
+ * The payload of any error chunk, of which `payload` is all, or the first of `length` bytes. A message that does not fit is
+ * refused; bytes after it are of an error type this client does not know and are skipped (C-170, C-180, H-121, H-124). An
+ * offset that is not among the bytes that are there counts as none.
  *
  * @since 0.1.0
  * @category decoding
  */
-export const decodeErrorPayload = (type: number, payload: Uint8Array): ErrorPayload | WireError => {
+export const decodeErrorPayload = (
+  type: number,
+  payload: Uint8Array,
+  length: number = payload.byteLength
+): ErrorPayload | WireError => {
   const rule = "Structured reply types, C-180"
   const fixed = type === chunkType.ERROR_OFFSET ? payloadHead.ERROR_OFFSET : payloadHead.ERROR
   if (payload.byteLength < fixed) {
@@ -248,12 +253,13 @@ export const decodeErrorPayload = (type: number, payload: Uint8Array): ErrorPayl
   }
   const view = viewOf(payload)
   const messageLength = view.getUint16(4)
-  if (messageLength > payload.byteLength - fixed) {
-    return new WireError(`a message of at most ${payload.byteLength - fixed} bytes`, `${messageLength} bytes`, rule)
+  if (messageLength > length - fixed) {
+    return new WireError(`a message of at most ${length - fixed} bytes`, `${messageLength} bytes`, rule)
   }
+  const hasOffset = type === chunkType.ERROR_OFFSET && payload.byteLength >= messageLength + fixed
   return {
     error: view.getUint32(0),
     message: decodeDisplayText(payload.subarray(6, 6 + Math.min(messageLength, maxStringBytes))),
-    offset: type === chunkType.ERROR_OFFSET ? view.getBigUint64(6 + messageLength) : undefined
+    offset: hasOffset ? view.getBigUint64(6 + messageLength) : undefined
   }
 }

@@ -111,9 +111,15 @@ const cases: ReadonlyArray<Case> = [
     here: "dead"
   },
   {
-    name: "a simple reply to a read under structured replies",
+    name: "a simple error to a read under structured replies",
     libnbd: "fails the read",
-    bytes: encodeSimpleReply({ cookie: 1n, error: 5 }),
+    bytes: concat([encodeSimpleReply({ cookie: 1n, error: 5 }), whole.subarray(36)]),
+    here: { read: { _tag: "NbdReplyInvalidError", errno: "EIO" } }
+  },
+  {
+    name: "a simple success to a read under structured replies",
+    libnbd: "takes the data, and fails the read",
+    bytes: concat([encodeSimpleReply({ cookie: 1n, error: 0 }), zeros(8)]),
     here: "dead"
   },
   { name: "NONE without DONE", libnbd: "fails the request", bytes: raw(3, 0, 0, zeros(0)), here: "dead" },
@@ -140,8 +146,8 @@ const cases: ReadonlyArray<Case> = [
   {
     name: "an error text longer than its chunk",
     libnbd: "fails the request with its errno",
-    bytes: raw(1, 1, 0x8001, concat([u32(5), u16(9), utf8("short")])),
-    here: "dead"
+    bytes: concat([raw(1, 1, 0x8001, concat([u32(5), u16(9), utf8("short")])), whole.subarray(36)]),
+    here: { read: { _tag: "NbdReplyInvalidError", errno: "EIO" } }
   },
   {
     name: "fewer bytes than were asked for",

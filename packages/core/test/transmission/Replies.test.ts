@@ -163,12 +163,100 @@ describe("a reply to a read in chunks", () => {
   })
 })
 
+describe("an error that is malformed, or in the wrong form, fails its request alone, since its end is known", () => {
+  const text = encodeText("Input/output error")
+  const swapped = concat([u32(5), Uint8Array.of(text.byteLength, 0), text])
+  const rule = "Structured reply types, C-180"
+  const cases: Array<[string, Uint8Array, object]> = [
+    [
+      "the bytes of its text's length are exchanged (C-170, C-180, H-121)",
+      raw(1, 1, 0x8001, swapped),
+      { errno: "EIO", rule, expected: "a message of at most 18 bytes", received: "4608 bytes" }
+    ],
+    [
+      "its text is a byte longer than its chunk (C-170, C-180, H-121)",
+      raw(1, 1, 0x8001, concat([u32(28), Uint8Array.of(0, 4, 1, 2, 3)])),
+      { errno: "ENOSPC", rule, received: "4 bytes" }
+    ],
+    [
+      "its text is longer than its chunk, and the chunk than what is put together (H-121)",
+      raw(1, 1, 0x8001, concat([u32(5), Uint8Array.of(0xff, 0xff), new Uint8Array(60_000)])),
+      { errno: "EIO", rule, expected: "a message of at most 60000 bytes", received: "65535 bytes" }
+    ],
+    ["it has no payload (C-180, H-120)", raw(1, 1, 0x8001, new Uint8Array(0)), { errno: undefined, rule }],
+    ["it has no room for its value (H-120)", raw(1, 1, 0x8001, Uint8Array.of(0, 0, 5)), { errno: undefined, rule }],
+    ["it has a value alone (C-180, H-120)", raw(1, 1, 0x8001, u32(12)), { errno: "ENOMEM", received: "4 bytes" }],
+    ["it has half a length (C-180, H-120)", raw(1, 1, 0x8001, new Uint8Array(5)), { errno: undefined }],
+    [
+      "it has no room for its offset (C-180, H-122)",
+      raw(1, 1, 0x8002, concat([u32(5), new Uint8Array(9)])),
+      { errno: "EIO", expected: "an error chunk of at least 14 bytes" }
+    ],
+    ["it is of no known type (C-170)", raw(1, 1, 0x8003, concat([u32(95), Uint8Array.of(1, 0)])), { errno: "ENOTSUP" }],
+    [
+      "it is a simple reply to a read in chunks (C-159, H-083)",
+      simple(1, 5),
+      { errno: "EIO", rule: "Simple reply message, C-159", received: "a simple one" }
+    ]
+  ]
+
+  it.each(cases)("%s", (_name, bytes, expected) => {
+    for (const split of [bytes.byteLength, 1]) {
+      const { connection, engine, ends, outcomes } = reading()
+      connection.arrive(bytes, split)
+      expect(outcomes).toMatchObject([
+        { _tag: "NbdReplyInvalidError", command: "read", offset: 100n, length: 8 },
+        undefined
+      ])
+      expect(outcomes[0]).toMatchObject(expected)
+      expect([ends, connection.closed, engine.requestsInFlight]).toStrictEqual([[], false, 1])
+      connection.arrive(chunk(2, last, none), split)
+      expect(outcomes[1]).toBe("ok")
+    }
+  })
+
+  it("is whole behind another request's reply in one piece of bytes, and before the next one's", () => {
+    const { connection, ends, outcomes } = reading()
+    connection.arrive(concat([chunk(2, last, none), raw(1, 1, 0x8001, swapped)]))
+    expect(outcomes).toMatchObject(["ok", { errno: "EIO" }].toReversed())
+    expect(ends).toStrictEqual([])
+  })
+
+  it("still waits for the final chunk where it is none itself (C-163, C-184, H-129)", () => {
+    const { connection, engine, outcomes } = reading()
+    connection.arrive(raw(1, 0, 0x8001, swapped))
+    connection.arrive(chunk(1, more, data(100n, 1, 2, 3, 4)))
+    connection.arrive(raw(1, 0, 0x8001, new Uint8Array(0)))
+    expect([outcomes[0], engine.requestsInFlight]).toStrictEqual([undefined, 2])
+    connection.arrive(chunk(1, last, none))
+    expect(outcomes).toMatchObject([{ _tag: "NbdReplyInvalidError", errno: "EIO" }, undefined])
+    expect(engine.requestsInFlight).toBe(1)
+  })
+
+  it("tells in one line what failed, with what, and what was wrong with the reply", () => {
+    const { connection, outcomes } = reading()
+    connection.arrive(raw(1, 1, 0x8001, swapped))
+    expect(`${outcomes[0]}`).toContain(
+      "read of 8 bytes at 100 failed with EIO: expected a message of at most 18 bytes, received 4608 bytes"
+    )
+  })
+
+  it.each([
+    ["malformed", raw(1, 1, 0x8001, concat([u32(108), Uint8Array.of(1, 0)]))],
+    ["in the wrong form", simple(1, 108)]
+  ])("is heeded when it says, %s, that the server is shutting down (C-162, H-082)", (_name, bytes) => {
+    const { connection, outcomes, state } = reading()
+    connection.arrive(bytes)
+    expect(outcomes[0]).toMatchObject({ _tag: "NbdReplyInvalidError", errno: "ESHUTDOWN" })
+    expect(state.serverShutdowns).toBe(1)
+  })
+})
+
 describe("a breach ends the connection: every command fails once, each with its own range (C-202)", () => {
   const breaches: Array<[string, "Simple" | "Structured", Uint8Array]> = [
     ["an unknown magic (C-153, H-074)", "Structured", concat([u32(0x25609513), new Uint8Array(28)])],
     ["a chunk that was not negotiated (C-158, H-075)", "Simple", chunk(1, last, data(100n, 1, 2, 3, 4, 5, 6, 7, 8))],
-    ["a simple reply to a read in structured mode (C-159, H-083)", "Structured", simple(1, 0, new Uint8Array(8))],
-    ["a simple error to a read in structured mode (C-159)", "Structured", simple(1, 5)],
+    ["a simple success to a read in structured mode (C-159, H-083)", "Structured", simple(1, 0, new Uint8Array(8))],
     ["an unknown cookie in a simple reply (C-154, H-077)", "Simple", simple(99)],
     ["an unknown cookie in a chunk (C-154, H-078)", "Structured", chunk(99, last, none)],
     ["cookie 0, which only a disconnect carries", "Structured", raw(0, 1, 0, new Uint8Array(0))],
@@ -239,18 +327,17 @@ describe("a breach ends the connection: every command fails once, each with its 
     ["data in a reply to a flush (C-168, H-117)", "Structured", raw(2, 1, 1, concat([u64(0n), Uint8Array.of(1)]))],
     ["a hole in a reply to a flush (C-168, H-117)", "Structured", raw(2, 1, 2, concat([u64(0n), u32(1)]))],
     ["a status chunk in a reply to a read (C-168, H-118)", "Structured", raw(1, 1, 5, new Uint8Array(12))],
-    ["an error chunk too short for its fields (C-180, H-120)", "Structured", raw(1, 1, 0x8001, new Uint8Array(5))],
-    [
-      "an error text longer than its chunk (C-170, C-180, H-121)",
-      "Structured",
-      raw(1, 1, 0x8001, concat([u32(5), Uint8Array.of(0, 4, 1, 2, 3)]))
-    ],
-    ["an error with an offset it has no room for (C-180, H-122)", "Structured", raw(1, 1, 0x8002, new Uint8Array(13))],
     [
       "an error chunk of 4 GiB, from its header alone (C-165)",
       "Structured",
       encodeChunkHeader({ cookie: 1n, flags: last, type: 0x8001, length: 0xffff_ffff })
-    ]
+    ],
+    [
+      "an error chunk longer than any (C-165)",
+      "Structured",
+      encodeChunkHeader({ cookie: 1n, flags: last, type: 0x8001, length: 65_551 })
+    ],
+    ["a malformed error chunk for nobody (C-154, H-078)", "Structured", raw(99, 1, 0x8001, new Uint8Array(5))]
   ]
 
   it.each(breaches)("%s", (_name, replyStyle, bytes) => {

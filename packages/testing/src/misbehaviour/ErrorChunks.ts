@@ -26,7 +26,7 @@ export const errorTooShort = (length = 5): Misbehaviour =>
   make({
     name: "errorTooShort",
     rule: "H-120",
-    reaction: "Connection",
+    reaction: "Request",
     sentence: "An error is too short for its fields.",
     moment: "Answer",
     change: onlyChunk(chunkType.ERROR, new Uint8Array(length))
@@ -41,7 +41,7 @@ export const errorTooShort = (length = 5): Misbehaviour =>
 export const errorTextOverrun: Misbehaviour = make({
   name: "errorTextOverrun",
   rule: "H-121",
-  reaction: "Connection",
+  reaction: "Request",
   sentence: "An error has a text that is longer than itself.",
   moment: "Answer",
   change: onlyChunk(chunkType.ERROR, concat([fields([4, errno.EIO], [2, 100]), encodeText("short")]))
@@ -56,7 +56,7 @@ export const errorTextOverrun: Misbehaviour = make({
 export const errorOffsetTooShort: Misbehaviour = make({
   name: "errorOffsetTooShort",
   rule: "H-122",
-  reaction: "Connection",
+  reaction: "Request",
   sentence: "An error is too short for its offset.",
   moment: "Answer",
   change: onlyChunk(chunkType.ERROR_OFFSET, errorPayload(errno.EIO, "", new Uint8Array(7)))

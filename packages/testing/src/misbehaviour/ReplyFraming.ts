@@ -186,6 +186,26 @@ export const simpleReadReply: Misbehaviour = make({
 })
 
 /**
+ * A read fails by a simple reply although chunks were agreed on.
+ *
+ * @since 0.1.0
+ * @category steering
+ */
+export const simpleReadError = (value: number = errno.EIO): Misbehaviour =>
+  make({
+    name: "simpleReadError",
+    rule: "H-083",
+    reaction: "Request",
+    sentence: "A read fails by a simple reply although chunks were agreed on.",
+    moment: "Answer",
+    change: to(
+      "READ",
+      (_, { replyStyle, request: { cookie } }) =>
+        replyStyle === "Structured" ? saying(simpleReply(cookie, value)) : undefined
+    )
+  })
+
+/**
  * Data follows a simple reply to a read although it is an error.
  *
  * @since 0.1.0
