@@ -137,8 +137,8 @@ export const mutants = [
     rule: "C-188",
     fault: "the status of a context may come twice",
     file: `${core}/transmission/ReplyAssembly.ts`,
-    find: `if (status.some((known) => known.context === context.name)) {`,
-    replace: `if (status.length > 1000) {`
+    find: `if (status.has(contextId)) {`,
+    replace: `if (status.size > 1000) {`
   },
   {
     rule: "C-186",

@@ -28,6 +28,7 @@ import type {
   WriteZeroesOptions
 } from "./transmission/CommandOptions.ts"
 import type { ContextStatus } from "./transmission/ContextStatus.ts"
+import { DividedCommand, longestRequest } from "./transmission/Division.ts"
 import type { PendingCommand } from "./transmission/InFlight.ts"
 import type { Lent } from "./transmission/LentMemory.ts"
 import type { NbdCommand } from "./transmission/NbdCommand.ts"
@@ -98,13 +99,17 @@ export interface StructuredRead {
  * aligned to its minimum block size. Nothing is sent when a command is refused; replies come in any order, so wait
  * for a write before reading it back.
  *
+ * A command that is longer than the server takes is sent as several requests, each when the one before it has succeeded,
+ * with the same flags: reads and writes above the server's maximum payload, and also zeroes, trims and prefetches above
+ * 32 MiB where the server has named no block sizes. The first failure is the command's and names the range that failed;
+ * everything before that was done, and nothing behind it was sent. `Strictness.payload` switches it off.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface Commands<R> {
   /**
-   * Reads `length` bytes, at most 64 MiB (under simple replies: at most the server's maximum). All or nothing; the bytes
-   * are the caller's own. Results of up to 16 KiB share an `ArrayBuffer` with others: `slice` one before you transfer it.
+   * Reads `length` bytes, at most 64 MiB. All or nothing; the bytes are the caller's own. Results of up to 16 KiB share an `ArrayBuffer` with others: `slice` one before you transfer it.
    */
   readonly read: (offset: bigint, length: number) => Effect.Effect<Uint8Array, R | ReadError>
   /**
@@ -134,8 +139,7 @@ export interface Commands<R> {
     options?: StructuredReadOptions
   ) => Effect.Effect<StructuredRead, R | StructuredReadError>
   /**
-   * Writes all of `bytes`, at most the server's maximum (32 MiB where it named none). They are not copied: leave them
-   * unchanged until the end of the Effect, and after an interruption until the connection is closed.
+   * Writes all of `bytes`, at most 64 MiB. They are not copied: leave them unchanged until the end of the Effect, and after an interruption until the connection is closed.
    */
   readonly write: (
     offset: bigint,
@@ -144,7 +148,7 @@ export interface Commands<R> {
   ) => Effect.Effect<void, R | WriteError>
   /** Makes durable every write that was answered before this was sent. */
   readonly flush: Effect.Effect<void, R | FlushError>
-  /** Says that the content is not needed any more; what reads return there afterwards is undefined. Up to 4 GiB - 1, under extended headers 8 PiB. */
+  /** Says that the content is not needed any more; what reads return there afterwards is undefined. Up to 8 PiB - 1. */
   readonly trim: (
     offset: bigint,
     length: number | bigint,
@@ -165,7 +169,7 @@ export interface Commands<R> {
   /**
    * Asks what is known about a range, context by context, in the order of `contexts` or else of the server's grant. Each
    * answer covers one byte at least, and may cover less than was asked for: `extents` goes on from there. As long as a
-   * trim.
+   * trim; of all contexts together no more than 4,194,304 extents are kept.
    */
   readonly blockStatus: (
     offset: bigint,
@@ -218,9 +222,18 @@ export const make = <R extends Refusal>(
       Effect.async((resume) => {
         const transmission = admit(operation)
         if (!(transmission instanceof Transmission)) return resume(Effect.fail(transmission))
-        const command = prepare(transmission.export, settings.strictness)
+        const { strictness } = settings
+        const { export: target } = transmission
+        const command = prepare(target, strictness)
         if ("_tag" in command) return resume(Effect.fail(command))
         const caller = new WaitingFiber(fiber, runtimeFlags, resume, result, operation, refuseUnsent)
+        if (command.length > target.maximumPayload && strictness.payload) {
+          const longest = longestRequest(target, command)
+          if (command.length > longest) {
+            const divided = new DividedCommand(transmission, command, longest, caller)
+            return Effect.sync(() => divided.abandon())
+          }
+        }
         const pending = transmission.submit(command, caller)
         // One that was sent is left where it is: see WaitingFiber.
         return pending.isUnsent ? Effect.sync(() => transmission.abandon(pending)) : undefined
@@ -245,7 +258,7 @@ export const make = <R extends Refusal>(
     perform(
       operation,
       (target, strictness) => Prepare.blockStatus(target, strictness, offset, length, options),
-      statusOf(options?.contexts)
+      statusOf
     )
 
   return {
@@ -301,11 +314,6 @@ const nothingLent: Lent = { bytes: new Uint8Array(0), isShared: false, giveBack:
 // As with `received`: one that was sent has it.
 const lent = (pending: PendingCommand): Lent => pending.lent ?? nothingLent
 
-/** A server that takes no filter has answered for all contexts, in an order of its own. */
-const statusOf =
-  (wanted: ReadonlyArray<string> | undefined) =>
-  ({ command, status = [] }: PendingCommand): ReadonlyArray<ContextStatus> => {
-    const granted = command.detail?._tag === "Status" ? command.detail.contexts : []
-    const names = wanted ?? granted.map(({ name }) => name)
-    return names.flatMap((name) => status.filter(({ context }) => context === name))
-  }
+/** In the order in which the caller wants them; a context that it names twice comes twice. */
+const statusOf = ({ command: { detail }, status }: PendingCommand): ReadonlyArray<ContextStatus> =>
+  detail?._tag === "Status" ? detail.wanted.flatMap(({ id }) => status?.get(id) ?? []) : []

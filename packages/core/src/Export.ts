@@ -122,7 +122,7 @@ export class Export implements ExportFacts {
   readonly description: Option.Option<string>
   /** The meta contexts that block status can be asked for, in the server's order. */
   readonly contexts: ReadonlyArray<GrantedContext>
-  /** Longest payload of a write, and of a read under simple replies, in bytes. */
+  /** Longest payload of one request to read or write, in bytes: what is longer is sent as several. */
   readonly maximumPayload: number
   /** What offsets and lengths are multiples of, in bytes; 1 where nothing was advertised. */
   readonly minimumBlockSize: number

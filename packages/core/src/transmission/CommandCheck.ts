@@ -31,6 +31,15 @@ import type { Strictness } from "./Strictness.ts"
 export const maximumEffectLength = (target: Export): number =>
   target.replyStyle === "Extended" ? Number.MAX_SAFE_INTEGER : 0xffff_ffff
 
+/**
+ * The same down to a multiple of every block size: most that one piece of a longer effect has.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const longestEffect = (target: Export): number =>
+  target.replyStyle === "Extended" ? Number.MAX_SAFE_INTEGER : 0xffff_0000
+
 const maximumOffset = 0xffff_ffff_ffff_ffffn
 
 /**
@@ -101,6 +110,9 @@ export const checkRange = (
   if (!Number.isInteger(bytes)) return outOfBounds()
   // By subtraction, and on the exact length: neither sum nor rounding can bring a range back inside.
   if (strictness.bounds && (offset > target.size || BigInt(length) > target.size - offset)) return outOfBounds()
+  // Of what is sent in pieces, each piece has an offset of 64 bits.
+  const isDivided = strictness.payload && bytes > target.maximumPayload
+  if (!strictness.bounds && isDivided && BigInt(length) > maximumOffset - offset) return outOfBounds()
   const minimumBlockSize = target.minimumBlockSize
   if (
     strictness.align && minimumBlockSize > 1 && !(isAligned(offset, minimumBlockSize) && bytes % minimumBlockSize === 0)
@@ -114,16 +126,10 @@ export const checkRange = (
 const isAligned = (offset: bigint, block: number): boolean => offset % BigInt(block) === 0n
 
 /**
- * A read longer than the server's maximum is allowed under structured replies: the server may answer in pieces, or say
- * EOVERFLOW (C-094, C-095).
+ * What is longer than the server takes is sent in pieces, or asks about less, unless that is switched off: see Division.
+ * Reads and writes keep the bound that memory sets.
  */
 const longest = (target: Export, command: CommandName, strictness: Strictness): number => {
-  switch (command) {
-    case "read":
-      return strictness.payload && target.replyStyle === "Simple" ? target.maximumPayload : maximumRequestPayload
-    case "write":
-      return strictness.payload ? target.maximumPayload : maximumRequestPayload
-    default:
-      return maximumEffectLength(target)
-  }
+  if (command === "read" || command === "write") return maximumRequestPayload
+  return strictness.payload ? Number.MAX_SAFE_INTEGER : maximumEffectLength(target)
 }

@@ -95,6 +95,24 @@ export interface DescribedExtent {
 export const mostDescriptors = (length: number): number => Math.min(maxDescriptors, length)
 
 /**
+ * Most extents that are kept of all answers to one request together: 64 MiB of them, as much as the longest read brings.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const mostExtents = 4 * maxDescriptors
+
+/**
+ * How many of its extents are kept of each of so many contexts. What is cut off is asked about again, as behind any answer
+ * that is about less than was asked for (C-192).
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const extentsKept = (contexts: number, length: number): number =>
+  Math.min(mostDescriptors(length), Math.max(1, Math.floor(mostExtents / contexts)))
+
+/**
  * Adds descriptors up, and cuts them where the export ends (H-141). All but the last stay inside the request, so that
  * their sum cannot wrap; a string says which rule they break.
  *
@@ -107,6 +125,7 @@ export const measure = (
   available: bigint
 ): DescribedExtent | "an extent of no bytes" | "more extents than fit the request" => {
   let covered = 0n
+  // At most `extentsKept`, once for each context that was asked about.
   for (let index = 0; index < descriptors.count; index++) {
     const length = descriptors.lengthAt(index)
     if (length === 0n) return "an extent of no bytes"

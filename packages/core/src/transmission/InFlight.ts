@@ -7,23 +7,37 @@
  * @since 0.1.0
  */
 import { statusSize } from "../wire/BlockStatus.ts"
-import type { CommandFailure } from "./CommandError.ts"
+import type { CommandFailure, HandleClosedError, TransmissionFault } from "./CommandError.ts"
 import type { ContextStatus } from "./ContextStatus.ts"
-import { mostDescriptors } from "./ContextStatus.ts"
+import { extentsKept } from "./ContextStatus.ts"
 import { CookieTable } from "./CookieTable.ts"
 import { Coverage } from "./Coverage.ts"
 import type { Lent, LentMemory } from "./LentMemory.ts"
 import type { NbdCommand } from "./NbdCommand.ts"
 import type { Piece } from "./Piece.ts"
+import type { Place } from "./WaitingLine.ts"
 
 /**
- * The connection ended while the command was waiting for its turn: nothing of it was sent.
+ * The connection ended, or was about to, while the command was waiting for its turn: nothing of it was sent.
  *
  * @since 0.1.0
  * @category models
  */
 export interface NeverSent {
   readonly _tag: "NeverSent"
+  /** For whoever has had something else sent before. */
+  readonly reason: TransmissionFault | HandleClosedError
+}
+
+/**
+ * The errors of one reply: how many, and where they were as positions in the range, where no content may follow (H-106).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ReportedErrors {
+  count: number
+  readonly positions: Array<number>
 }
 
 /**
@@ -57,16 +71,16 @@ export class PendingCommand {
   caller: Caller | undefined
   /** From 1, in order of sending; 0 while it waits for its turn. */
   cookie = 0
-  /** Its place in the line of those that wait for their turn; -1 for one that never had to. */
-  ticket = -1
+  /** Its place in the line of those that wait for their turn; `undefined` for one that never had to. */
+  place: Place<PendingCommand> | undefined
   /** The first failure; later chunks do not replace it (H-131). */
   failure: CommandFailure | undefined
-  /** Where errors were reported, as positions in the range: no content may follow there (H-106). */
-  errorPositions: Array<number> | undefined
+  /** Errors that chunks have reported. */
+  errors: ReportedErrors | undefined
   /** The chunks of a read that wants to know them. */
   pieces: Array<Piece> | undefined
-  /** What has been said about each context of a block status. */
-  status: Array<ContextStatus> | undefined
+  /** What has been said about each context of a block status, by its id; `undefined` of one that is not kept. */
+  status: Map<number, ContextStatus | undefined> | undefined
   private ranges: Coverage | undefined
 
   constructor(command: NbdCommand, caller: Caller) {
@@ -176,7 +190,8 @@ export class InFlight {
 export const payloadBytes = (command: NbdCommand): number => {
   if (command.name === "read" || command.name === "write") return command.length
   if (command.detail?._tag === "Status") {
-    return command.detail.contexts.length * statusSize.extended.descriptor * mostDescriptors(command.length)
+    const { size } = command.detail.kept
+    return size * statusSize.extended.descriptor * extentsKept(size, command.length)
   }
   return command.payload?.byteLength ?? 0
 }

@@ -19,7 +19,8 @@ export type CommandName = "read" | "write" | "flush" | "trim" | "cache" | "write
  * What a command has beside its range, where it has more.
  *
  * - `Pieces`: a read whose chunks are told apart.
- * - `Status`: the contexts that block status is asked for.
+ * - `Status`: the contexts that the server will answer for; those of them whose answers are kept; and these again in the
+ *   order in which the caller wants them.
  * - `Lent`: a read into memory that the connection lends.
  * - `Raw`: any number, for tests of servers.
  *
@@ -28,7 +29,12 @@ export type CommandName = "read" | "write" | "flush" | "trim" | "cache" | "write
  */
 export type CommandDetail =
   | { readonly _tag: "Pieces" }
-  | { readonly _tag: "Status"; readonly contexts: ReadonlyArray<GrantedContext> }
+  | {
+    readonly _tag: "Status"
+    readonly asked: ReadonlyMap<number, GrantedContext>
+    readonly kept: ReadonlyMap<number, GrantedContext>
+    readonly wanted: ReadonlyArray<GrantedContext>
+  }
   | { readonly _tag: "Lent" }
   | { readonly _tag: "Raw"; readonly code: number }
 

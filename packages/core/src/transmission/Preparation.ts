@@ -9,12 +9,13 @@ import type { Export, GrantedContext } from "../Export.ts"
 import { encodeStatusFilter } from "../wire/BlockStatus.ts"
 import { CommandFlags } from "../wire/Flags.ts"
 import { commandCode } from "../wire/RequestHeader.ts"
-import { checkFlags, checkOffered, checkRange, checkWritable } from "./CommandCheck.ts"
+import { checkFlags, checkOffered, checkRange, checkWritable, longestEffect } from "./CommandCheck.ts"
 import {
   CommandFlagsError,
   NoMetaContextError,
   type RangeRefusal,
   type ReadOnlyError,
+  RequestTooLargeError,
   type UnsupportedError
 } from "./CommandError.ts"
 import type {
@@ -25,6 +26,7 @@ import type {
   WriteOptions,
   WriteZeroesOptions
 } from "./CommandOptions.ts"
+import { contextTable, idMap } from "./ContextTable.ts"
 import type { CommandDetail, CommandName, NbdCommand } from "./NbdCommand.ts"
 import type { Strictness } from "./Strictness.ts"
 
@@ -91,8 +93,21 @@ export const readStructured = (
   const flags = (options?.flags ?? 0) | bit(options?.df, CommandFlags.DF)
   return checkFlags(target, "read", flags, CommandFlags.DF, strictness) ??
     checkRange(target, "read", offset, length, strictness) ??
+    checkUndivided(target, flags, offset, length, strictness) ??
     command("read", flags, offset, length, { detail: { _tag: "Pieces" } })
 }
+
+/** One chunk cannot be the answer to several requests. */
+const checkUndivided = (
+  { maximumPayload: maximum }: Export,
+  flags: number,
+  offset: bigint,
+  length: number,
+  { payload }: Strictness
+): RequestTooLargeError | undefined =>
+  payload && (flags & CommandFlags.DF) !== 0 && length > maximum
+    ? new RequestTooLargeError({ command: "read", offset, length, maximum })
+    : undefined
 
 /**
  * @since 0.1.0
@@ -182,7 +197,7 @@ export const writeZeroes = (
 
 /**
  * All granted contexts are asked about unless fewer are wanted. Where the server takes a filter it is sent one, and
- * otherwise the caller picks from what all of them say.
+ * otherwise the answers of the others are passed over as they come.
  *
  * @since 0.1.0
  * @category constructors
@@ -200,8 +215,10 @@ export const blockStatus = (
   if (strictness.commands && wanted.length === 0) {
     return new NoMetaContextError({ command: name, context: undefined, granted: [] })
   }
-  const isFiltered = wanted.length < target.contexts.length && target.canBlockStatusPayload
-  const asked = isFiltered ? wanted : target.contexts
+  const { byId } = contextTable(target.contexts)
+  const kept = options?.contexts === undefined ? byId : idMap(wanted)
+  const isFiltered = kept.size < target.contexts.length && target.canBlockStatusPayload
+  const asked = isFiltered ? kept : byId
   const given = (options?.flags ?? 0) | bit(options?.reqOne, CommandFlags.REQ_ONE)
   const flags = strictness.autoFlag
     ? (given & ~CommandFlags.PAYLOAD_LEN) | bit(isFiltered, CommandFlags.PAYLOAD_LEN)
@@ -210,10 +227,12 @@ export const blockStatus = (
   const refusal = checkFlags(target, name, flags, known, strictness) ??
     checkRange(target, name, offset, length, strictness)
   if (refusal !== undefined) return refusal
+  // The answer may be about less, so that the question may be too.
+  const about = strictness.payload ? Math.min(Number(length), longestEffect(target)) : Number(length)
   const payload = isFiltered
-    ? encodeStatusFilter({ length: BigInt(length), contextIds: asked.map(({ id }) => id) })
+    ? encodeStatusFilter({ length: BigInt(about), contextIds: [...asked.keys()] })
     : undefined
-  return command(name, flags, offset, length, { payload, detail: { _tag: "Status", contexts: asked } })
+  return command(name, flags, offset, about, { payload, detail: { _tag: "Status", asked, kept, wanted } })
 }
 
 /**
@@ -235,15 +254,13 @@ const chosen = (
   names: ReadonlyArray<string> | undefined
 ): ReadonlyArray<GrantedContext> | NoMetaContextError => {
   if (names === undefined) return contexts
+  const { byName } = contextTable(contexts)
   const chosen: Array<GrantedContext> = []
-  for (const name of new Set(names)) {
-    const context = contexts.find((granted) => granted.name === name)
+  for (const name of names) {
+    const context = byName.get(name)
     if (context === undefined) {
-      return new NoMetaContextError({
-        command: "blockStatus",
-        context: name,
-        granted: contexts.map((granted) => granted.name)
-      })
+      const granted = contexts.map((granted) => granted.name)
+      return new NoMetaContextError({ command: "blockStatus", context: name, granted })
     }
     chosen.push(context)
   }

@@ -18,11 +18,20 @@ import { isWireError, WireError } from "../wire/WireError.ts"
 import { CommandError, ReplyInvalidError } from "./CommandError.ts"
 import { ContextStatus, measure, measureOne } from "./ContextStatus.ts"
 import { maxFragments } from "./Coverage.ts"
-import type { PendingCommand } from "./InFlight.ts"
+import type { PendingCommand, ReportedErrors } from "./InFlight.ts"
 import { addPiece, type Piece } from "./Piece.ts"
 
-/** Positions of errors that are remembered for one reply; a server that reports more has reported enough. */
-const maxErrorPositions = 1024
+/**
+ * Error chunks of one reply. A server that says more often that a request has failed is not answering in earnest, and
+ * might never end.
+ */
+const maxErrors = 65_536
+
+/**
+ * Positions of errors that are remembered for one reply. Each chunk of content is held against all of them; content where
+ * an error that is not remembered was fails with its command, which has failed already.
+ */
+const maxErrorPositions = 64
 
 /**
  * A piece of content, data or hole, for a read. Returns where in the range it goes.
@@ -48,7 +57,7 @@ export const acceptContent = (
     const inside = `content inside ${command.length} bytes at ${command.offset}`
     return new WireError(inside, `${length} bytes at ${offset}`, rule)
   }
-  if (pending.errorPositions?.some((error) => error >= position && error - position < length) === true) {
+  if (pending.errors?.positions.some((error) => error >= position && error - position < length) === true) {
     return new WireError("no content where an error was reported", `${length} bytes at ${offset}`, "H-106")
   }
   const { coverage } = pending
@@ -69,8 +78,30 @@ export const acceptContent = (
 }
 
 /**
- * What one context has to say in answer to a block status. An answer that only makes no sense fails the command alone;
- * one about a context that was not asked, or was answered before, means that the stream is not what it seems (C-188).
+ * The head of an answer to a block status: how many contexts' answers are kept of this request, this one's among them, or 0
+ * where this one is of no use. One about a context that was not asked about, or was answered before, means that the stream
+ * is not what it seems (C-188); so there are no more answers than contexts that were asked about.
+ *
+ * @since 0.1.0
+ * @category decoding
+ */
+export const acceptContext = (pending: PendingCommand, contextId: number): number | WireError => {
+  const rule = "NBD_REPLY_TYPE_BLOCK_STATUS, C-188"
+  const { detail } = pending.command
+  const context = detail?._tag === "Status" ? detail.asked.get(contextId) : undefined
+  if (context === undefined || detail?._tag !== "Status") {
+    return new WireError("the id of a context that was asked about", `${contextId}`, rule)
+  }
+  const status = pending.status ??= new Map()
+  if (status.has(contextId)) {
+    return new WireError("one answer of each context", `another of ${JSON.stringify(context.name)}`, rule)
+  }
+  status.set(contextId, undefined)
+  return detail.kept.has(contextId) ? detail.kept.size : 0
+}
+
+/**
+ * What one context has to say. An answer that only makes no sense fails the command alone.
  *
  * @since 0.1.0
  * @category decoding
@@ -81,16 +112,8 @@ export const acceptStatus = (
   exportSize: bigint
 ): WireError | undefined => {
   const { command } = pending
-  const rule = "NBD_REPLY_TYPE_BLOCK_STATUS, C-188"
-  const contexts = command.detail?._tag === "Status" ? command.detail.contexts : []
-  const context = contexts.find(({ id }) => id === descriptors.contextId)
-  if (context === undefined) {
-    return new WireError("the id of a context that was asked about", `${descriptors.contextId}`, rule)
-  }
-  const status = pending.status ??= []
-  if (status.some((known) => known.context === context.name)) {
-    return new WireError("one answer of each context", `another of ${JSON.stringify(context.name)}`, rule)
-  }
+  const { contextId } = descriptors
+  const context = command.detail?._tag === "Status" ? command.detail.kept.get(contextId)?.name : undefined
   const { offset } = command
   const available = exportSize > offset ? exportSize - offset : 0n
   const one = (command.flags & CommandFlags.REQ_ONE) !== 0
@@ -102,17 +125,14 @@ export const acceptStatus = (
   }
   if (typeof extent === "string") {
     pending.failure ??= invalid(pending, "extents that fit the request", extent, "NBD_REPLY_TYPE_BLOCK_STATUS, C-190")
-  } else status.push(new ContextStatus({ context: context.name, offset, descriptors, extent }))
+  } else if (context !== undefined) {
+    pending.status?.set(contextId, new ContextStatus({ context, offset, descriptors, extent }))
+  }
   return undefined
 }
 
-/**
- * An error chunk. The first one is what the caller hears of.
- *
- * @since 0.1.0
- * @category decoding
- */
-export const acceptError = (pending: PendingCommand, payload: ErrorPayload): void => {
+/** An error chunk. The first one is what the caller hears of. */
+const acceptError = (pending: PendingCommand, errors: ReportedErrors, payload: ErrorPayload): void => {
   const { command } = pending
   if (payload.error === 0) {
     // It claims to be an error, so it is never a success (H-125).
@@ -123,10 +143,7 @@ export const acceptError = (pending: PendingCommand, payload: ErrorPayload): voi
     ? undefined
     : Number(payload.offset - command.offset)
   const inside = position !== undefined && position < command.length
-  if (inside) {
-    const positions = pending.errorPositions ??= []
-    if (positions.length < maxErrorPositions) positions.push(position)
-  }
+  if (inside && errors.positions.length < maxErrorPositions) errors.positions.push(position)
   pending.failure ??= commandError(pending, payload.error, payload.message, inside ? payload.offset : undefined)
 }
 
@@ -137,11 +154,23 @@ export const acceptError = (pending: PendingCommand, payload: ErrorPayload): voi
  * @since 0.1.0
  * @category decoding
  */
-export const acceptErrorPayload = (pending: PendingCommand, chunk: number, head: Uint8Array, length: number): void => {
+export const acceptErrorPayload = (
+  pending: PendingCommand,
+  chunk: number,
+  head: Uint8Array,
+  length: number
+): WireError | undefined => {
+  const errors = pending.errors ??= { count: 0, positions: [] }
+  errors.count += 1
+  if (errors.count > maxErrors) return new WireError(`at most ${maxErrors} errors`, "more", "NBD_REPLY_TYPE_ERROR")
   const payload = decodeErrorPayload(chunk, head, length)
-  if (!isWireError(payload)) return acceptError(pending, payload)
+  if (!isWireError(payload)) {
+    acceptError(pending, errors, payload)
+    return undefined
+  }
   const value = head.byteLength < 4 ? 0 : new DataView(head.buffer, head.byteOffset).getUint32(0)
   pending.failure ??= invalid(pending, payload.expected, payload.received, payload.rule, value)
+  return undefined
 }
 
 /**
@@ -190,7 +219,7 @@ export const commandError = (
 export const complete = (pending: PendingCommand): void => {
   const { command } = pending
   if (pending.failure !== undefined) return
-  if (command.detail?._tag === "Status") return completeStatus(pending, command.detail.contexts)
+  if (command.detail?._tag === "Status") return completeStatus(pending, command.detail.asked)
   if (command.name !== "read" || pending.coverage.isComplete(command.length)) return
   const gap = pending.coverage.firstGap(command.length)
   pending.failure = invalid(
@@ -201,8 +230,9 @@ export const complete = (pending: PendingCommand): void => {
   )
 }
 
-const completeStatus = (pending: PendingCommand, contexts: ReadonlyArray<GrantedContext>): void => {
-  const missing = contexts.find(({ name }) => pending.status?.some(({ context }) => context === name) !== true)
+const completeStatus = (pending: PendingCommand, asked: ReadonlyMap<number, GrantedContext>): void => {
+  if (pending.status?.size === asked.size) return
+  const missing = [...asked.values()].find(({ id }) => pending.status?.has(id) !== true)
   if (missing === undefined) return
   pending.failure = invalid(
     pending,

@@ -135,6 +135,8 @@ export class ReplyReader {
   push(bytes: Uint8Array): void {
     const end = bytes.byteLength
     let at = 0
+    // As long as the bytes that came: each turn uses some up, or ends. What all messages together may hold is bounded for each
+    // command, by its length (content, pieces), by the contexts it asks about (status), and by a number (errors).
     while (at < end) {
       switch (this.stage) {
         case "Header":
@@ -156,7 +158,7 @@ export class ReplyReader {
         }
         case "Status": {
           const count = Math.min(this.remaining, end - at)
-          this.status.add(bytes.subarray(at, at + count), this.remaining)
+          this.status.add(bytes.subarray(at, at + count))
           this.remaining -= count
           at += count
           if (this.remaining === 0) this.readStatus()
@@ -256,9 +258,8 @@ export class ReplyReader {
     this.remaining = length
     if (this.chunk === chunkType.NONE) return this.endOfMessage()
     if (this.chunk === chunkType.BLOCK_STATUS || this.chunk === chunkType.BLOCK_STATUS_EXT) {
-      if (!this.status.begin(pending, length)) return this.skip()
-      this.contentLength = length
-      this.stage = "Status"
+      this.stage = "Head"
+      this.wanted = this.status.headBytes
       return
     }
     this.stage = "Head"
@@ -275,8 +276,11 @@ export class ReplyReader {
     const head = this.wanted
     this.remaining -= head
     if (isErrorChunk(this.chunk)) {
-      acceptErrorPayload(pending, this.chunk, bytes.subarray(start, start + head), head + this.remaining)
-      return this.skip()
+      const breach = acceptErrorPayload(pending, this.chunk, bytes.subarray(start, start + head), head + this.remaining)
+      return breach === undefined ? this.skip() : this.fail(breach)
+    }
+    if (this.chunk === chunkType.BLOCK_STATUS || this.chunk === chunkType.BLOCK_STATUS_EXT) {
+      return this.beginStatus(pending, bytes.subarray(start, start + head))
     }
     const isHole = this.chunk === chunkType.OFFSET_HOLE
     const length = isHole ? view.getUint32(at + 8) : this.remaining
@@ -289,6 +293,14 @@ export class ReplyReader {
       return this.endOfMessage()
     }
     this.content(this.remaining, position)
+  }
+
+  private beginStatus(pending: PendingCommand, head: Uint8Array): void {
+    const isOfUse = this.status.begin(pending, head, head.byteLength + this.remaining)
+    if (isWireError(isOfUse)) return this.fail(isOfUse)
+    if (!isOfUse) return this.skip()
+    this.contentLength = this.remaining
+    this.stage = "Status"
   }
 
   private readStatus(): void {

@@ -1,7 +1,7 @@
 /**
  * Which of its own checks the client makes before it sends a command, libnbd's strict mode as one switch per bit.
  *
- * All are on. Switching one off is for testing servers: the request goes out, and the server's answer decides.
+ * All are on. Switching one off is for testing servers: the request goes out as it is, and the server's answer decides.
  * What the wire cannot carry, and reads and writes over 64 MiB, are refused whatever the switches say.
  *
  * @since 0.1.0
@@ -22,7 +22,11 @@ export interface Strictness {
   readonly zeroSize: boolean
   /** LIBNBD_STRICT_ALIGN: offset and length must be multiples of the minimum block size. */
   readonly align: boolean
-  /** LIBNBD_STRICT_PAYLOAD: the payload must not be longer than the server takes. */
+  /**
+   * LIBNBD_STRICT_PAYLOAD: no request is longer than the server takes. One that is goes out as several, in order: reads and
+   * writes above the server's maximum payload, and also zeroes, trims and prefetches above 32 MiB where the server has named
+   * no block sizes. Switched off, everything goes out whole.
+   */
   readonly payload: boolean
   /** LIBNBD_STRICT_AUTO_FLAG: NBD_CMD_FLAG_PAYLOAD_LEN is set where it belongs, whatever flags a caller gives. */
   readonly autoFlag: boolean

@@ -62,12 +62,11 @@ export interface TransmissionEvents {
 /**
  * - `Open`: commands are admitted.
  * - `Draining`: no more are admitted; once the last reply has come the server is told goodbye.
+ * - `Emptying`: the same, and nothing that waits for its turn is sent.
  * - `Leaving`: it was told, and its end of the stream is waited for.
  * - `Over`: nothing comes or goes any more.
  */
-type Course = "Open" | "Draining" | "Leaving" | "Over"
-
-const neverSent: NeverSent = { _tag: "NeverSent" }
+type Course = "Open" | "Draining" | "Emptying" | "Leaving" | "Over"
 
 /**
  * @since 0.1.0
@@ -136,10 +135,19 @@ export class Transmission implements Receiver {
 
   /** Sends a command, now or when its turn comes. It must have been checked. */
   submit(command: NbdCommand, caller: Caller): PendingCommand {
+    return this.sendInTurn(command, caller, this.course === "Open")
+  }
+
+  /** Sends what belongs to a command that was admitted before, in the same step in which a part of that one is settled. */
+  continue(command: NbdCommand, caller: Caller): PendingCommand {
+    return this.sendInTurn(command, caller, this.course === "Open" || this.course === "Draining")
+  }
+
+  private sendInTurn(command: NbdCommand, caller: Caller, isAdmitted: boolean): PendingCommand {
     const pending = new PendingCommand(command, caller)
-    if (this.course !== "Open") pending.settle(neverSent)
+    if (!isAdmitted) pending.settle(neverSent(new HandleClosedError()))
     else if (this.queue.size === 0 && this.hasRoom(command)) this.send(pending)
-    else pending.ticket = this.queue.join(pending)
+    else pending.place = this.queue.join(pending)
     return pending
   }
 
@@ -150,13 +158,21 @@ export class Transmission implements Receiver {
   abandon(pending: PendingCommand): void {
     pending.abandon()
     // One that stood first may have been what the others waited for.
-    if (this.queue.leave(pending.ticket)) this.advance()
+    if (pending.place !== undefined && this.queue.leave(pending.place)) this.advance()
   }
 
   /** Admits no more commands, and tells the server goodbye once the last reply has come. */
   drain(): void {
     if (this.course !== "Open") return
     this.course = "Draining"
+    this.leaveIfDrained()
+  }
+
+  /** Admits no more commands, gives up what waits for its turn, and tells the server goodbye once the last reply has come. */
+  empty(): void {
+    if (this.course !== "Open" && this.course !== "Draining") return
+    this.course = "Emptying"
+    this.giveUpQueue(new HandleClosedError())
     this.leaveIfDrained()
   }
 
@@ -244,14 +260,14 @@ export class Transmission implements Receiver {
   /** Sends what has its turn now. */
   private advance(): void {
     for (let next = this.queue.first; next !== undefined && this.hasRoom(next.command); next = this.queue.first) {
-      this.queue.leave(next.ticket)
+      if (next.place !== undefined) this.queue.leave(next.place)
       this.send(next)
     }
   }
 
   /** Nothing of what waits for its turn is sent any more. */
-  private giveUpQueue(): void {
-    for (const pending of this.queue.clear()) pending.settle(neverSent)
+  private giveUpQueue(reason: TransmissionFault | HandleClosedError): void {
+    for (const pending of this.queue.clear()) pending.settle(neverSent(reason))
   }
 
   private settled(pending: PendingCommand): void {
@@ -261,14 +277,15 @@ export class Transmission implements Receiver {
     pending.settle(failure)
     if (failure !== undefined && failure._tag !== "NbdCommandLostError" && failure.errno === "ESHUTDOWN") {
       this.events.onServerShutdown()
-      this.giveUpQueue()
+      this.empty()
     }
     if (this.queue.size > 0) this.advance()
     this.leaveIfDrained()
   }
 
   private leaveIfDrained(): void {
-    if (this.course !== "Draining" || this.inFlight.size > 0 || this.queue.size > 0) return
+    if (this.course !== "Draining" && this.course !== "Emptying") return
+    if (this.inFlight.size > 0 || this.queue.size > 0) return
     this.course = "Leaving"
     this.writer.disconnect()
     this.call(this.whenLeaving)
@@ -283,7 +300,7 @@ export class Transmission implements Receiver {
       // One error each: a caller finds its own range in it.
       caller?.settle(new CommandLostError({ cookie: BigInt(cookie), command, offset, length, reason }), pending)
     }
-    this.giveUpQueue()
+    this.giveUpQueue(reason)
     this.call(this.whenLeaving)
     this.call(this.whenOver)
   }
@@ -301,3 +318,5 @@ export class Transmission implements Receiver {
     for (const callback of callbacks.splice(0)) callback()
   }
 }
+
+const neverSent = (reason: TransmissionFault | HandleClosedError): NeverSent => ({ _tag: "NeverSent", reason })

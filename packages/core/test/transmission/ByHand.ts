@@ -4,8 +4,10 @@
 import { Export, type GrantedContext, type ReplyStyle } from "@effect-nbd/core/Export"
 import { Traffic } from "@effect-nbd/core/Traffic"
 import type { CommandFailure } from "@effect-nbd/core/transmission/CommandError"
-import type { NeverSent } from "@effect-nbd/core/transmission/InFlight"
-import type { NbdCommand } from "@effect-nbd/core/transmission/NbdCommand"
+import type { ContextStatus } from "@effect-nbd/core/transmission/ContextStatus"
+import { idMap } from "@effect-nbd/core/transmission/ContextTable"
+import type { NeverSent, PendingCommand } from "@effect-nbd/core/transmission/InFlight"
+import type { CommandDetail, NbdCommand } from "@effect-nbd/core/transmission/NbdCommand"
 import { type Limits, Transmission, type TransmissionEnd } from "@effect-nbd/core/transmission/Transmission"
 import type { Connection, ConnectionEnd, Receiver } from "@effect-nbd/core/Transport"
 import { concat, viewOf } from "@effect-nbd/core/wire/Bytes"
@@ -129,3 +131,13 @@ export const transmission = (
   }
   return { connection, engine, ends, outcomes, state, submit }
 }
+
+/** Block status about these contexts, all of which are kept. */
+export const statusDetail = (...contexts: ReadonlyArray<GrantedContext>): CommandDetail => {
+  const asked = idMap(contexts)
+  return { _tag: "Status", asked, kept: asked, wanted: contexts }
+}
+
+/** What was kept of the answers to a block status, in the order of their coming. */
+export const statuses = ({ status }: PendingCommand): ReadonlyArray<ContextStatus> =>
+  [...(status ?? new Map<number, ContextStatus | undefined>()).values()].filter((each) => each !== undefined)

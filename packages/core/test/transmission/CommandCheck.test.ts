@@ -71,22 +71,29 @@ describe("checkRange", () => {
     expect(checkRange(exportOf(4096n, blocks(512)), "read", 1n, 1, { ...strict, align: false })).toBeUndefined()
   })
 
-  it("refuses a payload longer than the server takes (C-094), except for reads in chunks (C-095)", () => {
+  it("admits what is longer than the server takes: it is sent in pieces", () => {
     const target = exportOf(2n ** 40n, blocks(512, 65_536))
-    const simple = exportOf(2n ** 40n, { ...blocks(512, 65_536), replyStyle: "Simple" })
-    expect(checkRange(target, "write", 0n, 65_536, strict)).toBeUndefined()
-    expect(checkRange(target, "write", 0n, 66_048, strict)).toMatchObject({
-      _tag: "NbdRequestTooLargeError",
-      maximum: 65_536
-    })
-    expect(checkRange(target, "read", 0n, 66_048, strict)).toBeUndefined()
-    expect(checkRange(simple, "read", 0n, 66_048, strict)?._tag).toBe("NbdRequestTooLargeError")
-    expect(checkRange(simple, "read", 0n, 66_048, { ...strict, payload: false })).toBeUndefined()
+    for (const command of ["read", "write"] as const) {
+      expect(checkRange(target, command, 0n, 66_048, strict)).toBeUndefined()
+      expect(checkRange(target, command, 0n, 67_109_376, strict)?._tag).toBe("NbdRequestTooLargeError")
+    }
+    for (const command of ["trim", "writeZeroes", "cache", "blockStatus"] as const) {
+      expect(checkRange(exportOf(2n ** 60n), command, 0n, 2n ** 53n - 1n, strict)).toBeUndefined()
+      expect(checkRange(exportOf(2n ** 60n), command, 0n, 2n ** 53n, strict)).toMatchObject({
+        _tag: "NbdRequestTooLargeError",
+        maximum: 2 ** 53 - 1
+      })
+    }
   })
 
-  it("takes 32 MiB for the longest payload where nothing was advertised (C-089)", () => {
-    expect(checkRange(exportOf(2n ** 40n), "write", 0n, 33_554_432, strict)).toBeUndefined()
-    expect(checkRange(exportOf(2n ** 40n), "write", 0n, 33_554_433, strict)?._tag).toBe("NbdRequestTooLargeError")
+  it("has no piece begin where 64 bits end, whatever the bounds", () => {
+    const lax = { ...strict, bounds: false }
+    const last = 2n ** 64n - 2n ** 26n
+    expect(checkRange(exportOf(1024n), "trim", last, 2 ** 26, lax)?._tag).toBe("NbdOutOfBoundsError")
+    expect(checkRange(exportOf(1024n), "trim", last - 1n, 2 ** 26, lax)).toBeUndefined()
+    // One that needs no pieces is the server's to judge.
+    expect(checkRange(exportOf(1024n), "trim", maxU64, 512, lax)).toBeUndefined()
+    expect(checkRange(exportOf(1024n), "trim", last, 2 ** 26, { ...lax, payload: false })).toBeUndefined()
   })
 
   it("never sends a read or write over 64 MiB, nor any length that 32 bits cannot say (C-090, C-225)", () => {

@@ -2,7 +2,7 @@
  * Where commands wait, for their reply or for their turn: beside the collections of JavaScript that do the same.
  */
 import { CookieTable } from "@effect-nbd/core/transmission/CookieTable"
-import { WaitingLine } from "@effect-nbd/core/transmission/WaitingLine"
+import { type Place, WaitingLine } from "@effect-nbd/core/transmission/WaitingLine"
 import { describe, expect, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
 
@@ -71,20 +71,21 @@ describe("WaitingLine", () => {
   it("serves in the order of joining, whoever leaves", () => {
     FastCheck.assert(FastCheck.property(steps, (program) => {
       const line = new WaitingLine<string>()
-      let model: ReadonlyArray<{ readonly name: string; readonly ticket: number }> = []
-      let gone: ReadonlyArray<number> = [-1]
-      const leave = ({ ticket }: { readonly ticket: number }) => {
-        expect(line.leave(ticket)).toBe(true)
-        model = model.filter((other) => other.ticket !== ticket)
-        gone = [...gone.slice(-5), ticket]
+      let model: ReadonlyArray<{ readonly name: string; readonly place: Place<string> }> = []
+      let gone: ReadonlyArray<Place<string>> = []
+      const leave = ({ place }: { readonly place: Place<string> }) => {
+        expect(line.leave(place)).toBe(true)
+        model = model.filter((other) => other.place !== place)
+        gone = [...gone.slice(-5), place]
       }
       for (const step of program) {
         if (step === "clear") {
           expect(line.clear()).toStrictEqual(model.map(({ name }) => name))
+          gone = [...gone, ...model.map(({ place }) => place)]
           model = []
         } else if ("add" in step) {
           const joined = Array.from({ length: step.add * 9 }, (_, at) => `${at}`)
-          model = [...model, ...joined.map((name) => ({ name, ticket: line.join(name) }))]
+          model = [...model, ...joined.map((name) => ({ name, place: line.join(name) }))]
         } else if ("first" in step) {
           for (const first of model.slice(0, step.first * 9)) {
             expect(line.first).toBe(first.name)
@@ -96,10 +97,36 @@ describe("WaitingLine", () => {
             if (one !== undefined) leave(one)
           }
         }
-        for (const ticket of gone) expect(line.leave(ticket)).toBe(false)
+        for (const place of gone) expect(line.leave(place)).toBe(false)
         expect(line.size).toBe(model.length)
         expect(line.first).toBe(model[0]?.name)
       }
     }))
   })
+
+  it("keeps nothing of those that gave up behind one that never moves on", () => {
+    const line = new WaitingLine<object>()
+    const first = { name: "stuck" }
+    line.join(first)
+    const before = reachable(line)
+    const left = Array.from({ length: 5000 }, () => line.join({}))
+    const last = line.join({ name: "behind them" })
+    // From the middle, from both ends, and all: none refers to another any more.
+    for (const place of [...left.slice(2500), ...left.slice(0, 2500)]) expect(line.leave(place)).toBe(true)
+    expect(Math.max(...left.map((place) => reachable(place)))).toBe(2)
+    expect(line.leave(last)).toBe(true)
+    expect(reachable(line)).toBe(before)
+    expect(line.first).toBe(first)
+  })
 })
+
+/** Objects, and places in lists, that are reached from something. */
+const reachable = (from: object): number => {
+  const seen = new Set<object>([from])
+  let places = 0
+  for (const each of seen) {
+    if (Array.isArray(each)) places += each.length
+    for (const value of Object.values(each)) if (typeof value === "object" && value !== null) seen.add(value)
+  }
+  return seen.size + places
+}

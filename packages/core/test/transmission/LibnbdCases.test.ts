@@ -15,7 +15,7 @@ import {
 } from "@effect-nbd/core/wire/Reply"
 import { describe, expect, it } from "@effect/vitest"
 import { u16, u32, u64, utf8, zeros } from "../fixtures/HandWritten.ts"
-import { transmission } from "./ByHand.ts"
+import { statusDetail, transmission } from "./ByHand.ts"
 
 const last = ReplyFlags(1)
 const more = ReplyFlags(0)
@@ -25,7 +25,7 @@ const context = { name: "base:allocation", id: 1 }
 const asked = (replyStyle: ReplyStyle) => {
   const session = transmission({ replyStyle, contexts: [context] })
   session.submit({ name: "read", offset: 100n, length: 8 })
-  session.submit({ name: "blockStatus", offset: 100n, length: 8, detail: { _tag: "Status", contexts: [context] } })
+  session.submit({ name: "blockStatus", offset: 100n, length: 8, detail: statusDetail(context) })
   session.submit({ name: "flush" })
   return session
 }

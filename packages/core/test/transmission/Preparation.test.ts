@@ -2,12 +2,14 @@
  * Which command is sent for a call, and what is refused before anything is.
  */
 import { Export, type GrantedContext, type ReplyStyle } from "@effect-nbd/core/Export"
+import { idMap } from "@effect-nbd/core/transmission/ContextTable"
 import * as Prepare from "@effect-nbd/core/transmission/Preparation"
 import { strict, type Strictness } from "@effect-nbd/core/transmission/Strictness"
 import { CommandFlags, TransmissionFlags } from "@effect-nbd/core/wire/Flags"
 import { describe, expect, it } from "@effect/vitest"
 import * as Option from "effect/Option"
 import { concat, u32, u64, zeros } from "../fixtures/HandWritten.ts"
+import { statusDetail } from "./ByHand.ts"
 
 const everything = 0x1ffd
 const contexts: ReadonlyArray<GrantedContext> = [{ name: "base:allocation", id: 4 }, { name: "x-a:b", id: 9 }]
@@ -95,11 +97,18 @@ describe("lengths of effect", () => {
   it("have 32 bits, and under extended headers 53", () => {
     expect(Prepare.trim(structured, strict, 0n, 2 ** 32 - 1, {})).toMatchObject({ length: 2 ** 32 - 1 })
     for (const length of [2 ** 32, 2n ** 32n]) {
-      expect(Prepare.trim(structured, strict, 0n, length, {})).toMatchObject({ maximum: 2 ** 32 - 1 })
+      expect(Prepare.trim(structured, lax("payload"), 0n, length, {})).toMatchObject({ maximum: 2 ** 32 - 1 })
       expect(Prepare.trim(extended, strict, 0n, length, {})).toMatchObject({ length: 2 ** 32 })
     }
     expect(Prepare.blockStatus(extended, strict, 0n, 2n ** 53n - 1n, {})).toMatchObject({ length: 2 ** 53 - 1 })
     expect(Prepare.blockStatus(extended, strict, 0n, 2n ** 53n, {})).toMatchObject({ _tag: "NbdRequestTooLargeError" })
+  })
+
+  it("of block status are cut to what one request can ask about, since its answer may be short (C-192)", () => {
+    const about = (strictness: Strictness) => Prepare.blockStatus(structured, strictness, 0n, 2n ** 32n, {})
+    expect(about(strict)).toMatchObject({ length: 0xffff_0000 })
+    expect(about(lax("payload"))).toMatchObject({ _tag: "NbdRequestTooLargeError", maximum: 2 ** 32 - 1 })
+    expect(Prepare.blockStatus(structured, strict, 0n, 2 ** 32 - 2 ** 16, {})).toMatchObject({ length: 0xffff_0000 })
   })
 })
 
@@ -112,13 +121,13 @@ describe("block status", () => {
       length: 2,
       payload: undefined,
       destination: undefined,
-      detail: { _tag: "Status", contexts }
+      detail: statusDetail(...contexts)
     })
     // Without a filter the server answers for all, and the rest is left out afterwards.
     expect(Prepare.blockStatus(structured, strict, 1n, 2, { contexts: ["x-a:b"], reqOne: true })).toMatchObject({
       flags: CommandFlags.REQ_ONE,
       payload: undefined,
-      detail: { contexts }
+      detail: { asked: idMap(contexts), kept: idMap(contexts.slice(1)), wanted: contexts.slice(1) }
     })
   })
 
@@ -127,7 +136,7 @@ describe("block status", () => {
       flags: CommandFlags.PAYLOAD_LEN,
       length: 2 ** 40,
       payload: concat(u64(2n ** 40n), u32(9)),
-      detail: { contexts: [{ name: "x-a:b" }] }
+      detail: { asked: idMap(contexts.slice(1)), wanted: [...contexts.slice(1), ...contexts.slice(1)] }
     })
     expect(Prepare.blockStatus(extended, strict, 1n, 2, { contexts: ["x-a:b", "base:allocation"] })).toMatchObject({
       payload: undefined,
@@ -135,7 +144,7 @@ describe("block status", () => {
     })
     expect(Prepare.blockStatus(exportOf("Extended", 1), strict, 1n, 2, { contexts: ["x-a:b"] })).toMatchObject({
       payload: undefined,
-      detail: { contexts }
+      detail: { asked: idMap(contexts), kept: idMap(contexts.slice(1)) }
     })
   })
 

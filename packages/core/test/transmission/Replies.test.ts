@@ -241,6 +241,15 @@ describe("an error that is malformed, or in the wrong form, fails its request al
     )
   })
 
+  it.each(["whole", "malformed"])("comes 65,536 times in a reply at most, %s", (which) => {
+    const { connection, ends, outcomes } = reading()
+    const error = which === "whole" ? chunk(1, more, failed(5)) : raw(1, 0, 0x8001, swapped)
+    connection.arrive(concat(Array.from({ length: 65_536 }, () => error)))
+    expect([ends, outcomes]).toStrictEqual([[], [undefined, undefined]])
+    connection.arrive(error)
+    expect(ends).toMatchObject([{ _tag: "Failed", fault: { _tag: "NbdProtocolError", rule: "NBD_REPLY_TYPE_ERROR" } }])
+  })
+
   it.each([
     ["malformed", raw(1, 1, 0x8001, concat([u32(108), Uint8Array.of(1, 0)]))],
     ["in the wrong form", simple(1, 108)]

@@ -3,6 +3,7 @@
  * neighbour.
  */
 import type { GrantedContext } from "@effect-nbd/core/Export"
+import { idMap } from "@effect-nbd/core/transmission/ContextTable"
 import type { PendingCommand } from "@effect-nbd/core/transmission/InFlight"
 import type { StatusDescriptor } from "@effect-nbd/core/wire/BlockStatus"
 import { concat } from "@effect-nbd/core/wire/Bytes"
@@ -17,7 +18,7 @@ import {
 } from "@effect-nbd/core/wire/Reply"
 import { describe, expect, it } from "@effect/vitest"
 import { u16, u32, u64, utf8, zeros } from "../fixtures/HandWritten.ts"
-import { transmission } from "./ByHand.ts"
+import { statusDetail, statuses, transmission } from "./ByHand.ts"
 
 const last = ReplyFlags(ReplyFlags.DONE)
 const more = ReplyFlags(0)
@@ -63,23 +64,21 @@ const asking = (
     offset: 1000n,
     length: 100,
     flags: options.flags ?? 0,
-    detail: { _tag: "Status", contexts }
+    detail: statusDetail(...contexts)
   })
   session.submit({ name: "flush" })
   return { ...session, asked }
 }
 
 const told = (pending: PendingCommand) =>
-  (pending.status ?? []).map(({ context, covered, ...status }) => [
+  statuses(pending).map(({ context, covered, ...status }) => [
     context,
     covered,
     Array.from({ length: status.count }, (_, index) => index)
   ])
 
 const extents = (pending: PendingCommand) =>
-  (pending.status ?? []).map((
-    status
-  ) => [status.context, ...Array.from(status, ({ length, offset }) => [offset, length])])
+  statuses(pending).map((status) => [status.context, ...Array.from(status, ({ length, offset }) => [offset, length])])
 
 const breach = (rule: string) => ({
   _tag: "Failed",
@@ -162,6 +161,64 @@ describe.each(styles)("block status, %s", (style) => {
     expect(outcomes).toMatchObject([{ _tag: "NbdCommandError", errno: "EIO", serverMessage: "no map" }, "ok"])
   })
 
+  describe("of a context that the caller has not asked about", () => {
+    const askingOne = () => {
+      const session = transmission({ replyStyle: style, size: 1200n, contexts: [base, dirty], limits: { bytes: 3000 } })
+      const detail = { _tag: "Status", asked: idMap([base, dirty]), kept: idMap([base]), wanted: [base] } as const
+      const asked = session.submit({ name: "blockStatus", offset: 1000n, length: 100, detail })
+      session.submit({ name: "flush" })
+      return { ...session, asked }
+    }
+
+    it("is passed over, whatever it says, and not kept", () => {
+      const { asked, connection, outcomes } = askingOne()
+      // More extents than there are bytes, and of no bytes.
+      connection.arrive(chunk(style, 1, more, status(0, ...Array.from({ length: 500 }, () => 0))), 7)
+      connection.arrive(chunk(style, 1, last, status(7, 100)), 5)
+      connection.arrive(chunk(style, 2, last, none))
+      expect(outcomes).toStrictEqual(["ok", "ok"])
+      expect(extents(asked)).toStrictEqual([["base:allocation", [1000n, 100n]]])
+    })
+
+    it("must come all the same, and once (C-186, C-188)", () => {
+      const missing = askingOne()
+      missing.connection.arrive(chunk(style, 1, last, status(7, 100)))
+      expect(missing.outcomes[0]).toMatchObject({ received: "none of \"qemu:dirty-bitmap:b\"" })
+      const twice = askingOne()
+      twice.connection.arrive(chunk(style, 1, more, status(0, 100)))
+      twice.connection.arrive(chunk(style, 1, more, status(0, 100)))
+      expect(twice.ends).toMatchObject([breach("C-188")])
+    })
+
+    it("does not count against the limit of bytes", () => {
+      // 100 extents of 16 bytes are kept at most; of both contexts they would be too many.
+      const { engine } = askingOne()
+      expect([engine.requestsInFlight, engine.requestsQueued]).toStrictEqual([2, 0])
+    })
+  })
+
+  it("is cut where all contexts together would keep too much, and says how far it goes (C-192)", () => {
+    const contexts = Array.from({ length: 2 ** 19 }, (_, id) => ({ name: `x-many:${id}`, id }))
+    const session = transmission({ replyStyle: style, size: 1200n, contexts })
+    const asked = session.submit({
+      name: "blockStatus",
+      offset: 1000n,
+      length: 100,
+      detail: { _tag: "Status", asked: idMap(contexts), kept: idMap(contexts), wanted: contexts }
+    })
+    for (const split of [3, 1000]) {
+      const answer = chunk(style, 1, more, status(split, ...Array.from({ length: 12 }, (_, index) => index + 1)))
+      session.connection.arrive(answer, split)
+    }
+    expect(session.ends).toStrictEqual([])
+    expect(statuses(asked)).toMatchObject([
+      { context: "x-many:3", count: 8, covered: 36n },
+      { context: "x-many:1000", count: 8, covered: 36n }
+    ])
+    session.connection.arrive(chunk(style, 1, last, { _tag: "ErrorChunk", error: 5, message: "" }))
+    expect(session.outcomes).toMatchObject([{ _tag: "NbdCommandError", errno: "EIO" }])
+  })
+
   const own = style === "Structured" ? 5 : 6
   const other = style === "Structured" ? 6 : 5
   const head = style === "Structured" ? u32(7) : u32(7, 1)
@@ -212,7 +269,7 @@ describe.each(styles)("block status, %s", (style) => {
       name: "blockStatus",
       offset: 0n,
       length: 2 ** 31,
-      detail: { _tag: "Status", contexts: [base] }
+      detail: statusDetail(base)
     })
     const count = 1_048_576
     const descriptors = Array.from({ length: count }, (_, index) => ({ length: 512n, flags: BigInt(index % 2) }))
@@ -225,8 +282,8 @@ describe.each(styles)("block status, %s", (style) => {
       : concat(encodeExtendedChunk(1n, last, 0n, { _tag: "BlockStatus", contextId: 7, descriptors }))
     session.connection.arrive(encoded, 65_536)
     expect(session.outcomes).toStrictEqual(["ok"])
-    expect(asked.status).toMatchObject([{ count, covered: 2n ** 29n }])
-    session.submit({ name: "blockStatus", offset: 0n, length: 2 ** 31, detail: { _tag: "Status", contexts: [base] } })
+    expect(statuses(asked)).toMatchObject([{ count, covered: 2n ** 29n }])
+    session.submit({ name: "blockStatus", offset: 0n, length: 2 ** 31, detail: statusDetail(base) })
     const longer = header(encoded.byteLength - header(0).byteLength + (style === "Structured" ? 8 : 16))
     longer.set(u64(2n), 8)
     session.connection.arrive(longer)
@@ -237,8 +294,8 @@ describe.each(styles)("block status, %s", (style) => {
 describe("block status", () => {
   it("asked for under simple replies, by a client that does not check, has no answer to give (H-088)", () => {
     const { connection, outcomes, submit } = transmission({ replyStyle: "Simple" })
-    submit({ name: "blockStatus", length: 1, detail: { _tag: "Status", contexts: [base] } })
-    submit({ name: "blockStatus", length: 1, detail: { _tag: "Status", contexts: [base] } })
+    submit({ name: "blockStatus", length: 1, detail: statusDetail(base) })
+    submit({ name: "blockStatus", length: 1, detail: statusDetail(base) })
     connection.arrive(encodeSimpleReply({ cookie: 1n, error: 0 }))
     connection.arrive(encodeSimpleReply({ cookie: 2n, error: 95 }))
     expect(outcomes).toMatchObject([{ _tag: "NbdReplyInvalidError" }, { _tag: "NbdCommandError", errno: "ENOTSUP" }])
@@ -265,12 +322,12 @@ describe("block status", () => {
     const { asked, connection } = asking("Extended", { contexts: [dirty] })
     const descriptors = [{ length: 100n, flags: 2n ** 63n + 1n }]
     connection.arrive(chunk("Extended", 1, last, { _tag: "BlockStatus", contextId: 0, descriptors }))
-    expect(asked.status?.[0]?.flagsAt(0)).toBe(2n ** 63n + 1n)
+    expect(statuses(asked)[0]?.flagsAt(0)).toBe(2n ** 63n + 1n)
   })
 
   it("counts against the limit of bytes by the most it can have", () => {
     const { connection, engine, submit } = transmission({ limits: { bytes: 2 ** 24 }, contexts: [base] })
-    const detail = { _tag: "Status", contexts: [base] } as const
+    const detail = statusDetail(base)
     submit({ name: "blockStatus", length: 0xffff_ffff, detail })
     submit({ name: "blockStatus", length: 0xffff_ffff, detail })
     expect([engine.requestsInFlight, engine.requestsQueued]).toStrictEqual([1, 1])

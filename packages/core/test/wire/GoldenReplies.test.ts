@@ -14,6 +14,7 @@ import * as Option from "effect/Option"
 import { type Golden, type GoldenMessage, goldens, splitAtTransmission } from "../fixtures/Golden.ts"
 import { areSame } from "../fixtures/HandWritten.ts"
 import { ManualConnection } from "../fixtures/ManualConnection.ts"
+import { statusDetail, statuses } from "../transmission/ByHand.ts"
 
 const nameOf = (code: number): CommandName | undefined => commandNames.get(code)
 const commandNames: ReadonlyMap<number, CommandName> = new Map([
@@ -97,8 +98,8 @@ const meaningOf = (
 
 const isStatus = (meaning: object): meaning is ReadonlyArray<Status> => Array.isArray(meaning)
 
-const statusOf = (status: ReadonlyArray<ContextStatus> | undefined): ReadonlyArray<Status> | undefined =>
-  status?.map((each) => [each.context, Array.from(each, ({ flags, length }) => [length, flags])])
+const statusOf = (status: ReadonlyArray<ContextStatus>): ReadonlyArray<Status> =>
+  status.map((each) => [each.context, Array.from(each, ({ flags, length }) => [length, flags])])
 
 const replay = async (golden: Golden, split: number): Promise<void> => {
   const connection = new ManualConnection()
@@ -128,10 +129,11 @@ const replay = async (golden: Golden, split: number): Promise<void> => {
       length: request.number("length"),
       payload: request.has("payload") ? request.data("payload") : undefined,
       destination: undefined,
-      detail: name === "blockStatus" ? { _tag: "Status", contexts: engine.export.contexts } : undefined
+      detail: name === "blockStatus" ? statusDetail(...engine.export.contexts) : undefined
     }, {
       settle: (failure) => {
-        outcome = failure ?? (name === "read" ? pending.destination : statusOf(pending.status) ?? "ok")
+        const said = pending.status === undefined ? "ok" : statusOf(statuses(pending))
+        outcome = failure ?? (name === "read" ? pending.destination : said)
       },
       isGone: () => false
     })

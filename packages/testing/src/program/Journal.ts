@@ -10,7 +10,7 @@ import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
 import type { Request } from "../arbitraries/Requests.ts"
 import type { Reference } from "./Reference.ts"
-import { mayOverflow, refusalOf, refusals } from "./Rules.ts"
+import { piecesOf, refusalOf, refusals } from "./Rules.ts"
 import { showRequest } from "./Step.ts"
 import type { SeenRequest } from "./Tap.ts"
 
@@ -115,7 +115,8 @@ export class Journal {
     const { before, number, request } = started
     if (Exit.isSuccess(exit)) {
       this.counts.succeeded++
-      started.sent = { least: 1, most: 1 }
+      const pieces = piecesOf(this.target, request).length
+      started.sent = { least: pieces, most: pieces }
       this.disk.succeed(number)
       const reasons = [...refusals(this.target, request)]
       if (before !== "Connected") this.complain(started, `it succeeded in the state ${before}`)
@@ -141,7 +142,7 @@ export class Journal {
       started.sent = { least: 1, most: 1 }
       this.disk.fail(number)
       if (mustRefuse) this.complain(started, "it was sent, and must not have been")
-      else if (!this.tolerance.failures && !mayOverflow(this.target, request)) {
+      else if (!this.tolerance.failures) {
         this.complain(started, "the server failed it for no reason")
       }
     } else if (tag === "NbdCommandLostError") {
@@ -180,10 +181,13 @@ export class Journal {
       return found
     }
     for (const { number, request, sent } of this.started) {
-      const found = entry(keyOf(codes[request.command], request.offset, request.length))
-      found.least += sent.least
-      found.most += sent.most
-      found.numbers.push(`#${number}`)
+      piecesOf(this.target, request).forEach((piece, at) => {
+        const found = entry(keyOf(codes[piece.command], piece.offset, piece.length))
+        // The first one that fails is the last one that is sent.
+        found.least += at === 0 || sent.least > 1 ? Math.min(sent.least, 1) : 0
+        found.most += Math.min(sent.most, 1)
+        found.numbers.push(`#${number}`)
+      })
     }
     const counted = new Map<string, number>()
     for (const { command, length, offset } of seen) {

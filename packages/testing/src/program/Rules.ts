@@ -41,19 +41,26 @@ export const refusals = (target: Export, { command, length, offset }: Request): 
   if (length === 0) tags.add("NbdZeroLengthError")
   if (offset + BigInt(length) > target.size) tags.add("NbdOutOfBoundsError")
   if (offset % block !== 0n || BigInt(length) % block !== 0n) tags.add("NbdUnalignedError")
-  if (length > longest(target, command)) tags.add("NbdRequestTooLargeError")
+  if (length > longest) tags.add("NbdRequestTooLargeError")
   return tags
 }
 
-const longest = (target: Export, command: Request["command"]): number => {
-  return command === "write" || isRead(command) && target.replyStyle === "Simple" ? target.maximumPayload : Infinity
-}
+/** Longer than any operation of a program is. */
+const longest = 67_108_864
 
 /**
- * The server may answer a read of this length with EOVERFLOW (C-095).
+ * The requests that an operation sends: several, in order, where it reads or writes more than the server takes at once.
  *
  * @since 0.1.0
- * @category guards
+ * @category getters
  */
-export const mayOverflow = (target: Export, { command, length }: Request): boolean =>
-  isRead(command) && length > target.maximumPayload
+export const piecesOf = (target: Export, request: Request): ReadonlyArray<Request> => {
+  const { command, length, offset } = request
+  const most = target.maximumPayload
+  if (length <= most || command !== "write" && !isRead(command)) return [request]
+  return Array.from({ length: Math.ceil(length / most) }, (_, at) => ({
+    ...request,
+    offset: offset + BigInt(at * most),
+    length: Math.min(most, length - at * most)
+  }))
+}
