@@ -5,8 +5,9 @@
  * exist; this is what an application wants. `make` gives the whole handle of libnbd, every operation in every state,
  * where an operation that the state does not permit fails with the tagged error of that state.
  *
- * A handle lives in a scope. Closing it says goodbye to the server where the protocol has a word for it, fails what is
- * still in flight, and leaves nothing behind.
+ * A handle lives in a scope. Closing it admits no more commands, waits for replies that are under way (for a second, or as
+ * `closeTimeout` says), says goodbye to the server where the protocol has a word for it, fails what is still in flight,
+ * and leaves nothing behind.
  *
  * @since 0.1.0
  */

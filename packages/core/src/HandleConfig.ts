@@ -74,6 +74,12 @@ export interface HandleConfig {
    * its client to speak is no NBD server).
    */
   readonly greetingTimeout?: Duration.DurationInput | undefined
+  /**
+   * How long the end of the handle's scope waits for replies that are under way, before it says goodbye and closes: servers
+   * are in use that do not survive it otherwise. With nothing under way there is no wait. Default: what the transport says
+   * (the fake server: no wait), or else 1 second (libnbd: no wait).
+   */
+  readonly closeTimeout?: Duration.DurationInput | undefined
   /** How much may be in flight at once. Default: 1024 requests and 64 MiB of payload (libnbd: no limit). */
   readonly limits?: Partial<Limits>
   /** Which checks are made before a command is sent. Default: all. */
@@ -120,6 +126,8 @@ export interface Settings {
   readonly handshakeTimeout: Duration.Duration
   /** `undefined` leaves it to the transport. */
   readonly greetingTimeout: Duration.Duration | undefined
+  /** `undefined` leaves it to the transport. */
+  readonly closeTimeout: Duration.Duration | undefined
   readonly limits: Limits
   readonly strictness: Strictness
   readonly traceCommands: boolean
@@ -145,6 +153,7 @@ export const settingsOf = (config: HandleConfig): Settings => ({
   tls: config.tls,
   handshakeTimeout: Duration.decode(config.handshakeTimeout ?? "30 seconds"),
   greetingTimeout: decoded(config.greetingTimeout ?? config.handshakeTimeout),
+  closeTimeout: decoded(config.closeTimeout),
   limits: { requests: 1024, bytes: 67_108_864, ...config.limits },
   strictness: { ...strict, ...config.strictness },
   traceCommands: config.traceCommands ?? false

@@ -149,5 +149,7 @@ export class Transport extends Context.Tag("@effect-nbd/core/Transport")<Transpo
   readonly greetingTimeout?: Duration.DurationInput | undefined
   /** The target as a URI, where it can be written as one: what a handle's `uri` begins with. */
   readonly uri?: NbdUri | undefined
+  /** How long a handle waits, when its scope ends, for replies under way, if its config does not say. Default: 1 second. */
+  readonly closeTimeout?: Duration.DurationInput | undefined
   readonly open: Effect.Effect<Connection, OpenError, Scope.Scope>
 }>() {}

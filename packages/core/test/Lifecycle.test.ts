@@ -118,6 +118,94 @@ describe("closing the scope", () => {
     }).pipe(Effect.provide(server)))
 })
 
+describe("closing the scope with replies under way", () => {
+  const closing = (closeTimeout: "1 second" | 0 = "1 second") =>
+    Effect.gen(function*() {
+      const fake = yield* FakeServer.FakeServer
+      const scope = yield* Scope.make()
+      const limits = { requests: 2 }
+      const connected = yield* Scope.extend(Handle.connect({ exportName: "disk", closeTimeout, limits }), scope)
+      const close = Effect.fork(Scope.close(scope, Exit.void))
+      return { fake, connected, close }
+    })
+  const settle = Effect.forEach(Array.from({ length: 50 }), () => Effect.yieldNow(), { discard: true })
+
+  it.scoped("waits for them, says goodbye behind them, and sends nothing of what waits for its turn (C-198)", () =>
+    Effect.gen(function*() {
+      const { close, connected, fake } = yield* closing()
+      yield* fake.hold
+      const reads = yield* Effect.forEach(
+        [0n, 512n, 1024n],
+        (offset) => Effect.fork(Effect.either(connected.read(offset, 512)))
+      )
+      yield* fake.awaitRequests(2)
+      const closed = yield* close
+      yield* settle
+      expect(closed.unsafePoll()).toBe(null)
+      expect(yield* Effect.flip(connected.read(0n, 512))).toMatchObject({ _tag: "NbdShutDownError" })
+      expect(yield* fake.ends).toStrictEqual([])
+      yield* fake.release
+      yield* Fiber.join(closed)
+      expect(yield* Effect.forEach(reads, Fiber.join)).toMatchObject([
+        { _tag: "Right" },
+        { _tag: "Right" },
+        { _tag: "Left", left: { _tag: "NbdShutDownError", operation: "read" } }
+      ])
+      expect((yield* fake.awaitEnds(1))[0]?.ending._tag).toBe("Disconnected")
+      expect((yield* fake.requests).map(({ command }) => command)).toStrictEqual(["READ", "READ", "DISC"])
+      expect(yield* fake.violations).toStrictEqual([])
+    }).pipe(Effect.provide(server)))
+
+  it.scoped("also where nobody waits for them any more, and no longer than it was told (C-206)", () =>
+    Effect.gen(function*() {
+      const { close, connected, fake } = yield* closing()
+      yield* fake.hold
+      const read = yield* Effect.fork(connected.read(0n, 512))
+      yield* fake.awaitRequests(1)
+      yield* Fiber.interrupt(read)
+      const closed = yield* close
+      yield* TestClock.adjust("999 millis")
+      yield* settle
+      expect(closed.unsafePoll()).toBe(null)
+      yield* TestClock.adjust("1 millis")
+      yield* Fiber.join(closed)
+      expect((yield* fake.awaitEnds(1))[0]?.ending._tag).toBe("Disconnected")
+    }).pipe(Effect.provide(server)))
+
+  it.scoped("is over when the connection is", () =>
+    Effect.gen(function*() {
+      const { close, connected, fake } = yield* closing()
+      yield* fake.hold
+      const read = yield* Effect.fork(Effect.flip(connected.read(0n, 512)))
+      yield* fake.awaitRequests(1)
+      const closed = yield* close
+      yield* settle
+      yield* fake.killAll
+      yield* Fiber.join(closed)
+      expect(yield* Fiber.join(read)).toMatchObject({ _tag: "NbdCommandLostError" })
+      expect((yield* connected.state)._tag).toBe("Dead")
+    }).pipe(Effect.provide(server)))
+
+  it.scoped("takes no time where there are none, where the connection is dead, and where it was told so", () =>
+    Effect.gen(function*() {
+      const idle = yield* closing()
+      yield* idle.connected.read(0n, 512)
+      yield* Fiber.join(yield* idle.close)
+      const dead = yield* closing()
+      yield* dead.fake.hold
+      const lost = yield* Effect.fork(Effect.flip(dead.connected.read(0n, 512)))
+      yield* dead.fake.awaitRequests(3)
+      yield* dead.fake.killAll
+      yield* Fiber.join(lost)
+      yield* Fiber.join(yield* dead.close)
+      const hasty = yield* closing(0)
+      const read = yield* Effect.fork(Effect.flip(hasty.connected.read(0n, 512)))
+      yield* hasty.fake.awaitRequests(4)
+      yield* Fiber.join(yield* hasty.close)
+      expect(yield* Fiber.join(read)).toMatchObject({ reason: { _tag: "NbdHandleClosedError" } })
+    }).pipe(Effect.provide(server)))
+})
+
 describe("a silent server", () => {
   it.scoped("does not keep the handshake for ever, whenever it falls silent (C-206, H-005)", () =>
     Effect.gen(function*() {

@@ -221,12 +221,17 @@ const steering = ({ manners, sessions, steering }: Session.Shared) => ({
 })
 
 /**
- * The Transport whose connections a fake server serves.
+ * The Transport whose connections a fake server serves. A handle does not wait for what the server owes when its scope ends,
+ * unless its `closeTimeout` says so: a test whose clock stands still would wait for ever.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const transport = (server: FakeServerService): Context.Tag.Service<Transport> => ({ target, open: server.open })
+export const transport = (server: FakeServerService): Context.Tag.Service<Transport> => ({
+  target,
+  open: server.open,
+  closeTimeout: 0
+})
 
 /**
  * A fake server, and the Transport that connects to it. A configuration that cannot be served is a defect, as in `make`.

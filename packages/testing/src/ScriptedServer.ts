@@ -144,7 +144,8 @@ export const make = (
       }),
       (client) => Effect.sync(client.close)
     )
-    return { target, open }
+    // A test whose clock stands still would wait for ever.
+    return { target, open, closeTimeout: 0 }
   })
 
 /**

@@ -22,7 +22,7 @@ import { Transport } from "../Transport.ts"
 import type { OpenError } from "../TransportError.ts"
 import { size } from "../wire/Greeting.ts"
 import type { Configuration } from "./Configuration.ts"
-import { die, shutDownEarly } from "./Enter.ts"
+import { closeTransmission, die, shutDownEarly } from "./Enter.ts"
 import { type Established, guard, type HandleCell } from "./HandleCell.ts"
 import { shake } from "./Handshake.ts"
 
@@ -100,7 +100,8 @@ const establish = (
         )
       )
       const reader = new FrameReader(connection, cell.traffic)
-      yield* Scope.addFinalizer(scope, leaveInOrder(cell, reader))
+      const closeTimeout = settings.closeTimeout ?? transport.closeTimeout ?? "1 second"
+      yield* Scope.addFinalizer(scope, leaveInOrder(cell, reader, closeTimeout))
       const tls = settings.tls ?? transport.tls ?? plaintext
       const patience = Duration.min(
         settings.greetingTimeout ?? transport.greetingTimeout ?? settings.handshakeTimeout,
@@ -175,10 +176,16 @@ const openErrors: { readonly [Tag in OpenError["_tag"]]: true } = {
 }
 
 /** The last word on a connection whose scope closes: goodbye where the protocol has one, and no one is left waiting. */
-const leaveInOrder = (cell: HandleCell, reader: FrameReader): Effect.Effect<void> =>
+const leaveInOrder = (
+  cell: HandleCell,
+  reader: FrameReader,
+  closeTimeout: Duration.DurationInput
+): Effect.Effect<void> =>
   Effect.suspend(() => {
     const live = cell.current
-    if (live._tag === "Connected" || live._tag === "ShutDown") return Effect.sync(() => live.transmission?.close())
+    if (live._tag === "Connected" || live._tag === "ShutDown") {
+      return live.transmission === undefined ? Effect.void : closeTransmission(cell, live.transmission, closeTimeout)
+    }
     shutDownEarly(cell)
     // While an option waits for its answer no other may be sent (C-020), and the connection can only be dropped.
     return live._tag === "Negotiating" && live.state.agreed.protocol === "newstyle-fixed" && !live.channel.underWay

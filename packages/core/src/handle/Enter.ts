@@ -3,6 +3,8 @@
  *
  * @since 0.1.0
  */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { Export, type ExportFacts } from "../Export.ts"
 import type { FrameReader } from "../framing/FrameReader.ts"
@@ -83,6 +85,38 @@ export const beginShutDown = (cell: HandleCell): void => {
   })
   live.transmission.drain()
 }
+
+/**
+ * The end of a scope: what waits for its turn is given up, and the replies under way are waited for, as the specification
+ * asks (C-198), but for so long only. Servers are in use that abort, for all their clients, when one leaves under a request.
+ * Where nothing is under way, or the connection is over, there is nothing to wait for.
+ *
+ * @since 0.1.0
+ * @category transitions
+ */
+export const closeTransmission = (
+  cell: HandleCell,
+  transmission: Transmission,
+  atMost: Duration.DurationInput
+): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    beginShutDown(cell)
+    transmission.empty()
+    const close = Effect.sync(() => transmission.close())
+    if (transmission.requestsInFlight === 0 || Duration.equals(atMost, Duration.zero)) return close
+    // A finalizer cannot be interrupted, and whoever waits has to be.
+    const left = Effect.interruptible(called((callback) => transmission.onLeaving(callback)))
+    return Effect.zipRight(Effect.timeoutOption(left, atMost), close)
+  })
+
+/**
+ * Is done when it is called back.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const called = (register: (callback: () => void) => () => void): Effect.Effect<void> =>
+  Effect.async((resume) => Effect.sync(register(() => resume(Effect.void))))
 
 /**
  * Ends a handle that was not connected in order, by abort or by the end of its scope.

@@ -19,7 +19,7 @@ import * as Agreement from "./Agreement.ts"
 import { Configuration } from "./Configuration.ts"
 import * as Configure from "./Configure.ts"
 import * as Connect from "./Connect.ts"
-import { beginShutDown } from "./Enter.ts"
+import { beginShutDown, called } from "./Enter.ts"
 import { admit, guard, HandleCell } from "./HandleCell.ts"
 import * as Negotiation from "./Negotiation.ts"
 import { traced } from "./Tracing.ts"
@@ -159,6 +159,3 @@ const endTransmission = (cell: HandleCell, transmission: Transmission): Effect.E
     yield* Effect.timeoutOption(called((callback) => transmission.onOver(callback)), "1 second")
     transmission.drop()
   })
-
-const called = (register: (callback: () => void) => () => void): Effect.Effect<void> =>
-  Effect.async((resume) => Effect.sync(register(() => resume(Effect.void))))
