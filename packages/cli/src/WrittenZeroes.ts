@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import * as Turns from "./Turns.ts"
 
 /** Longest write, in bytes. */
 const longest = 1_048_576
@@ -26,13 +27,14 @@ export const by = <E>(
       let at = offset
       return Effect.whileLoop({
         while: () => at < end,
-        body: () => {
-          const left = end - at
-          const bytes = left < BigInt(buffer.byteLength) ? buffer.subarray(0, Number(left)) : buffer
-          const written = write(at, bytes)
-          at += BigInt(bytes.byteLength)
-          return written
-        },
+        body: () =>
+          Turns.fair(() => {
+            const left = end - at
+            const bytes = left < BigInt(buffer.byteLength) ? buffer.subarray(0, Number(left)) : buffer
+            const written = write(at, bytes)
+            at += BigInt(bytes.byteLength)
+            return written
+          }),
         step: () => {}
       })
     })

@@ -4,6 +4,7 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { randomBytes } from "node:crypto"
 import * as fs from "node:fs"
+import { constants } from "node:os"
 import { join } from "node:path"
 import { folder } from "./support/servers.ts"
 
@@ -55,4 +56,49 @@ describe("FileCalls", () => {
         expect(refused).toMatchObject({ _tag: "FileError", operation: "write", path, code: "EBADF" })
       }))
   }
+
+  // Only a file system in memory has files that long.
+  const itInMemory = fs.existsSync("/dev/shm") ? it.scopedLive : it.scopedLive.skip
+
+  itInMemory("writes beyond 2^53 where it belongs", () =>
+    Effect.gen(function*() {
+      const directory = yield* Effect.acquireRelease(
+        Effect.sync(() => fs.mkdtempSync("/dev/shm/effect-nbd-")),
+        (path) => Effect.sync(() => fs.rmSync(path, { recursive: true }))
+      )
+      const path = join(directory, "file")
+      fs.writeFileSync(path, "start")
+      const fd = fs.openSync(path, "r+")
+      yield* FileCalls.truncating(fd, path)((1n << 63n) - 1n)
+      expect(fs.fstatSync(fd, { bigint: true }).size).toBe((1n << 63n) - 1n)
+      // A position that is no even number has no double.
+      const places = [(1n << 53n) - 1n, 1n << 53n, (1n << 53n) + 1_000_001n, (1n << 62n) + 3n]
+      const bytes = randomBytes(300_000)
+      const write = FileCalls.writing(fd, path)
+      const read = FileCalls.reading(fd, path)
+      for (const place of places) {
+        yield* write(place, bytes)
+        const memory = new Uint8Array(bytes.byteLength)
+        yield* read(place, memory)
+        expect(Buffer.from(memory).equals(bytes)).toBe(true)
+      }
+      const first = new Uint8Array(5)
+      yield* read(0n, first)
+      expect(Buffer.from(first).toString()).toBe("start")
+      for (const place of [(1n << 63n) - 5n, 1n << 63n]) {
+        expect(yield* Effect.flip(write(place, bytes))).toMatchObject({ operation: "write", code: "EFBIG" })
+      }
+      expect(yield* Effect.flip(FileCalls.truncating(fd, path)(1n << 63n))).toMatchObject({ code: "EFBIG" })
+      fs.closeSync(fd)
+    }))
+
+  it("has names and words for what Node has only a number for", () => {
+    const errno = -constants.errno.EDQUOT
+    const thrown = Object.assign(new Error(`Unknown system error ${errno}`), {
+      errno,
+      code: `Unknown system error ${errno}`
+    })
+    const { message } = FileCalls.failure("write", "disk", thrown)
+    expect(message).toBe("cannot write disk: disk quota exceeded (EDQUOT)")
+  })
 })
