@@ -14,13 +14,14 @@
  * @since 0.1.0
  * @internal
  */
-import type { ProgramNotFoundError, SocketFolderError } from "@effect-nbd/core/TransportError"
+import type { ProgramExitedError, ProgramNotFoundError, SocketFolderError } from "@effect-nbd/core/TransportError"
 import type { StandardCommand } from "@effect/platform/Command"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as fs from "node:fs"
 import * as net from "node:net"
+import { constants } from "node:os"
 import * as path from "node:path"
 import * as ChildProgram from "./ChildProgram.ts"
 import { find, notFound, programOf } from "./CommandDescription.ts"
@@ -37,6 +38,21 @@ export interface ActivatedServer extends Pick<ChildProgram.ChildProgram, "hasEnd
 }
 
 /**
+ * How it ends.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Ending {
+  /** From SIGTERM to SIGKILL. */
+  readonly killGrace: Duration.DurationInput
+  /** For how long it may end by itself before SIGTERM, in milliseconds. */
+  readonly farewellMillis: number
+  /** Called where it has said by its exit status that it failed, once it is gone. */
+  readonly onFailure: (error: ProgramExitedError) => void
+}
+
+/**
  * Runs until the scope closes: then it is sent SIGTERM and, after the grace, SIGKILL, and the socket is gone.
  * Throws a `TypeError` for a command whose stdin or stdout is redirected.
  *
@@ -46,7 +62,7 @@ export interface ActivatedServer extends Pick<ChildProgram.ChildProgram, "hasEnd
 export const start = (
   command: StandardCommand,
   name: string,
-  killGrace: Duration.DurationInput
+  { farewellMillis, killGrace, onFailure }: Ending
 ): Effect.Effect<ActivatedServer, ProgramNotFoundError | SocketFolderError, Scope.Scope> => {
   const stdin = ignoredUnlessInherited(command, "stdin")
   const stdout = ignoredUnlessInherited(command, "stdout")
@@ -65,12 +81,18 @@ export const start = (
             third: stdin === "inherit" ? ownStdin : undefined,
             handedOver: () => listener.server.close(),
             farewell: () => {},
-            farewellMillis: 0,
+            farewellMillis,
             onExit: () => {},
             onRelease: () => {}
           })
         ).pipe(Effect.mapError(cannotStart)),
-        ({ release }) => release
+        ({ ended, release }) =>
+          Effect.zipRight(
+            release,
+            Effect.map(ended, (error) => {
+              if (error !== undefined && isFailure(error)) onFailure(error)
+            })
+          )
       )
       const error = yield* child.started
       return error === undefined
@@ -80,6 +102,10 @@ export const start = (
     return inOwnScope(run)
   })
 }
+
+/** Ended by our signals it has not failed, and some programs say by a status of 128 and the signal that they were. */
+const isFailure = ({ exitCode }: ProgramExitedError): boolean =>
+  exitCode !== null && exitCode !== 0 && exitCode !== 128 + constants.signals.SIGTERM
 
 const ignoredUnlessInherited = (command: StandardCommand, stream: "stdin" | "stdout"): "ignore" | "inherit" => {
   const wanted = command[stream]

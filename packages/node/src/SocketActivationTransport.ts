@@ -11,7 +11,7 @@
  */
 import type { Connection } from "@effect-nbd/core/Transport"
 import { Transport } from "@effect-nbd/core/Transport"
-import type { Attempt, OpenError } from "@effect-nbd/core/TransportError"
+import type { Attempt, OpenError, ProgramExitedError } from "@effect-nbd/core/TransportError"
 import { ConnectionRefusedError, UnreachableError } from "@effect-nbd/core/TransportError"
 import type { Command } from "@effect/platform/Command"
 import type * as Duration from "effect/Duration"
@@ -37,7 +37,16 @@ export interface Options {
   readonly name?: string | undefined
   /** From SIGTERM to SIGKILL when the last scope closes; never, if infinite. Default: 2 seconds. */
   readonly killGrace?: Duration.DurationInput | undefined
+  /**
+   * Called when the program has ended with an exit status that says that it failed: not 0, and not 143, which is to be ended
+   * by SIGTERM. What it was sent may be lost then, though every request was answered. A program that ends by itself has 50 ms for that
+   * before SIGTERM.
+   */
+  readonly onFailure?: ((error: ProgramExitedError) => void) | undefined
 }
+
+/** In milliseconds. */
+const farewell = 50
 
 /**
  * Runs the program while connections are open. Arguments, environment, working directory, user and group are taken from
@@ -61,7 +70,11 @@ export interface Options {
 export const make = (command: Command, options?: Options): Transport["Type"] => {
   const standard = oneProgram(command)
   const target = `activated ${standard.command}`
-  const start = ActivatedServer.start(standard, nameOf(options?.name), options?.killGrace ?? "2 seconds")
+  const start = ActivatedServer.start(standard, nameOf(options?.name), {
+    killGrace: options?.killGrace ?? "2 seconds",
+    farewellMillis: options?.onFailure === undefined ? 0 : farewell,
+    onFailure: options?.onFailure ?? (() => {})
+  })
   const server = shared(start)
   return { target, open: inOwnScope(Effect.flatMap(server, (server) => connect(server, target))) }
 }

@@ -56,6 +56,28 @@ describe("SocketActivationTransport", () => {
       expect(yield* run({ name })).toStrictEqual([true, "1", name, "", "kept", "a;$b"])
     }))
 
+  it.scopedLive("tells of a server that says by its exit status that it failed, and of no other", () =>
+    Effect.gen(function*() {
+      const failures: Array<number | null> = []
+      const runs = [
+        // By itself, when its client has left.
+        "socket.on('close', () => process.exit(3)).resume()",
+        "socket.on('close', () => process.exit(0)).resume()",
+        // When it is told to.
+        "process.on('SIGTERM', () => process.exit(4))",
+        "process.on('SIGTERM', () => process.exit(143))",
+        "process.on('SIGTERM', () => process.exit(0))",
+        ""
+      ]
+      for (const script of runs) {
+        const transport = SocketActivationTransport.make(server(`${script}; socket.write("ready ")`), {
+          onFailure: ({ exitCode }) => void failures.push(exitCode)
+        })
+        yield* Effect.scoped(Effect.flatMap(transport.open, (connection) => text(connection)))
+      }
+      expect(failures).toStrictEqual([3, 4])
+    }))
+
   it.scopedLive("opens further connections to the same server, until the last is closed", () =>
     Effect.gen(function*() {
       const transport = SocketActivationTransport.make(server(withPid))
