@@ -8,12 +8,25 @@
  */
 import { errno, type ErrnoName } from "@effect-nbd/core/wire/Errno"
 import { type Disk, DiskError } from "@effect-nbd/testing/Disk"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as fs from "node:fs"
 import * as FileCalls from "./FileCalls.ts"
 import * as FileEnd from "./FileEnd.ts"
 import * as WrittenZeroes from "./WrittenZeroes.ts"
+
+/**
+ * The file has bytes, and is said to have none, as those of /proc: it cannot be served.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class NoSizeError extends Data.TaggedError("NoSizeError")<{ readonly path: string }> {
+  override get message(): string {
+    return `${this.path} has bytes but no size, and so cannot be an export`
+  }
+}
 
 /**
  * Opens the file until the scope is closed. Its size is that of the export, whatever happens to the file.
@@ -26,10 +39,14 @@ export const make = (
   options: { readonly readOnly: boolean }
 ): Effect.Effect<
   { readonly size: bigint; readonly disk: Disk },
-  FileCalls.FileError | FileEnd.NotRegularFileError,
+  FileCalls.FileError | FileEnd.NotRegularFileError | NoSizeError,
   Scope.Scope
 > =>
-  Effect.map(FileEnd.open(path, options.readOnly ? "r" : "r+"), ({ fd, stats }) => {
+  Effect.gen(function*() {
+    const { fd, stats } = yield* FileEnd.open(path, options.readOnly ? "r" : "r+")
+    if (stats.size === 0n && (yield* FileCalls.readingToEnd(fd, path)(0n, new Uint8Array(1))) > 0) {
+      return yield* new NoSizeError({ path })
+    }
     const fill = FileCalls.reading(fd, path)
     const readable = {
       read: (offset: bigint, length: number) =>

@@ -136,6 +136,7 @@ describe("exports", () => {
     Effect.gen(function*() {
       const cases: ReadonlyArray<readonly [string, RegExp]> = [
         ["a,file=/no/such/file", /cannot open \/no\/such\/file: .* \(ENOENT\)/],
+        ["a,file=/proc/version", /\/proc\/version has bytes but no size/],
         ["a,file=/dev/null", /\/dev\/null is a device, not a regular file/],
         ["a,bitmap=x,bitmap=x", /only one bitmap called "x"/],
         ["a,size=1Q", /--export a,size=1Q: size=1Q: not a size/]
