@@ -29,7 +29,8 @@ export interface Canvas {
  */
 export interface Progress {
   readonly done: bigint
-  readonly total: bigint
+  /** `undefined` where only the end tells. */
+  readonly total: bigint | undefined
   readonly millis: number
 }
 
@@ -57,7 +58,7 @@ const interval = "100 millis"
  */
 export const withBar = <A, E, R>(
   canvas: Canvas,
-  total: bigint,
+  total: bigint | undefined,
   body: (advance: (bytes: number) => void) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> =>
   Effect.gen(function*() {
@@ -84,21 +85,23 @@ export const withBar = <A, E, R>(
 export const erased = "\r\u001b[K"
 
 /**
- * The bar, one character shorter than the terminal is wide, since some of them break a line that is full.
+ * The bar, or without a total how much and how fast, one character shorter than the terminal is wide, since some of them break a line that is full.
  *
  * @since 0.1.0
  * @category encoding
  */
 export const barOf = (progress: Progress, columns: number): string => {
   const { done, total } = progress
+  const room = Math.max(0, columns - 1)
+  if (total === undefined) return `${Size.rounded(done)}${rateOf(progress)}`.slice(0, room).padEnd(room)
   // In thousandths, so that an export of any size is divided exactly.
   const thousandths = total === 0n ? 1000 : Number(done * 1000n / total)
   const before = `${String(Math.floor(thousandths / 10)).padStart(3)} % [`
   const after = `] ${Size.rounded(done)} of ${Size.rounded(total)}${rateOf(progress)}`
-  const width = Math.max(0, columns - 1 - before.length - after.length)
+  const width = Math.max(0, room - before.length - after.length)
   const filled = Math.floor(width * thousandths / 1000)
   const line = before + "#".repeat(filled) + "-".repeat(width - filled) + after
-  return line.slice(0, Math.max(0, columns - 1)).padEnd(Math.max(0, columns - 1))
+  return line.slice(0, room).padEnd(room)
 }
 
 /**

@@ -1,8 +1,12 @@
 import { barOf, type Canvas, summaryOf, withBar } from "#cli/ProgressBar"
-import { describe, effect, expect } from "@effect/vitest"
+import * as ProgressLines from "#cli/ProgressLines"
+import { describe, effect, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/TestClock"
+import { closeSync, openSync, readFileSync } from "node:fs"
+import { join } from "node:path"
+import { folder } from "./support/servers.ts"
 
 const canvas = (columns: number): Canvas & { readonly drawn: Array<string> } => {
   const drawn: Array<string> = []
@@ -55,6 +59,29 @@ describe("barOf", () => {
       expect(barOf({ done: 0n, total: 0n, millis: 0 }, 40)).toMatch(/^100 % \[#+\] 0 bytes of 0 bytes *$/)
       const huge = { done: (1n << 64n) - 2n, total: (1n << 64n) - 1n, millis: 1 }
       expect(barOf(huge, 80)).toMatch(/^ 99 % /)
+    }))
+})
+
+effect("barOf has no bar where the total is not known", () =>
+  Effect.sync(() => {
+    expect(barOf({ done: 524_288n, total: undefined, millis: 500 }, 30)).toBe("512 KiB, 1 MiB/s             ")
+  }))
+
+describe("lines for programs", () => {
+  const linesOf = (total: bigint | undefined, ...steps: ReadonlyArray<number>) =>
+    Effect.gen(function*() {
+      const path = join(yield* folder, "lines")
+      const fd = openSync(path, "w")
+      yield* ProgressLines.to(fd, total, (advance) => Effect.sync(() => steps.forEach((bytes) => advance(bytes))))
+      closeSync(fd)
+      return readFileSync(path, "utf8")
+    })
+
+  it.scopedLive("come once for each hundredth, and the last at the end", () =>
+    Effect.gen(function*() {
+      expect(yield* linesOf(1000n, 5, 5, 5, 500, 485)).toBe("0/100\n1/100\n51/100\n99/100\n100/100\n")
+      expect(yield* linesOf(0n)).toBe("0/100\n100/100\n")
+      expect(yield* linesOf(undefined, 10, 20)).toBe("100/100\n")
     }))
 })
 
