@@ -18,6 +18,7 @@ import * as CopyPlan from "./CopyPlan.ts"
 import { Depth } from "./Depth.ts"
 import type { Fault } from "./Failure.ts"
 import { type Piece, Pieces } from "./Pieces.ts"
+import * as Turns from "./Turns.ts"
 import * as ZeroRuns from "./ZeroRuns.ts"
 
 /**
@@ -50,6 +51,8 @@ export interface Options {
   readonly flush?: boolean | undefined
   /** Called after each piece with the number of its bytes. */
   readonly onCopied?: ((bytes: number) => void) | undefined
+  /** Called with what is left of a copy that fails or is interrupted, in words, where that is worth a word. */
+  readonly onIncomplete?: ((left: string) => void) | undefined
 }
 
 /**
@@ -66,8 +69,11 @@ export const defaults = {
   sparse: 4096
 }
 
-/** Bytes of zeroes that one call of a sink makes: so that progress can be seen, and an interruption is not late. */
+/** Bytes of zeroes that one call of a sink makes by default: so that progress can be seen, and an interruption is not late. */
 const zeroSize = 1_073_741_824
+
+/** Bytes of zeroes that are left as they are at a time, where they need not be made: exact as a number. */
+const nothingSize = 0x4_0000_0000_0000
 
 /**
  * Shortest run of zeroes that is not read: about as many bytes as are read in the time that a request of its own costs.
@@ -102,6 +108,21 @@ export class CopyError extends Data.TaggedError("CopyError")<{
 }
 
 /**
+ * The source had fewer bytes than its size says.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class SourceEndedError extends Data.TaggedError("SourceEndedError")<{
+  readonly source: string
+  readonly offset: bigint
+}> {
+  override get message(): string {
+    return `${this.source} ended at ${this.offset}, before its size`
+  }
+}
+
+/**
  * Copies everything. The first request that fails ends the copy; requests in flight at that time are given up.
  *
  * @since 0.1.0
@@ -118,11 +139,29 @@ export const copy = (
       sink,
       options.requestSize ?? sink.suited?.requestSize ?? defaults.requestSize
     )
+    const way: Way = { upTo: () => 0n }
+    yield* Effect.onError(carryOut(source, sink, plan, options, way), () =>
+      Effect.sync(() => {
+        const left = sink.left?.(way.upTo())
+        if (left !== undefined) options.onIncomplete?.(left)
+      }))
+  }))
+
+/** How far a copy has come. */
+interface Way {
+  /** Everything before it is copied. */
+  upTo: () => bigint
+}
+
+const carryOut = (source: Source, sink: Sink, plan: CopyPlan.Plan, options: Options, way: Way) =>
+  Effect.gen(function*() {
     yield* Effect.mapError(sink.prepare(source.size), failed("prepare", sink))
-    const size = yield* transfer(source, sink, plan, options)
+    const size = yield* transfer(source, sink, plan, options, way)
+    if (source.verify !== undefined) yield* Effect.mapError(source.verify, failed("read", source))
     yield* Effect.mapError(sink.finish(size), failed("finish", sink))
     if (options.flush === true) yield* Effect.mapError(sink.flush, failed("flush", sink))
-  }))
+    if (sink.settle !== undefined) yield* Effect.mapError(sink.settle, failed("finish", sink))
+  })
 
 const failed = (operation: CopyError["operation"], { name }: Source | Sink, offset?: bigint) => (cause: Fault) =>
   new CopyError({ operation, of: name, offset, cause })
@@ -132,7 +171,8 @@ const transfer = (
   source: Source,
   sink: Sink,
   { grain, requestSize }: CopyPlan.Plan,
-  options: Options
+  options: Options,
+  way: Way
 ): Effect.Effect<bigint, CopyPlan.Misfit | CopyError, Scope.Scope> =>
   Effect.gen(function*() {
     const { onCopied = () => {}, queueSize = defaults.queueSize, sparse = defaults.sparse } = options
@@ -140,7 +180,7 @@ const transfer = (
     const pieces = new Pieces(source.size, {
       grain,
       requestSize,
-      zeroSize,
+      zeroSize: isMade(sink, options) ? sink.longestZero ?? zeroSize : nothingSize,
       worthwhile: block === undefined ? grain : Math.max(worthwhile, grain)
     })
     const learn = yield* learning(source, pieces, options)
@@ -157,15 +197,21 @@ const transfer = (
       return misfit === undefined ? Effect.void : Effect.fail(misfit)
     }
 
+    /** Answers with how many bytes there were. */
     const copyData = ({ length, offset }: Piece) =>
       Effect.mapError(
-        source.read(offset, length, (bytes) =>
-          source.size === undefined
-            ? Effect.zipRight(
-              extend(offset, bytes.byteLength, length),
-              bytes.byteLength === 0 ? Effect.void : store.data(offset, bytes)
-            )
-            : store.data(offset, bytes)),
+        source.read(offset, length, (bytes): Effect.Effect<number, CopyPlan.Misfit | CopyError | SourceEndedError> => {
+          const count = bytes.byteLength
+          if (source.size !== undefined) {
+            return count < length
+              ? Effect.fail(new SourceEndedError({ source: source.name, offset: offset + BigInt(count) }))
+              : Effect.as(store.data(offset, bytes), count)
+          }
+          return Effect.zipRight(
+            extend(offset, count, length),
+            Effect.as(count === 0 ? Effect.void : store.data(offset, bytes), count)
+          )
+        }),
         (error) =>
           error instanceof CopyError || CopyPlan.isMisfit(error) ? error : failed("read", source, offset)(error)
       )
@@ -176,25 +222,35 @@ const transfer = (
     const most = mayGrow ? room : Math.min(wanted, room)
     const depth = new Depth({
       least: Math.min(wanted, room),
-      most: source.size === undefined ? most : Math.min(most, Math.ceil(Number(size) / requestSize))
+      most: source.size === undefined ? most : requestsFor(size, requestSize, most)
     })
     const clock = yield* Effect.clock
     let first: CopyPlan.Misfit | CopyError | undefined
+    /** Where each worker is. */
+    const at: Array<bigint | undefined> = []
+    way.upTo = () => {
+      const taken = source.size === undefined && size < pieces.taken ? size : pieces.taken
+      return at.reduce<bigint>((least, offset) => offset !== undefined && offset < least ? offset : least, taken)
+    }
+    const copyNext = (number: number) => {
+      const piece = pieces.next()
+      if (piece === undefined) return learn
+      at[number] = piece.offset
+      const start = clock.unsafeCurrentTimeMillis()
+      const copied = piece.zero
+        ? Effect.as(store.zeroes(piece.offset, piece.length), piece.length)
+        : copyData(piece)
+      return Effect.map(copied, (count) => {
+        at[number] = undefined
+        onCopied(count)
+        if (!piece.zero) depth.finished(clock.unsafeCurrentTimeMillis() - start)
+      })
+    }
     /** Takes the next piece whenever it is done with one, unless there are enough that do. */
     const worker = (number: number) =>
       Effect.whileLoop({
         while: () => !pieces.isOver,
-        body: () => {
-          if (number >= depth.requests) return depth.wait(number)
-          const piece = pieces.next()
-          if (piece === undefined) return learn
-          const start = clock.unsafeCurrentTimeMillis()
-          const copied = piece.zero ? store.zeroes(piece.offset, piece.length) : copyData(piece)
-          return Effect.map(copied, () => {
-            onCopied(piece.length)
-            if (!piece.zero) depth.finished(clock.unsafeCurrentTimeMillis() - start)
-          })
-        },
+        body: () => number >= depth.requests ? depth.wait(number) : Turns.fair(() => copyNext(number)),
         step: () => {
           if (pieces.isOver) depth.end()
         }
@@ -209,9 +265,17 @@ const transfer = (
     return size
   })
 
+/** As many requests as there are bytes for, and not more than `most`. */
+const requestsFor = (size: bigint, requestSize: number, most: number): number =>
+  size > BigInt(requestSize) * BigInt(most) ? most : Math.ceil(Number(size) / requestSize)
+
+/** Whether zeroes are made at all, rather than left as they are. */
+const isMade = (sink: Sink, { destinationIsZero = false }: Options): boolean =>
+  sink.zero !== undefined && !destinationIsZero
+
 /** How pieces are stored: zeroes of which `block` bytes or more are together are made rather than written. */
-const storing = (sink: Sink, block: number | undefined, { destinationIsZero = false }: Options) => {
-  const zero = destinationIsZero ? undefined : sink.zero
+const storing = (sink: Sink, block: number | undefined, options: Options) => {
+  const zero = isMade(sink, options) ? sink.zero : undefined
   const zeroes = (offset: bigint, length: number): Effect.Effect<void, CopyError> =>
     zero === undefined ? Effect.void : Effect.mapError(zero(offset, BigInt(length)), failed("zero", sink, offset))
   const write = (offset: bigint, bytes: Uint8Array): Effect.Effect<void, CopyError> =>

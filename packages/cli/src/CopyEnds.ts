@@ -3,7 +3,9 @@
  *
  * @since 0.1.0
  */
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as FiberId from "effect/FiberId"
 import type * as Stream from "effect/Stream"
 import type { Fault } from "./Failure.ts"
 
@@ -62,6 +64,8 @@ export interface Source {
     length: number,
     use: (bytes: Uint8Array) => Effect.Effect<A, E>
   ) => Effect.Effect<A, E | Fault>
+  /** Called once, after the last read: fails where what was read may not be what there was. */
+  readonly verify?: Effect.Effect<void, Fault>
 }
 
 /**
@@ -86,10 +90,19 @@ export interface Sink {
   readonly write: (offset: bigint, bytes: Uint8Array) => Effect.Effect<void, Fault>
   /** Makes a range read as zeroes, however long it is. `undefined` where it makes no difference whether they are written. */
   readonly zero: ((offset: bigint, length: bigint) => Effect.Effect<void, Fault>) | undefined
+  /** Bytes of zeroes that one call makes in no more time than others. Default: 1 GiB. */
+  readonly longestZero?: number | undefined
   /** Called once, after the last write, with how many bytes there were. */
   readonly finish: (size: bigint) => Effect.Effect<void, Fault>
   /** Makes durable what was written. */
   readonly flush: Effect.Effect<void, Fault>
+  /** Called once, last: the copy is complete, and takes its place. */
+  readonly settle?: Effect.Effect<void, Fault>
+  /**
+   * What is left of a copy that ended when something was written, and the first so many bytes were; `undefined` where that is
+   * not worth a word.
+   */
+  readonly left?: (upTo: bigint) => string | undefined
 }
 
 /**
@@ -111,5 +124,28 @@ export const lending = (
           idle.push(memory)
           return result
         }))
+    })
+}
+
+/**
+ * For ends that have no positions: runs what is for a range when all ranges before it are done. Ranges have no gaps and do
+ * not overlap.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const inOrder = () => {
+  let at = 0n
+  const waiting = new Map<bigint, Deferred.Deferred<void>>()
+  return <A, E>(offset: bigint, length: number, effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+    Effect.suspend(() => {
+      const turn = Deferred.unsafeMake<void>(FiberId.none)
+      if (offset !== at) waiting.set(offset, turn)
+      return Effect.tap(offset === at ? effect : Effect.zipRight(Deferred.await(turn), effect), () => {
+        at = offset + BigInt(length)
+        const next = waiting.get(at)
+        waiting.delete(at)
+        return next === undefined ? Effect.void : Deferred.succeed(next, undefined)
+      })
     })
 }

@@ -8,8 +8,9 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as fs from "node:fs"
-import { type BlockSize, lending, type Sink, type Source } from "./CopyEnds.ts"
+import { type BlockSize, inOrder, lending, type Sink, type Source } from "./CopyEnds.ts"
 import * as FileCalls from "./FileCalls.ts"
+import * as FileDraft from "./FileDraft.ts"
 import * as FileHoles from "./FileHoles.ts"
 import * as WrittenZeroes from "./WrittenZeroes.ts"
 
@@ -43,20 +44,29 @@ export class SameFileError extends Data.TaggedError("SameFileError")<{
   }
 }
 
+/**
+ * A file that is copied has become longer or shorter meanwhile: what was copied is neither what it was nor what it is.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class SizeChangedError extends Data.TaggedError("SizeChangedError")<{
+  readonly path: string
+  /** When the copy began. */
+  readonly before: bigint
+  /** When all was read. */
+  readonly after: bigint
+}> {
+  override get message(): string {
+    return `${this.path} had ${this.before} bytes when the copy began, and has ${this.after} now`
+  }
+}
+
 /** While some are written others are read: with fewer and longer requests one of the two waits for the other. */
 const suited = { requests: 16, requestSize: 524_288 }
 
 /** Files take what comes, in pages by preference. */
 const blockSize: BlockSize = { minimum: 1, preferred: 4096, maximum: 0x4000_0000 }
-
-/**
- * @since 0.1.0
- * @category models
- */
-export interface OpenFile {
-  readonly fd: number
-  readonly stats: fs.BigIntStats
-}
 
 /**
  * A source with what is needed to tell it from a destination.
@@ -69,7 +79,8 @@ export interface FileSource extends Source {
 }
 
 /**
- * Opens a file for reading. Where it has holes is asked if it has fewer blocks than its size would take.
+ * Opens a file for reading. Where it has holes is asked if it has fewer blocks than its size would take. A file that has no
+ * size and bytes all the same, as those of /proc, is read to its end.
  *
  * @since 0.1.0
  * @category constructors
@@ -77,48 +88,100 @@ export interface FileSource extends Source {
 export const source = (
   path: string
 ): Effect.Effect<FileSource, FileCalls.FileError | NotRegularFileError, Scope.Scope> =>
-  Effect.map(open(path, "r"), ({ fd, stats }) => ({
-    name: path,
-    size: stats.size,
-    blockSize,
-    // In blocks of 512 bytes, whatever those of the file system are.
-    extents: stats.blocks * 512n < stats.size ? FileHoles.extents(fd, stats.size) : undefined,
-    read: lending(FileCalls.reading(fd, path)),
-    stats
-  }))
+  Effect.gen(function*() {
+    const { fd, stats } = yield* open(path, "r")
+    const readToEnd = FileCalls.readingToEnd(fd, path)
+    const about = { name: path, blockSize, stats }
+    if (stats.size === 0n && (yield* readToEnd(0n, new Uint8Array(1))) > 0) {
+      const inTurn = inOrder()
+      return {
+        ...about,
+        size: undefined,
+        extents: undefined,
+        read: lending((offset, destination) => inTurn(offset, destination.byteLength, readToEnd(offset, destination)))
+      }
+    }
+    return {
+      ...about,
+      size: stats.size,
+      // In blocks of 512 bytes, whatever those of the file system are.
+      extents: stats.blocks * 512n < stats.size ? FileHoles.extents(fd, stats.size) : undefined,
+      read: lending(FileCalls.reading(fd, path)),
+      // What was taken for holes may be what was cut off.
+      verify: Effect.flatMap(
+        FileCalls.call<fs.BigIntStats>("read", path, (done) => fs.fstat(fd, { bigint: true }, done)),
+        ({ size }) =>
+          size === stats.size
+            ? Effect.void
+            : Effect.fail(new SizeChangedError({ path, before: stats.size, after: size }))
+      )
+    }
+  })
 
 /**
- * Opens a file for writing, and makes it if it is not there. When the copy begins it is emptied, so that what is never
- * written are holes. `from` is the source, where that is a file as well. With `allocated` there are no holes.
+ * What a destination is asked for.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SinkOptions {
+  /** The source, where that is a file as well. */
+  readonly from: FileSource | undefined
+  /** There are no holes. */
+  readonly allocated: boolean
+  /** It is written to itself, and not made anew beside what is there. */
+  readonly inPlace: boolean
+}
+
+/**
+ * Where nothing is made for it zeroes of any length are one call: 2^50 bytes, so that the largest file takes a few thousand
+ * calls.
+ */
+const longestHole = 0x4_0000_0000_0000
+
+/**
+ * Makes a file, or replaces one, once the copy is complete. What is never written are holes.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const sink = (
   path: string,
-  options: { readonly from: FileSource | undefined; readonly allocated: boolean }
-): Effect.Effect<Sink, FileCalls.FileError | NotRegularFileError | SameFileError, Scope.Scope> =>
+  { allocated, from, inPlace }: SinkOptions
+): Effect.Effect<Sink, FileDraft.DraftError | NotRegularFileError | SameFileError, Scope.Scope> =>
   Effect.gen(function*() {
-    const { fd, stats } = yield* open(path, fs.constants.O_WRONLY | fs.constants.O_CREAT)
-    const { allocated, from } = options
-    if (from?.stats.dev === stats.dev && from.stats.ino === stats.ino) {
-      return yield* new SameFileError({ source: from.name, destination: path })
+    const place = yield* FileDraft.placeOf(path)
+    if (place.before !== undefined) yield* requireRegular(path, place.before)
+    for (const name of inPlace ? [path] : [path, FileDraft.partOf(place)]) {
+      if (from !== undefined && (yield* FileDraft.isFile(name, from.stats))) {
+        return yield* new SameFileError({ source: from.name, destination: name })
+      }
     }
-    const truncate = (size: bigint) =>
-      FileCalls.call<void>("truncate", path, (done) => fs.ftruncate(fd, Number(size), done))
+    const draft = yield* (inPlace ? FileDraft.inPlace(place) : FileDraft.beside(place))
+    const truncate = FileCalls.truncating(draft.fd, path)
     // Emptied, even if it was empty, a file on ext4 is brought to the disk when it is closed: 1 s longer for 2 GiB.
-    const empty = stats.size === 0n ? Effect.void : truncate(0n)
-    const write = FileCalls.writing(fd, path)
+    const empty = draft.isEmpty ? Effect.void : Effect.suspend(() => {
+      draft.touch()
+      return truncate(0n)
+    })
+    const writing = FileCalls.writing(draft.fd, path)
+    const write: Sink["write"] = (offset, bytes) => {
+      draft.touch()
+      return writing(offset, bytes)
+    }
     return {
       name: path,
       capacity: undefined,
       blockSize,
       suited,
+      longestZero: allocated ? undefined : longestHole,
       prepare: (size) => Effect.zipRight(empty, size === undefined ? Effect.void : truncate(size)),
       write,
       zero: allocated ? WrittenZeroes.by(write) : () => Effect.void,
       finish: truncate,
-      flush: FileCalls.call<void>("flush", path, (done) => fs.fsync(fd, done))
+      flush: draft.flush,
+      settle: draft.settle,
+      left: draft.left
     }
   })
 
@@ -131,20 +194,16 @@ export const sink = (
 export const open = (
   path: string,
   flags: string | number
-): Effect.Effect<OpenFile, FileCalls.FileError | NotRegularFileError, Scope.Scope> =>
+): Effect.Effect<FileCalls.Opened, FileCalls.FileError | NotRegularFileError, Scope.Scope> =>
   Effect.gen(function*() {
     // Opening a pipe would wait for its other end, so it is looked at first. One that is not there may be made.
     const before = yield* Effect.option(
       FileCalls.call<fs.BigIntStats>("open", path, (done) => fs.stat(path, { bigint: true }, done))
     )
     if (before._tag === "Some") yield* requireRegular(path, before.value)
-    const fd = yield* Effect.acquireRelease(
-      FileCalls.call<number>("open", path, (done) => fs.open(path, flags, 0o666, done)),
-      (fd) => Effect.async<void>((resume) => fs.close(fd, () => resume(Effect.void)))
-    )
-    const stats = yield* FileCalls.call<fs.BigIntStats>("open", path, (done) => fs.fstat(fd, { bigint: true }, done))
-    yield* requireRegular(path, stats)
-    return { fd, stats }
+    const opened = yield* FileCalls.open(path, flags)
+    yield* requireRegular(path, opened.stats)
+    return opened
   })
 
 const requireRegular = (path: string, stats: fs.BigIntStats): Effect.Effect<void, NotRegularFileError> =>

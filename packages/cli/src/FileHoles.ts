@@ -41,7 +41,8 @@ const perl = `
   my ($at, $size) = (0, @ARGV);
   while ($at < $size) {
     my $start = sysseek(STDIN, $at, ${seekData});
-    if (!defined $start) { exit 1 if $! != ENXIO; last }
+    # No data any more: a hole up to the end, or the end is not where it was.
+    if (!defined $start) { exit 1 if $! != ENXIO || (stat STDIN)[7] < $size; last }
     last if $start >= $size;
     my $end = sysseek(STDIN, $start, ${seekHole});
     exit 1 if !defined $end;
@@ -58,7 +59,7 @@ while at < size:
     try:
         start = os.lseek(0, at, os.SEEK_DATA)
     except OSError as error:
-        if error.errno != errno.ENXIO: raise
+        if error.errno != errno.ENXIO or os.fstat(0).st_size < size: raise
         break
     if start >= size: break
     at = min(os.lseek(0, start, os.SEEK_HOLE), size)

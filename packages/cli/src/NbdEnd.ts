@@ -128,9 +128,15 @@ export const sink = (
   const { export: known, name, use, useForLong } = connections
   if (known.isReadOnly) return Effect.fail(new DestinationReadOnlyError({ destination: name }))
   if (flush && !known.canFlush) return Effect.fail(new DestinationCannotFlushError({ destination: name }))
-  const write: Sink["write"] = (offset, bytes) => use((connection) => connection.write(offset, bytes))
-  const writeZeroes: ZeroRequest = (offset, length) =>
-    useForLong((connection) => connection.writeZeroes(offset, length, { noHole: allocated }))
+  let isWritten = false
+  const write: Sink["write"] = (offset, bytes) => {
+    isWritten = true
+    return use((connection) => connection.write(offset, bytes))
+  }
+  const writeZeroes: ZeroRequest = (offset, length) => {
+    isWritten = true
+    return useForLong((connection) => connection.writeZeroes(offset, length, { noHole: allocated }))
+  }
   const written = WrittenZeroes.by(write, known.maximumPayload)
   return Effect.succeed({
     name,
@@ -141,6 +147,10 @@ export const sink = (
     write,
     zero: known.canWriteZeroes ? zeroing(known, writeZeroes, written) : written,
     finish: () => Effect.void,
+    left: (upTo) =>
+      isWritten
+        ? `${name} is incomplete: it has the first ${upTo} bytes of the copy, and some behind them. Copy again`
+        : undefined,
     // Connections that may be used as one have their writes flushed by any of them.
     flush: useForLong((connection) => connection.flush)
   })

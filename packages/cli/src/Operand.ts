@@ -6,6 +6,7 @@
 import type { HandleConfig } from "@effect-nbd/core/HandleConfig"
 import * as MetaContext from "@effect-nbd/core/MetaContext"
 import { Transport } from "@effect-nbd/core/Transport"
+import type * as SocketActivationTransport from "@effect-nbd/node/SocketActivationTransport"
 import * as Effect from "effect/Effect"
 import * as Brackets from "./Brackets.ts"
 import * as Connecting from "./Connecting.ts"
@@ -26,17 +27,19 @@ interface Several {
   readonly recording?: Recording
   /** Default: the usual. */
   readonly patience?: Patience.Patience
+  /** Called when a server that was run for it has ended badly. */
+  readonly onFailure?: SocketActivationTransport.Options["onFailure"]
 }
 
 /** As many connections as wanted, where the server lets them be used as one; see `ExportConnections`. */
 const connect = (
   word: string,
-  { connections: wanted, patience = Patience.usual, recording = (as) => as }: Several,
+  { connections: wanted, onFailure, patience = Patience.usual, recording = (as) => as }: Several,
   config: HandleConfig = {}
 ) =>
   Effect.gen(function*() {
     const name = Brackets.show(word)
-    const { exportName, transport } = yield* Target.ofWord(word, patience.connect)
+    const { exportName, transport } = yield* Target.ofWord(word, patience.connect, { onFailure })
     const connection = Effect.provideService(
       Connecting.open(name, { exportName, ...config }, patience),
       Transport,
@@ -89,8 +92,7 @@ export const openSource = (
  */
 export const openSink = (
   operand: Operand,
-  options: NbdEnd.SinkOptions & Several & {
-    readonly from: FileEnd.FileSource | undefined
+  options: NbdEnd.SinkOptions & Several & FileEnd.SinkOptions & {
     readonly destinationIsZero: boolean
   }
 ) => {

@@ -64,6 +64,11 @@ export class Pieces {
     this.worthwhile = BigInt(cuts.worthwhile)
   }
 
+  /** Up to where pieces were taken. */
+  get taken(): bigint {
+    return this.at
+  }
+
   /** Without more extents there is no next piece. */
   get isStarved(): boolean {
     return this.state === "Starved"

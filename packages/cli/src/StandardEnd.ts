@@ -6,35 +6,60 @@
  */
 import * as NodeStream from "@effect/platform-node/NodeStream"
 import * as Chunk from "effect/Chunk"
-import * as Deferred from "effect/Deferred"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
-import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { type BlockSize, lending, type Sink, type Source } from "./CopyEnds.ts"
-import { FileError } from "./FileCalls.ts"
+import * as fs from "node:fs"
+import { type BlockSize, inOrder, lending, type Sink, type Source } from "./CopyEnds.ts"
+import * as FileCalls from "./FileCalls.ts"
+import { NotRegularFileError } from "./FileEnd.ts"
 import * as Output from "./Output.ts"
 import * as WrittenZeroes from "./WrittenZeroes.ts"
 
 const blockSize: BlockSize = { minimum: 1, preferred: 4096, maximum: 0x4000_0000 }
 
-/** Runs what is for a range when all ranges before it are done. Ranges have no gaps and do not overlap. */
-const inOrder = () => {
-  let at = 0n
-  const waiting = new Map<bigint, Deferred.Deferred<void>>()
-  return <A, E>(offset: bigint, length: number, effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-    Effect.suspend(() => {
-      const turn = Deferred.unsafeMake<void>(FiberId.none)
-      if (offset !== at) waiting.set(offset, turn)
-      return Effect.tap(offset === at ? effect : Effect.zipRight(Deferred.await(turn), effect), () => {
-        at = offset + BigInt(length)
-        const next = waiting.get(at)
-        waiting.delete(at)
-        return next === undefined ? Effect.void : Deferred.succeed(next, undefined)
-      })
-    })
+/**
+ * Standard input or output is closed, as by `<&-` and `>&-` of a shell.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class StandardClosedError extends Data.TaggedError("StandardClosedError")<{
+  readonly which: "input" | "output"
+}> {
+  override get message(): string {
+    const instead = this.which === "output"
+      ? ", or /dev/null opened for reading as well; null: is for only reading"
+      : ""
+    return `standard ${this.which} is closed${instead}`
+  }
 }
+
+/**
+ * Node opens /dev/null, for reading and writing, for whichever of its standard descriptors is closed; a shell opens it for
+ * one of them. Where that cannot be told they count as open.
+ */
+const requireOpen = (which: StandardClosedError["which"]): Effect.Effect<void, StandardClosedError> =>
+  Effect.suspend(() => {
+    const fd = which === "input" ? 0 : 1
+    return isNullForBoth(fd) ? Effect.fail(new StandardClosedError({ which })) : Effect.void
+  })
+
+const isNullForBoth = (fd: number): boolean => {
+  try {
+    const [found, nothing] = [fs.fstatSync(fd), fs.statSync("/dev/null")]
+    if (!found.isCharacterDevice() || found.rdev !== nothing.rdev) return false
+    const flags = /^flags:\s*([0-7]+)$/m.exec(fs.readFileSync(`/proc/self/fdinfo/${fd}`, "latin1"))?.[1]
+    return flags !== undefined && (parseInt(flags, 8) & accessMode) === fs.constants.O_RDWR
+  } catch {
+    return false
+  }
+}
+
+/** The bits of open(2)'s flags that tell what may be done. */
+const accessMode = 3
 
 /**
  * Standard input, up to its end. It is no longer read when the scope closes.
@@ -42,18 +67,24 @@ const inOrder = () => {
  * @since 0.1.0
  * @category constructors
  */
-export const source: Effect.Effect<Source, never, Scope.Scope> = Effect.gen(function*() {
+export const source: Effect.Effect<
+  Source,
+  StandardClosedError | NotRegularFileError,
+  Scope.Scope
+> = Effect.gen(function*() {
   const name = "standard input"
+  yield* requireOpen("input")
+  if (fs.fstatSync(0).isDirectory()) return yield* new NotRegularFileError({ path: name, found: "directory" })
   const pull = yield* Stream.toPull(
-    NodeStream.fromReadable<FileError>(
+    NodeStream.fromReadable<FileCalls.FileError>(
       () => process.stdin,
-      (error) => new FileError({ operation: "read", path: name, code: Output.codeOf(error), reason: String(error) })
+      (error) => FileCalls.failure("read", name, error)
     )
   )
   const inTurn = inOrder()
   let rest: ReadonlyArray<Uint8Array> = []
   let isOver = false
-  const fill = (destination: Uint8Array): Effect.Effect<number, FileError> => {
+  const fill = (destination: Uint8Array): Effect.Effect<number, FileCalls.FileError> => {
     let count = 0
     const take = (bytes: Uint8Array): void => {
       const taken = bytes.subarray(0, destination.byteLength - count)
@@ -102,7 +133,8 @@ export const source: Effect.Effect<Source, never, Scope.Scope> = Effect.gen(func
  * @since 0.1.0
  * @category constructors
  */
-export const sink: Effect.Effect<Sink> = Effect.sync(() => {
+export const sink: Effect.Effect<Sink, StandardClosedError> = Effect.gen(function*() {
+  yield* requireOpen("output")
   const inTurn = inOrder()
   const zero = WrittenZeroes.by((_, bytes) => Output.write(bytes))
   return {
@@ -113,6 +145,10 @@ export const sink: Effect.Effect<Sink> = Effect.sync(() => {
     write: (offset, bytes) => inTurn(offset, bytes.byteLength, Output.write(bytes)),
     zero: (offset, length) => inTurn(offset, Number(length), zero(offset, length)),
     finish: () => Effect.void,
-    flush: Effect.void
+    flush: Effect.void,
+    // To close a file is when some systems tell that it could not be written.
+    settle: fs.fstatSync(1).isFile()
+      ? FileCalls.call<void>("close", "standard output", (done) => fs.close(1, (error) => done(error ?? null)))
+      : Effect.void
   }
 })

@@ -62,18 +62,19 @@ const withoutName = (uri: NbdUri.NbdUri, transport: Transport["Type"]): Transpor
 
 /**
  * The target of a word on the command line: a URI, or a bracket with a program in it, which is run as the server while
- * anybody is connected.
+ * anybody is connected, as the options say.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const ofWord = (
   word: string,
-  timeout: Duration.DurationInput | undefined
+  timeout: Duration.DurationInput | undefined,
+  options?: SocketActivationTransport.Options
 ): Effect.Effect<Target, NodeTransport.UriFailure> => {
   const program = Brackets.parse(word)
   if (program === undefined) return Effect.flatMap(Word.server(word), (uri) => ofUri(uri, timeout))
-  const transport = SocketActivationTransport.make(Command.make(...program))
+  const transport = SocketActivationTransport.make(Command.make(...program), options)
   return Effect.succeed({ transport, exportName: "", uri: undefined, handshakeTimeout: timeout })
 }
 

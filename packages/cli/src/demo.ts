@@ -132,7 +132,7 @@ const copyToFile = (written: Uint8Array) =>
   Effect.gen(function*() {
     const handle = yield* Handle.connect()
     const file = join(yield* folder, "copy")
-    const sink = yield* FileEnd.sink(file, { from: undefined, allocated: false })
+    const sink = yield* FileEnd.sink(file, { from: undefined, allocated: false, inPlace: false })
     const source = NbdEnd.source(ExportConnections.only(handle, handle.peer))
     yield* ProgressBar.withBar(
       canvas,

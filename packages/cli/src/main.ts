@@ -25,7 +25,7 @@ import { readFileSync } from "node:fs"
 import { stripVTControlCharacters } from "node:util"
 import * as Brackets from "./Brackets.ts"
 import { check } from "./commands/check.ts"
-import { copy } from "./commands/copy.ts"
+import { copy, withProgressFd } from "./commands/copy.ts"
 import { info, withDefaultMap } from "./commands/info.ts"
 import { serve } from "./commands/serve.ts"
 import { type Fault, isReaderGone, ofCause, oneLine, OutputError, toJson, UsageError } from "./Failure.ts"
@@ -83,7 +83,7 @@ const words = (argv: ReadonlyArray<string>): ReadonlyArray<string> =>
     return name === undefined || value === undefined ? [word] : [name, value]
   })
 
-const argv = words(withDefaultMap(Brackets.join(process.argv)))
+const argv = words(withProgressFd(withDefaultMap(Brackets.join(process.argv))))
 
 const tell = (fault: Fault): Effect.Effect<void> =>
   isReaderGone(fault)

@@ -35,6 +35,7 @@ const copied = (
       from: undefined,
       flush: true,
       allocated: false,
+      inPlace: false,
       destinationIsZero: false
     })
     // The others are opened beside the copy.

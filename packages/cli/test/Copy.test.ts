@@ -5,7 +5,7 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { randomBytes } from "node:crypto"
-import { readFileSync, statSync, writeFileSync } from "node:fs"
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { bin, cli, itWith, run, startCli, succeed } from "./support/programs.ts"
 import { folder, nbdkit, qemuNbd } from "./support/servers.ts"
@@ -174,6 +174,8 @@ describe("copy", () => {
       expect((yield* requests("--flush")).at(-1)).toBe("Flush")
       expect((yield* requests("--allocated")).toSorted()).toEqual([data, "Zero 0 1048576 0", "Zero 2097152 1048576 0"])
       expect(yield* requests("--destination-is-zero")).toEqual([data])
+      expect((yield* requests("--allocated", "--destination-is-zero")).toSorted())
+        .toEqual([data, "Zero 0 1048576 0", "Zero 2097152 1048576 0"])
       expect(yield* requests("--target-is-zero", "--no-extents")).toEqual([data])
       expect((yield* requests("--sparse=0", "--no-extents")).toSorted())
         .toEqual(["Write 0 1048576", data, "Write 2097152 1048576"])
@@ -201,6 +203,61 @@ describe("copy", () => {
       expect(readFileSync(other).byteLength).toBe(0)
       const gone = yield* run("sh", "-c", "{ $1 $2 copy $3 -; echo $? >&2; } | true", "sh", process.execPath, bin, uri)
       expect(gone.stderr).toBe("141\n")
+    }))
+
+  it.scopedLive("not from or to what is closed, nor from a directory", () =>
+    Effect.gen(function*() {
+      const { other, random } = yield* files(10)
+      const refusal = (line: string) =>
+        Effect.map(run("sh", "-c", line, "sh", process.execPath, bin, random, other), ({ code, stderr }) => {
+          expect(code).toBe(1)
+          return stderr
+        })
+      expect(yield* refusal("$1 $2 copy $3 - >&-")).toContain("standard output is closed")
+      expect(yield* refusal("$1 $2 copy - $4 <&-")).toContain("standard input is closed")
+      expect(yield* refusal("$1 $2 copy - $4 </tmp")).toContain("standard input is a directory")
+      expect(existsSync(other)).toBe(false)
+    }))
+
+  itWith("strace")("fails where the system tells of it only when the file is closed", () =>
+    Effect.gen(function*() {
+      const { other, random } = yield* files(10)
+      const { code, stderr } = yield* run(
+        "strace",
+        "-f",
+        "-o",
+        `${other}.trace`,
+        "-P",
+        `${other}.part`,
+        "-e",
+        "inject=close:error=EIO",
+        process.execPath,
+        bin,
+        "copy",
+        random,
+        other
+      )
+      expect({ code, exists: existsSync(other) }).toEqual({ code: 1, exists: false })
+      expect(stderr).toContain("(EIO)")
+    }))
+
+  itWith("strace")("names a quota that is used up", () =>
+    Effect.gen(function*() {
+      const { other, random } = yield* files(10)
+      const { stderr } = yield* run(
+        "strace",
+        "-f",
+        "-o",
+        `${other}.trace`,
+        "-e",
+        "inject=pwrite64:error=EDQUOT",
+        process.execPath,
+        bin,
+        "copy",
+        random,
+        other
+      )
+      expect(stderr).toContain("disk quota exceeded (EDQUOT)")
     }))
 
   itWith("nbdkit")("between servers that are run for it", () =>

@@ -321,10 +321,26 @@ describe("copy", () => {
       for (const size of [0, 1, 10_000, 10_001]) {
         const content = randomBytes(size).map((byte) => byte | 1)
         const { calls, sink, source, written } = unknown(content)
-        yield* Copy.copy(source, sink, { requestSize: 1000, requests: 3 })
+        let told = 0
+        const onCopied = (bytes: number): void => {
+          told += bytes
+        }
+        yield* Copy.copy(source, sink, { requestSize: 1000, requests: 3, onCopied })
+        expect(told).toBe(size)
         expect(Buffer.from(written).equals(content)).toBe(true)
         expect([calls[0], calls.at(-1)]).toEqual(["prepare undefined", `finish ${size}`])
       }
+    }))
+
+  effect("does not take a short answer of a source of known size for its end", () =>
+    Effect.gen(function*() {
+      const both = ends(new Uint8Array(10_000))
+      const source: Source = {
+        ...both.source,
+        read: lending((_, destination) => Effect.succeed(destination.byteLength - 1))
+      }
+      const error = yield* Effect.flip(Copy.copy(source, both.sink, { requestSize: 1000, requests: 1 }))
+      expect(error.message).toBe("read at offset 0 of source failed: source ended at 999, before its size")
     }))
 
   effect("says that a source of unknown size does not fit when it shows", () =>

@@ -111,9 +111,7 @@ describe("zeroes", () => {
       Effect.gen(function*() {
         const content = spotted()
         const server = yield* serving(new Uint8Array(content.byteLength).fill(0xaa))
-        yield* server.onRequest(({ command }) =>
-          command === "WRITE_ZEROES" ? Steering.fail(errno) : Steering.proceed
-        )
+        yield* server.onRequest(({ command }) => command === "WRITE_ZEROES" ? Steering.fail(errno) : Steering.proceed)
         const sink = yield* opened(yield* connected(server, { wanted: 1 }))
         yield* Copy.copy(given(content), sink, small)
         const written = yield* server.exportBytes("", 0n, content.byteLength)
@@ -127,9 +125,7 @@ describe("zeroes", () => {
     it.scoped(`fail the copy when making them fails with ${errno}`, () =>
       Effect.gen(function*() {
         const server = yield* serving(new Uint8Array(mebibyte).fill(0xaa))
-        yield* server.onRequest(({ command }) =>
-          command === "WRITE_ZEROES" ? Steering.fail(errno) : Steering.proceed
-        )
+        yield* server.onRequest(({ command }) => command === "WRITE_ZEROES" ? Steering.fail(errno) : Steering.proceed)
         const sink = yield* opened(yield* connected(server, { wanted: 1 }))
         const error = yield* Effect.flip(Copy.copy(given(new Uint8Array(mebibyte)), sink, small))
         expect(error).toMatchObject({ _tag: "CopyError", operation: "zero", cause: { _tag: "NbdCommandError" } })
@@ -289,7 +285,11 @@ describe("a connection that is lost", () => {
       const size = 8 * mebibyte
       const stretches = (offset: bigint, length: bigint) =>
         // One answer knows no more than a MiB.
-        Effect.succeed([{ length: length < 1_048_576n ? length : 1_048_576n, allocated: true, zero: offset % 2_097_152n === 0n }])
+        Effect.succeed([{
+          length: length < 1_048_576n ? length : 1_048_576n,
+          allocated: true,
+          zero: offset % 2_097_152n === 0n
+        }])
       const disk = {
         read: (offset: bigint, length: number) =>
           Effect.succeed(new Uint8Array(length).fill(offset % 2_097_152n >= 1_048_576n ? 1 : 2)),

@@ -85,6 +85,10 @@ describe("the holes of a file", () => {
         const [first, , last] = yield* found(open.fd, size, walker)
         expect([first?.zero, last?.zero]).toStrictEqual([true, true])
         const empty = yield* sparse(size)
+        // A file that has become shorter has no hole where its end was.
+        expect((yield* found(odd.fd, size * 2, walker)).every(({ length, offset }) => offset + length <= size)).toBe(
+          true
+        )
         expect(yield* found(empty.fd, size, walker)).toStrictEqual([{ offset: 0n, length: BigInt(size), zero: true }])
       }))
   }

@@ -3,17 +3,22 @@
  *
  * @since 0.1.0
  */
+import type { ProgramExitedError } from "@effect-nbd/core/TransportError"
 import * as Args from "@effect/cli/Args"
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as fs from "node:fs"
 import * as Copy from "../Copy.ts"
+import { UsageError } from "../Failure.ts"
 import * as FileThread from "../FileThread.ts"
 import * as Operand from "../Operand.ts"
+import { complain } from "../Output.ts"
 import * as Patience from "../Patience.ts"
 import * as ProgressBar from "../ProgressBar.ts"
+import * as ProgressLines from "../ProgressLines.ts"
 import * as Record from "../Record.ts"
 import * as Size from "../Size.ts"
 import * as Word from "../Word.ts"
@@ -57,6 +62,27 @@ const size = <Default>(name: string, byDefault: Default, { isValid, words }: Siz
     Options.withDefault(byDefault),
     Options.withDescription(description)
   )
+
+const requireOpen = (fd: number): Effect.Effect<void, UsageError> =>
+  Effect.try({
+    try: () => void fs.fstatSync(fd),
+    catch: () => new UsageError({ reason: `--progress=${fd}: there is no open descriptor of this number` })
+  })
+
+/**
+ * `--progress=FD` in the form that the parser knows, for which an option has a value always or never.
+ *
+ * @since 0.1.0
+ * @category decoding
+ */
+export const withProgressFd = (argv: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const operands = argv.indexOf("--")
+  return argv.map((word, index) =>
+    /^--progress=[0-9]+$/.test(word) && (operands === -1 || index < operands)
+      ? word.replace("--progress", "--progress-fd")
+      : word
+  )
+}
 
 /**
  * Copies between exports and files.
@@ -117,6 +143,11 @@ export const copy = Command.make(
         "Read everything, without asking the source where its zeroes are: an export by its map, a file through perl or python3"
       )
     ),
+    inPlace: Options.boolean("in-place").pipe(
+      Options.withDescription(
+        "Write to a file itself, which is lost if the copy fails: by default NAME.part is written, and takes its place when it is complete"
+      )
+    ),
     flush: Options.boolean("flush").pipe(
       Options.withDescription("Make the copy durable before it counts as done; off by default")
     ),
@@ -140,6 +171,11 @@ export const copy = Command.make(
         "How long to wait for a server: to connect, to open its disk, and for an answer to anything; 0 for ever. By default 30 s, 2 minutes, and from 15 s to 2 minutes, by how slow it was before"
       )
     ),
+    progressFd: Options.integer("progress-fd").pipe(
+      Options.withPseudoName("FD"),
+      Options.optional,
+      Options.withDescription("Write N/100 lines to this descriptor, for programs; also as --progress=FD")
+    ),
     record: recordOption(
       "Write what goes over the connections to servers to FILE, FILE.2 and so on once the copy is over, the source's first, in hexadecimal with its meaning beside it. 4 MiB of each end at most"
     )
@@ -149,41 +185,80 @@ export const copy = Command.make(
     destination,
     destinationIsZero,
     flush,
+    inPlace,
     noExtents,
     progress,
+    progressFd,
     record,
     source: from,
     synchronous,
     timeout,
     ...given
-  }) =>
-    withEnds([from, destination], record, (recording, from, to) =>
-      Effect.scoped(Effect.gen(function*() {
-        yield* FileThread.only
-        const extents = !noExtents
-        const connections = synchronous ? 1 : Math.min(given.connections, given.requests ?? Copy.defaults.requests)
-        const patience = Option.match(timeout, { onNone: () => Patience.usual, onSome: Patience.of })
-        const servers = { connections, recording, patience }
-        const { file, silence, source } = yield* Operand.openSource(from, { ...servers, extents })
-        const { silence: silenceThere, sink } = yield* Operand.openSink(to, {
-          ...servers,
-          flush,
-          allocated,
-          destinationIsZero,
-          from: file
-        })
-        const requests = synchronous ? 1 : given.requests
-        const options: Copy.Options = { ...given, requests, flush, extents, destinationIsZero }
-        /** Either server falling silent ends it. */
-        const copyAll = (options: Copy.Options) =>
-          Effect.raceFirst(Copy.copy(source, sink, options), Effect.raceFirst(silence, silenceThere))
-        if (!progress && !process.stderr.isTTY) return yield* copyAll(options)
-        yield* ProgressBar.withBar(
-          ProgressBar.standardError,
-          source.size ?? 0n,
-          (onCopied) => copyAll({ ...options, onCopied })
-        )
-      })))
+  }) => {
+    let left: string | undefined
+    let serverFailure: ProgramExitedError | undefined
+    const onFailure = (error: ProgramExitedError): void => {
+      serverFailure ??= error
+    }
+    const copying = withEnds(
+      [from, destination],
+      record,
+      (recording, from, to) =>
+        Effect.scoped(Effect.gen(function*() {
+          yield* FileThread.only
+          if (Option.isSome(progressFd)) yield* requireOpen(progressFd.value)
+          const extents = !noExtents
+          const connections = synchronous ? 1 : Math.min(given.connections, given.requests ?? Copy.defaults.requests)
+          const patience = Option.match(timeout, { onNone: () => Patience.usual, onSome: Patience.of })
+          const servers = { connections, recording, onFailure, patience }
+          const { file, silence, source } = yield* Operand.openSource(from, { ...servers, extents })
+          const { silence: silenceThere, sink } = yield* Operand.openSink(to, {
+            ...servers,
+            flush,
+            allocated,
+            inPlace,
+            destinationIsZero,
+            from: file
+          })
+          const requests = synchronous ? 1 : given.requests
+          const options: Copy.Options = {
+            ...given,
+            requests,
+            flush,
+            extents,
+            // What is to have no holes has to be written.
+            destinationIsZero: destinationIsZero && !allocated,
+            onIncomplete: (words) => {
+              left = words
+            }
+          }
+          /** Either server falling silent ends it. */
+          const copyAll = (onCopied?: (bytes: number) => void) =>
+            Effect.raceFirst(
+              Copy.copy(source, sink, { ...options, onCopied }),
+              Effect.raceFirst(silence, silenceThere)
+            )
+          const copied = Option.match(progressFd, {
+            onNone: () => copyAll,
+            onSome: (fd) => (onCopied?: (bytes: number) => void) =>
+              ProgressLines.to(fd, source.size, (onLine) =>
+                copyAll((bytes) => {
+                  onLine(bytes)
+                  onCopied?.(bytes)
+                }))
+          })
+          if (!progress && !process.stderr.isTTY) return yield* copied()
+          yield* ProgressBar.withBar(ProgressBar.standardError, source.size, copied)
+        }))
+    )
+    // Its exit status is only known when it has been left.
+    const whole = Effect.flatMap(copying, () => serverFailure === undefined ? Effect.void : Effect.fail(serverFailure))
+    // Behind the bar, which has the last line until it is gone.
+    return Effect.ensuring(
+      whole,
+      Effect.suspend(() => left === undefined ? Effect.void : complain(`effect-nbd: ${left}\n`))
+    )
+  }
 ).pipe(Command.withDescription("Copy an export to a file, a file to an export, or an export to another"))
 
 /** Both words are looked at before anything is opened or made, and the record is made too. */
