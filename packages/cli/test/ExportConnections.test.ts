@@ -97,7 +97,7 @@ const opened = (connections: ExportConnections.ExportConnections) =>
 const small = { requests: 4, requestSize: 65_536 }
 
 const lengthOf = (requests: ReadonlyArray<RecordedRequest>, command: string): ReadonlyArray<number> =>
-  requests.filter((request) => request.command === command).map(({ length }) => Number(length))
+  requests.filter((request) => request.command === command).map(({ length }) => length)
 
 describe("zeroes", () => {
   const spotted = (): Buffer => {
