@@ -40,6 +40,11 @@ export const rulesOf = (wanted: Wanted): Effect.Effect<TlsRules | undefined, Usa
     if (wanted.tlsVerifyPeer && Option.isNone(wanted.tlsCertificates)) {
       return yield* new UsageError({ reason: "--tls-verify-peer needs --tls-certificates" })
     }
+    for (
+      const [name, path] of [["--tls-certificates", wanted.tlsCertificates], ["--tls-psk", wanted.tlsPsk]] as const
+    ) {
+      if (Option.contains(path, "")) return yield* new UsageError({ reason: `${name} is empty` })
+    }
     if (tls === "off") return undefined
     if (!hasCredentials) {
       return yield* new UsageError({ reason: `--tls ${tls} needs --tls-certificates or --tls-psk` })

@@ -337,6 +337,7 @@ describe("values that make no sense", () => {
       yield* refused(["--port=0", "--host="], /--host is empty/)
       yield* refused(["--port=0", `--description=${"ü".repeat(2049)}`], /may have 4096 bytes, and this one has 4098/)
       yield* refused(["--port=0", `--export=a,description=${"d".repeat(4097)}`], /may have 4096 bytes/)
+      yield* refused(["--port=0", "--tls-psk="], /--tls-psk is empty/)
       yield* refused(["--port=0", "--bitmap="], /a bitmap needs a name/)
       yield* refused(["--port=0", "--export=a,bitmap="], /a bitmap needs a name/)
       yield* refused(["--port=0", "--size=8E"], /--size 8E: an export can have 9223372036854775807 bytes/)
@@ -387,7 +388,7 @@ describe("a Unix socket", () => {
       yield* killed.server.ended
       const listening = Effect.either(Listener.listen({ _tag: "Unix", path }, () => Effect.void))
       const both = yield* Effect.all([listening, listening], { concurrency: 2 })
-      expect(both.map(({ _tag }) => _tag).sort()).toEqual(["Left", "Right"])
+      expect(both.map(({ _tag }) => _tag).toSorted()).toEqual(["Left", "Right"])
     }))
 
   it.scopedLive("can have a path of as many bytes as the system has for it", () =>

@@ -93,6 +93,22 @@ it.effect("sessions have the same time each, whatever their requests take, and o
     expect(idle.work).toBeGreaterThan(before - 5)
   }))
 
+it.effect("who has worked for long while nobody waited is not behind one that comes", () =>
+  Effect.gen(function*() {
+    const pace = pretended()
+    const turns = new Turns(pace)
+    const [old, young] = [new Place(turns), new Place(turns)]
+    // Never so much at a time that it would have to wait.
+    for (let count = 0; count < 250; count++) yield* Effect.zipRight(session(pace, old, 3, 1), pace.turn)
+    const before = old.work
+    expect(before).toBe(750)
+    yield* Effect.fork(session(pace, old, 1_000_000, 0.1))
+    yield* Effect.fork(session(pace, young, 1_000_000, 0.1))
+    for (let count = 0; count < 10; count++) yield* pace.turn
+    expect(old.work - before).toBeGreaterThan(10)
+    expect(young.work - before).toBeGreaterThan(10)
+  }))
+
 it.effect("who is interrupted while it waits leaves its place to others", () =>
   Effect.gen(function*() {
     const pace = pretended()

@@ -57,7 +57,7 @@ export class Turns {
   private readonly waiting = new Set<Place>()
   /** The least work that anybody who waits has had. */
   private least = Infinity
-  /** The work of whoever was woken last, had it had the least. */
+  /** Work that every session is taken to have had, but for one turn. */
   private floor = 0
   /** When work began in this turn of the event loop; `undefined` before that. */
   private began: number | undefined
@@ -79,6 +79,8 @@ export class Turns {
     place.work = Math.max(place.work, this.floor - longestTurn)
     if (now - this.began < longestTurn && place.work <= this.least + lead) {
       this.working = place
+      // What was done while nobody waited was at nobody's cost.
+      if (this.waiting.size === 0) this.floor = Math.max(this.floor, place.work)
       return undefined
     }
     return Effect.flatMap(this.woken(place), () => this.ask(place) ?? Effect.void)
@@ -109,7 +111,7 @@ export class Turns {
     this.charge(this.pace.now())
     this.began = undefined
     if (this.waiting.size === 0) return
-    const next = [...this.waiting].sort((a, b) => a.work - b.work).slice(0, wokenAtOnce)
+    const next = [...this.waiting].toSorted((a, b) => a.work - b.work).slice(0, wokenAtOnce)
     this.floor = Math.max(this.floor, this.least)
     const each = Math.ceil(wokenAtOnce / next.length)
     for (const place of next) {
