@@ -26,7 +26,7 @@ const unnamed = { requestBlockSize: false }
 
 const serving = (
   exports: FakeServer.FakeServerConfig["exports"],
-  test: (nbd: Handle.Connected, server: FakeServer.FakeServer["Type"]) => Effect.Effect<void, unknown, never>,
+  test: (nbd: Handle.Connected, server: FakeServer.FakeServer["Type"]) => Effect.Effect<void, unknown>,
   config: HandleConfig.HandleConfig = {},
   server: Partial<FakeServer.FakeServerConfig> = {}
 ) =>
@@ -291,10 +291,11 @@ describe("the pieces of a command, by hand", () => {
     engine.close()
     expect(settled).toMatchObject([{ _tag: "NbdCommandLostError", offset: 0n }])
     const command = { name: "trim", flags: 0, offset: 0n, length: 12, payload: undefined } as const
-    new DividedCommand(engine, { ...command, destination: undefined, detail: undefined }, 4, {
+    const divided = new DividedCommand(engine, { ...command, destination: undefined, detail: undefined }, 4, {
       settle: (failure) => late.push(failure),
       isGone: () => false
     })
+    divided.abandon()
     expect(late).toMatchObject([{ _tag: "NeverSent" }])
   })
 

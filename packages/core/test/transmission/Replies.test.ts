@@ -236,8 +236,10 @@ describe("an error that is malformed, or in the wrong form, fails its request al
   it("tells in one line what failed, with what, and what was wrong with the reply", () => {
     const { connection, outcomes } = reading()
     connection.arrive(raw(1, 1, 0x8001, swapped))
-    expect(`${outcomes[0]}`).toContain(
-      "read of 8 bytes at 100 failed with EIO: expected a message of at most 18 bytes, received 4608 bytes"
+    expect(outcomes[0]).toHaveProperty(
+      "message",
+      "read of 8 bytes at 100 failed with EIO: expected a message of at most 18 bytes, received 4608 bytes " +
+        "(Structured reply types, C-180)"
     )
   })
 
