@@ -36,7 +36,8 @@ describe("two misbehaviours at once", () => {
       const pairs = somePairs(20_261_121)
       const { findings, meetings, pairs: count } = await playAll(await atlas, [...found, ...pairs])
       expect(findings).toEqual(new Map())
-      expect(count).toBe(found.length + Misbehaviour.all.length / 2)
+      // One is left over where their number is odd.
+      expect(count).toBe(found.length + Math.floor(Misbehaviour.all.length / 2))
       expect(meetings.Same + meetings.Both).toBeGreaterThan(30)
       // What was at fault once, of three: an error that is made a context, which has no id.
       const three = [
