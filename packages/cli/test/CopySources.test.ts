@@ -51,10 +51,9 @@ describe("a file as a source", () => {
         // All but the first bytes is a hole, and not read.
         const error = yield* Effect.flip(Copy.copy(source, sink, { requests: 1, requestSize: 4096 }))
         expect(error).toMatchObject({ _tag: "CopyError", operation: "read" })
-        expect(error.message).toContain(
-          what === "longer" || source.extents !== undefined && /had/.test(error.message)
-            ? `${path} had 1048576 bytes when the copy began, and has ${after} now`
-            : `${path} ended at ${after}`
+        // The second where its holes were not yet asked for, and are read.
+        expect(error.message).toMatch(
+          new RegExp(`had 1048576 bytes when the copy began, and has ${after} now|ended at ${after}`)
         )
       }))
   }
