@@ -36,7 +36,7 @@ const bytesAt = 1024
 const answerAt = 16
 
 /** A module that has nothing but two pages of memory. */
-const nothingButMemory = Buffer.from("0061736d01000000" + "0503010002" + "070a01066d656d6f72790200", "hex")
+const nothingButMemory = Buffer.from("0061736d010000000503010002070a01066d656d6f72790200", "hex")
 
 /** Of WASI's numbers those that tell more than EIO. */
 const codes: ReadonlyMap<number, string> = new Map([
@@ -62,9 +62,9 @@ export const make = (fd: number): FarFile => {
   const system = (): Started => started ??= start(fd)
   return {
     write: (bytes, position) => {
-      if (position > largest - BigInt(longest)) throw tooFar()
-      const { memory, pwrite } = system()
       const count = Math.min(bytes.byteLength, longest)
+      if (position > largest - BigInt(count)) throw tooFar()
+      const { memory, pwrite } = system()
       const view = new DataView(memory.buffer)
       new Uint8Array(memory.buffer).set(bytes.subarray(0, count), bytesAt)
       view.setUint32(0, bytesAt, true)

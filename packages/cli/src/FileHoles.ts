@@ -89,11 +89,19 @@ export const extents = (
   fd: number,
   size: bigint,
   programs: ReadonlyArray<Walker> = walkers
-): Stream.Stream<Extent> =>
-  Stream.unwrapScoped(Effect.map(
-    Effect.option(Effect.firstSuccessOf(programs.map((program) => start(program, fd, size)))),
-    Option.match({ onNone: () => Stream.empty, onSome: (output) => told(output, size) })
+): Stream.Stream<Extent> => {
+  const asked = size < farthest ? size : farthest
+  return Stream.unwrapScoped(Effect.map(
+    Effect.option(Effect.firstSuccessOf(programs.map((program) => start(program, fd, asked)))),
+    Option.match({ onNone: () => Stream.empty, onSome: (output) => told(output, asked) })
   ))
+}
+
+/**
+ * What is behind is not asked about, and so is read: Linux rounds up to whole pages, of up to 2 MiB, and past 2^63 - 1, and
+ * then says that the last page of a file of that size is a hole, whatever is in it.
+ */
+const farthest = (1n << 63n) - (1n << 21n)
 
 /** What a program says, up to where it makes sense. */
 const told = (output: Readable, size: bigint): Stream.Stream<Extent> =>

@@ -72,7 +72,7 @@ describe("FileCalls", () => {
       yield* FileCalls.truncating(fd, path)((1n << 63n) - 1n)
       expect(fs.fstatSync(fd, { bigint: true }).size).toBe((1n << 63n) - 1n)
       // A position that is no even number has no double.
-      const places = [(1n << 53n) - 1n, 1n << 53n, (1n << 53n) + 1_000_001n, (1n << 62n) + 3n]
+      const places = [(1n << 53n) - 1n, 1n << 53n, (1n << 53n) + 1_000_001n, (1n << 62n) + 3n, (1n << 63n) - 300_001n]
       const bytes = randomBytes(300_000)
       const write = FileCalls.writing(fd, path)
       const read = FileCalls.reading(fd, path)

@@ -1,5 +1,6 @@
 /** Where files have holes, as Perl or Python tell it, and what becomes of a copy when they do not. */
 import type { Extent } from "#cli/CopyEnds"
+import * as FileCalls from "#cli/FileCalls"
 import * as FileHoles from "#cli/FileHoles"
 import { describe, expect, it } from "@effect/vitest"
 import * as Chunk from "effect/Chunk"
@@ -10,14 +11,17 @@ import * as Stream from "effect/Stream"
 import {
   chmodSync,
   closeSync,
+  existsSync,
   ftruncateSync,
+  mkdtempSync,
   openSync,
   readFileSync,
+  rmSync,
   statSync,
   writeFileSync,
   writeSync
 } from "node:fs"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import { bin, itWith, run, start } from "./support/programs.ts"
 import { folder } from "./support/servers.ts"
 
@@ -161,6 +165,24 @@ const pathWith = (script?: string): Effect.Effect<string, never, Scope.Scope> =>
 
 const copying = (path: string, ...args: ReadonlyArray<string>) =>
   ["/usr/bin/env", path, process.execPath, bin, "copy", ...args] as const
+
+const itInMemory = existsSync("/dev/shm") ? it.scopedLive : it.scopedLive.skip
+
+itInMemory("the last page of the longest file that there can be is not taken for a hole", () =>
+  Effect.gen(function*() {
+    const path = yield* Effect.acquireRelease(
+      Effect.sync(() => join(mkdtempSync("/dev/shm/effect-nbd-"), "file")),
+      (path) => Effect.sync(() => rmSync(dirname(path), { recursive: true }))
+    )
+    writeFileSync(path, "")
+    const fd = openSync(path, "r+")
+    const size = (1n << 63n) - 1n
+    yield* FileCalls.truncating(fd, path)(size)
+    yield* FileCalls.writing(fd, path)(size - 100_000n, new Uint8Array(90_000).fill(1))
+    const extents = yield* Stream.runCollect(FileHoles.extents(fd, size))
+    closeSync(fd)
+    for (const { length, offset, zero } of extents) if (zero) expect(offset + length < size - 100_000n).toBe(true)
+  }))
 
 describe("a copy of a sparse file", () => {
   const size = 40 * mebibyte + 3
