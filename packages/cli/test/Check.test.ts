@@ -3,6 +3,8 @@ import * as CheckTally from "#cli/CheckTally"
 import * as Listener from "#cli/Listener"
 import * as Conformance from "@effect-nbd/testing/Conformance"
 import * as FakeServer from "@effect-nbd/testing/FakeServer"
+import * as Misbehaviour from "@effect-nbd/testing/Misbehaviour"
+import * as Steering from "@effect-nbd/testing/Steering"
 import { describe, expect, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -57,6 +59,41 @@ describe("other servers", () => {
       expect(stdout).toMatch(/\n\d+ passed, [12] failed, \d+ skipped\n$/)
       expect({ code, stderr }).toEqual({ code: 2, stderr: "" })
     }))
+})
+
+describe("a report and no error", () => {
+  it.scopedLive("is made of a server that breaks a rule in its very first answer", () =>
+    Effect.gen(function*() {
+      const server = yield* FakeServer.make({
+        exports: [{ name: "", size: 2_097_152 }],
+        misbehaviours: [Misbehaviour.missingExportInfo]
+      })
+      const address = yield* Listener.listen({ _tag: "Tcp", host: "127.0.0.1", port: 0 }, server.serve)
+      const { code, stderr, stdout } = yield* check("--timeout=5s", yield* Listener.uriOf(address, ""))
+      expect(stdout).toMatch(/^FAILED {2}S-031 {2}MUST /m)
+      expect(stdout).toMatch(/^passed {2}S-016 {2}MUST /m)
+      expect(stdout).not.toMatch(/^STOPPED/m)
+      expect({ code, stderr }).toEqual({ code: 2, stderr: "" })
+    }), 120_000)
+
+  it.scopedLive("ends where the server answers no more", () =>
+    Effect.gen(function*() {
+      const server = yield* FakeServer.make({ exports: [{ name: "", size: 2_097_152 }] })
+      let hangs = false
+      yield* server.onRequest(({ command, offset }) => {
+        hangs ||= command === "READ" && offset >= 2_097_152n
+        return hangs ? Steering.hang : Steering.proceed
+      })
+      const address = yield* Listener.listen({ _tag: "Tcp", host: "127.0.0.1", port: 0 }, server.serve)
+      const { code, stdout } = yield* check("--timeout=3s", "--json", yield* Listener.uriOf(address, ""))
+      expect(JSON.parse(stdout)).toMatchObject({
+        stopped: {
+          after: "a read past the end is EINVAL, also where offset and length overflow",
+          left: expect.any(Number)
+        }
+      })
+      expect([2, 3]).toContain(code)
+    }), 120_000)
 })
 
 describe("interrupted", () => {

@@ -32,12 +32,12 @@ import {
 import { commandChecks } from "./conformance/CommandChecks.ts"
 import { concurrencyChecks } from "./conformance/ConcurrencyChecks.ts"
 import { endChecks } from "./conformance/EndChecks.ts"
+import { unlessForgotten } from "./conformance/Keeping.ts"
 import { negotiationChecks } from "./conformance/NegotiationChecks.ts"
 import { Pace } from "./conformance/Pace.ts"
 import { Patience } from "./conformance/Patience.ts"
-import { isAnswering } from "./conformance/PlainQuestion.ts"
+import { stateOf } from "./conformance/PlainQuestion.ts"
 import { type CheckResult, type Report, reportOf, type Verdict } from "./conformance/Report.ts"
-import { keepsContent, keepsNothing } from "./conformance/server/Asking.ts"
 import { contextChecks } from "./conformance/server/ContextChecks.ts"
 import { exportChecks } from "./conformance/server/ExportChecks.ts"
 import { extendedChecks } from "./conformance/server/ExtendedChecks.ts"
@@ -83,23 +83,12 @@ export const checks = (target: Target): ReadonlyArray<Check> => {
   const fitting = all
     .map((check) => unlessRefused(check, "NbdOutOfBoundsError", "the export is too small for it"))
     .map(unlessItFails)
+    // Of an export that keeps nothing one check is to tell, and no other to fail because of it.
     .map((check) => check.rules.includes("C-214") ? check : unlessForgotten(check, target))
   return target.readOnly === true
     ? fitting.map((check) => unlessRefused(check, "NbdReadOnlyError", "the export is read-only"))
     : fitting
 }
-
-/** Of an export that keeps nothing one check is to tell, and no other to fail because of it. */
-const unlessForgotten = (check: Check, target: Target): Check => ({
-  ...check,
-  run: Effect.catchAll(
-    check.run,
-    (error): Check["run"] =>
-      error instanceof ConformanceError && (target.protocol ?? "newstyle-fixed") === "newstyle-fixed"
-        ? Effect.flatMap(keepsContent(target), (keeps) => keeps ? Effect.fail(error) : skipped(keepsNothing))
-        : Effect.fail(error)
-  )
-})
 
 /** What our own client refuses tells nothing of the server. */
 const unlessRefused = (check: Check, tag: string, reason: string): Check => ({
@@ -127,17 +116,18 @@ const isRefusal = (error: unknown, tag: string): boolean =>
  * @since 0.1.0
  * @category constructors
  */
-export const serverChecks = (target: Target): ReadonlyArray<Check> => [
-  ...greetingChecks(target),
-  ...optionChecks(target),
-  ...tlsChecks(target),
-  ...exportChecks(target),
-  ...contextChecks(target),
-  ...requestChecks(target),
-  ...replyChecks(target),
-  ...zeroChecks(target),
-  ...extendedChecks(target)
-]
+export const serverChecks = (target: Target): ReadonlyArray<Check> =>
+  [
+    ...greetingChecks(target),
+    ...optionChecks(target),
+    ...tlsChecks(target),
+    ...exportChecks(target),
+    ...contextChecks(target),
+    ...requestChecks(target),
+    ...replyChecks(target),
+    ...zeroChecks(target),
+    ...extendedChecks(target)
+  ].map((check) => unlessForgotten(check, target))
 
 /**
  * The rules for servers that no check is about, and why.
@@ -179,7 +169,7 @@ export interface RunOptions {
  *
  * After each check that has failed or is unclear, the server is asked a plain question on a connection of its own: to enter
  * the export, and for a read. Where it does not answer within the timeout, the run stops: what else would fail, would
- * fail because of that. The report says after which check.
+ * fail because of that. It stops too where the server lets no client in any more; then that check is `Unclear`. The report says after which check.
  *
  * @since 0.1.0
  * @category constructors
@@ -209,17 +199,24 @@ export const run = (target: Target, options: RunOptions = {}): Effect.Effect<Rep
         const wasTurnedAway = found._tag === "Failed" && patience.turnedAway
         const isOver = found._tag === "Passed" || found._tag === "Skipped"
         const left = all.length - index - 1
-        const answers = isOver || (left === 0 && !wasTurnedAway) || (yield* isAnswering(target, timeout))
-        const verdict: Verdict = wasTurnedAway && answers ? { _tag: "Unclear", reason: noRoom } : found
+        const state = isOver || (left === 0 && !wasTurnedAway) ? "Answers" : yield* stateOf(target, timeout)
+        const verdict: Verdict = state === "Refuses"
+          ? { _tag: "Unclear", reason: refuses }
+          : wasTurnedAway && state === "Answers"
+          ? { _tag: "Unclear", reason: noRoom }
+          : found
         const result: CheckResult = { name, rules, verdict }
         results.push(result)
         yield* onResult(result)
-        if (!answers && left > 0) return reportOf(results, { after: name, left })
+        if (state !== "Answers" && left > 0) return reportOf(results, { after: name, left })
       }
       return reportOf(results)
     })
     return yield* Effect.provideService(made, Transport, transport)
   })
+
+const refuses =
+  "the server lets no client into the export any more, as is its right, and that may be all that was wrong"
 
 const noRoom = "the server closed a connection before it said a word, and let the next one in: it may have had no room"
 

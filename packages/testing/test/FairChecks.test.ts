@@ -3,9 +3,11 @@
  */
 import { Transport } from "@effect-nbd/core"
 import type { Connection } from "@effect-nbd/core/Transport"
+import { TransmissionFlags } from "@effect-nbd/core/wire/Flags"
 import { Conformance, type Disk, FakeServer, Misbehaviour, Steering } from "@effect-nbd/testing"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Says from "./judges/Says.ts"
 
 const disk = { name: "disk", size: 1_048_576 }
 const target: Conformance.Target = { exportName: "disk", unknownExport: "nothing" }
@@ -49,6 +51,17 @@ const fair: ReadonlyArray<readonly [string, FakeServer.FakeServerConfig, atLeast
     40
   ],
   ["that leaves whoever has asked for what is not there", { exports: [disk], misbehaviours: [leaves] }, 90],
+  [
+    "that refuses whatever would change a read-only export, wherever that is",
+    {
+      exports: [{ ...disk, readOnly: true }],
+      misbehaviours: [
+        Says.flags((flags) => flags | TransmissionFlags.SEND_WRITE_ZEROES | TransmissionFlags.SEND_TRIM),
+        [Says.failing("EPERM", ({ command }) => command === "TRIM" || command === "WRITE_ZEROES")]
+      ].flat()
+    },
+    60
+  ],
   [
     "that knows neither GO nor INFO, as old ones do",
     {
@@ -104,20 +117,28 @@ const ended: Connection = {
 }
 
 describe("an export that keeps nothing", () => {
-  it.scopedLive("is told of once, and no rule of anything else is said to be broken", () =>
-    Effect.gen(function*() {
-      const zeroes = new Uint8Array(disk.size)
-      const nothing: Disk.Disk = {
-        read: (_, length) => Effect.succeed(zeroes.subarray(0, length)),
-        write: () => Effect.void
-      }
-      const report = yield* Effect.provide(found, FakeServer.layer({ exports: [{ ...disk, disk: nothing }] }))
-      expect(failures(report)).toEqual([
-        expect.stringMatching(
-          /^what is written is read back, at the start, at the end and in between: read at 0, byte 0/
-        )
-      ])
-    }), 120_000)
+  it.scopedLive(
+    "is told of once, and no rule of anything else is said to be broken, also with one client at a time",
+    () =>
+      Effect.gen(function*() {
+        const zeroes = new Uint8Array(disk.size)
+        const nothing: Disk.Disk = {
+          read: (_, length) => Effect.succeed(zeroes.subarray(0, length)),
+          write: () => Effect.void
+        }
+        const server = yield* FakeServer.make({ exports: [{ ...disk, disk: nothing }] })
+        const { refuseConnections } = server
+        const busy = Effect.acquireRelease(refuseConnections(true), () => refuseConnections(false))
+        const transport = { target: "one client at a time", open: Effect.zipLeft(server.open, busy) }
+        const report = yield* Effect.provideService(found, Transport.Transport, transport)
+        expect(failures(report)).toEqual([
+          expect.stringMatching(
+            /^what is written is read back, at the start, at the end and in between: read at 0, byte 0/
+          )
+        ])
+      }),
+    120_000
+  )
 })
 
 describe("a server without room", () => {
@@ -158,6 +179,20 @@ describe("a server without room", () => {
 })
 
 describe("a server that answers no more", () => {
+  it.scopedLive("or lets nobody in, is charged with nothing because of that", () =>
+    Effect.gen(function*() {
+      const checks = Conformance.serverChecks(target).filter(isQuick)
+      const report = yield* Conformance.run(target, { checks, timeout: "1 second" })
+      expect(report).toMatchObject({ failed: 0, unclear: 1, stopped: { left: checks.length - report.checks.length } })
+      expect(report.checks.at(-1)?.verdict).toMatchObject({
+        _tag: "Unclear",
+        reason: expect.stringMatching(/^the server lets no client into the export any more/)
+      })
+    }).pipe(Effect.provide(FakeServer.layer({
+      exports: [disk],
+      misbehaviours: [Says.reply("GO", "ERR_POLICY", { nth: 3 })]
+    }))), 30_000)
+
   it.scopedLive("ends the run, which says after which check", () =>
     Effect.gen(function*() {
       const server = yield* FakeServer.FakeServer

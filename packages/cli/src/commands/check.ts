@@ -38,7 +38,8 @@ const options = {
 
 /**
  * Runs the conformance suite on a server, and prints the report rule by rule: of what was looked at, if it is
- * interrupted. Exit code 2: it breaks some; 3: it breaks none that could be judged, but some checks were not over in time.
+ * interrupted, or answers no more. Exit code 2: it breaks some; 3: it breaks none that could be judged, but some checks were
+ * not over in time. A server that breaks a rule before any client of ours is in the export gets its report too.
  *
  * @since 0.1.0
  * @category commands

@@ -102,6 +102,20 @@ export class ConformanceError extends Data.TaggedError("NbdConformanceError")<{
 }
 
 /**
+ * Other bytes than were written: the fault of whatever the check is about, unless the export keeps nothing.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ContentError extends Data.TaggedError("NbdContentError")<{
+  readonly error: ConformanceError
+}> {
+  override get message(): string {
+    return this.error.message
+  }
+}
+
+/**
  * A failure that is about these rules, and not about whatever else its check is about.
  *
  * @since 0.1.0
@@ -149,6 +163,19 @@ export const expectBytes = (
         })
       )
   })
+
+/**
+ * The same of what was written and read again.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const expectKept = (
+  what: string,
+  actual: Uint8Array,
+  expected: Uint8Array
+): Effect.Effect<void, ContentError> =>
+  Effect.mapError(expectBytes(what, actual, expected), (error) => new ContentError({ error }))
 
 /**
  * The effect fails, with this tag.

@@ -14,6 +14,7 @@ import {
   ConformanceError,
   expectBytes,
   expectEqual,
+  expectKept,
   expectRefusal,
   expectTag,
   lengthNear,
@@ -143,8 +144,8 @@ export const statusChecks = (target: Target): ReadonlyArray<Check> => {
         const written = pattern(0n, block, 43)
         yield* connected.write(BigInt(block), written)
         const { bytes, pieces } = yield* connected.readStructured(0n, 4 * block)
-        yield* expectBytes("read", bytes, yield* connected.read(0n, 4 * block))
-        yield* expectBytes("what was written", bytes.subarray(block, 2 * block), written)
+        yield* expectKept("read", bytes, yield* connected.read(0n, 4 * block))
+        yield* expectKept("what was written", bytes.subarray(block, 2 * block), written)
         let at = 0n
         for (const piece of pieces.toSorted((a, b) => Number(a.offset - b.offset))) {
           yield* expectEqual("where a piece begins", piece.offset, at)
@@ -168,7 +169,7 @@ export const statusChecks = (target: Target): ReadonlyArray<Check> => {
         if (!connected.export.canDf) return yield* expectRefusal("NBD_CMD_FLAG_DF", read)
         const { bytes, pieces } = yield* read
         yield* expectEqual("pieces", pieces.length, 1)
-        return yield* expectBytes("read", bytes, yield* connected.read(0n, block))
+        return yield* expectKept("read", bytes, yield* connected.read(0n, block))
       })
     },
     {
@@ -187,7 +188,7 @@ export const statusChecks = (target: Target): ReadonlyArray<Check> => {
             // A command starts afresh each time.
             const offset = BigInt(bytes.byteLength)
             yield* connected.write(offset, bytes)
-            yield* expectBytes(
+            yield* expectKept(
               `with ${Object.keys(style).join()}`,
               yield* connected.read(offset, bytes.byteLength),
               bytes

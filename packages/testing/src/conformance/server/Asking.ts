@@ -10,9 +10,9 @@ import { hex, isWireError } from "@effect-nbd/core/wire/WireError"
 import * as Effect from "effect/Effect"
 import { boundOfChunks, type UnboundedError } from "../../raw/Bound.ts"
 import { type RawChunk, type RawCommand, type RawRequest, UndecodableError } from "../../RawClient.ts"
-import { type ConformanceError, expectBytes, expectEqual, pattern, type RuleError, type Target } from "../Check.ts"
+import { type ConformanceError, expectEqual, type RuleError } from "../Check.ts"
 import { about, type Answer, expectDone, saw, Skip } from "./Judge.ts"
-import { enter, type Talk } from "./Talk.ts"
+import type { Talk } from "./Talk.ts"
 
 type Failure = StreamEnded | UndecodableError | UnboundedError | ConformanceError | RuleError | Skip
 
@@ -173,41 +173,3 @@ export const probe = (talk: Talk): Effect.Effect<void, Exclude<Failure, Skip>> =
     Effect.flatMap((read) => talk.size < talk.block ? Effect.void : expectDone("a read after it", read)),
     Effect.catchAll((error) => error instanceof Skip ? Effect.void : Effect.fail(error))
   )
-
-/**
- * What was written is there. Skips where the export keeps nothing that is written, which is found out on a connection of its
- * own: then this tells nothing of whatever else it is about.
- *
- * @since 0.1.0
- * @category guards
- */
-export const expectKept = (target: Target, what: string, actual: Uint8Array, expected: Uint8Array) =>
-  Effect.catchAll(expectBytes(what, actual, expected), (error) =>
-    Effect.flatMap(
-      keepsContent(target),
-      (keeps) => Effect.fail(keeps ? error : new Skip({ reason: keepsNothing }))
-    ))
-
-/**
- * Why nothing can be said about content.
- *
- * @since 0.1.0
- * @category constants
- */
-export const keepsNothing = "the export does not keep what is written"
-
-/**
- * A block that is written is read back, by simple replies and on the same connection. Where that cannot be looked at, it is
- * taken to be so.
- *
- * @since 0.1.0
- * @category guards
- */
-export const keepsContent = (target: Target) =>
-  Effect.gen(function*() {
-    const talk = yield* enter(target)
-    const payload = pattern(0n, talk.block, 97)
-    yield* expectDone("WRITE", yield* ask(talk, "WRITE", { payload }))
-    const read = yield* content(talk, { length: talk.block })
-    return yield* Effect.match(expectBytes("read", read, payload), { onSuccess: () => true, onFailure: () => false })
-  }).pipe(Effect.scoped, Effect.orElseSucceed(() => true))

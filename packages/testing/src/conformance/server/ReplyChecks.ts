@@ -9,8 +9,8 @@ import { CommandFlags } from "@effect-nbd/core/wire/Flags"
 import { chunkType, isErrorChunk } from "@effect-nbd/core/wire/Reply"
 import * as Effect from "effect/Effect"
 import type { RawChunk, RawRequest } from "../../RawClient.ts"
-import { type Check, expectBytes, expectEqual, pattern, type Target } from "../Check.ts"
-import { answer, ask, breach, content, expectKept, probe, tell } from "./Asking.ts"
+import { type Check, expectBytes, expectEqual, expectKept, pattern, type Target } from "../Check.ts"
+import { answer, ask, breach, content, probe, tell } from "./Asking.ts"
 import { about, decodes, expectDone, expectEnd, expectError, saw } from "./Judge.ts"
 import { check, enter, has, needs, skip, type Talk } from "./Talk.ts"
 
@@ -83,7 +83,7 @@ export const replyChecks = (target: Target): ReadonlyArray<Check> => [
         at += BigInt(piece.length)
       }
       yield* about("S-075", expectEqual("where the content ends", at, wide.offset + BigInt(wide.length)))
-      yield* about("S-075", expectKept(target, "read", data.subarray(before, before + length), payload))
+      yield* about("S-075", expectKept("read", data.subarray(before, before + length), payload))
       for (const { done, payload, type } of chunks) {
         if (type !== chunkType.NONE) continue
         yield* about("S-072", expectEqual("NONE is the last, and empty", done && payload.length === 0, true))
@@ -178,7 +178,7 @@ export const replyChecks = (target: Target): ReadonlyArray<Check> => [
       const { chunks, data } = read
       yield* expectDone("READ with DF", read)
       yield* expectEqual("pieces", chunks.filter((chunk) => contentOf(chunk) !== undefined).length, 1)
-      yield* expectKept(target, "read", data.subarray(before), payload.subarray(0, length - before))
+      yield* expectKept("read", data.subarray(before), payload.subarray(0, length - before))
     })
   ),
   check(
@@ -211,7 +211,7 @@ export const replyChecks = (target: Target): ReadonlyArray<Check> => [
       const zeroes = yield* ask(talk, "WRITE_ZEROES", { ...range, flags: CommandFlags.FAST_ZERO })
       yield* expectDone("WRITE_ZEROES", zeroes, "ENOTSUP")
       const data = yield* content(talk, range)
-      yield* expectKept(target, "read", data, zeroes.error === 0 ? new Uint8Array(payload.length) : payload)
+      yield* expectKept("read", data, zeroes.error === 0 ? new Uint8Array(payload.length) : payload)
     })
   ),
   check(
@@ -232,7 +232,7 @@ export const replyChecks = (target: Target): ReadonlyArray<Check> => [
         yield* about("S-071", expectDone("WRITE", written))
         if (flags === 0) yield* about("S-071", expectDone("FLUSH", yield* ask(one, "FLUSH")))
         const data = yield* content(other, { length: one.piece })
-        yield* about("S-014", expectKept(target, "read by another", data, bytes))
+        yield* about("S-014", expectKept("read by another", data, bytes))
       }
     })
   ),
@@ -257,7 +257,7 @@ export const replyChecks = (target: Target): ReadonlyArray<Check> => [
       const bytes = yield* Effect.scoped(leaving(target))
       if (target.keepsContent === false) return
       const again = yield* enter(target)
-      yield* expectKept(target, "read again", yield* content(again, { length: bytes.byteLength }), bytes)
+      yield* expectKept("read again", yield* content(again, { length: bytes.byteLength }), bytes)
     })
   )
 ]
