@@ -80,11 +80,12 @@ export const checks = (target: Target): ReadonlyArray<Check> => {
     ...concurrencyChecks(target),
     ...endChecks(target)
   ]
+  const keeping = unlessForgotten(target)
   const fitting = all
     .map((check) => unlessRefused(check, "NbdOutOfBoundsError", "the export is too small for it"))
     .map(unlessItFails)
     // Of an export that keeps nothing one check is to tell, and no other to fail because of it.
-    .map((check) => check.rules.includes("C-214") ? check : unlessForgotten(check, target))
+    .map((check) => check.rules.includes("C-214") ? check : keeping(check))
   return target.readOnly === true
     ? fitting.map((check) => unlessRefused(check, "NbdReadOnlyError", "the export is read-only"))
     : fitting
@@ -127,7 +128,7 @@ export const serverChecks = (target: Target): ReadonlyArray<Check> =>
     ...replyChecks(target),
     ...zeroChecks(target),
     ...extendedChecks(target)
-  ].map((check) => unlessForgotten(check, target))
+  ].map(unlessForgotten(target))
 
 /**
  * The rules for servers that no check is about, and why.
@@ -208,7 +209,7 @@ export const run = (target: Target, options: RunOptions = {}): Effect.Effect<Rep
         const result: CheckResult = { name, rules, verdict }
         results.push(result)
         yield* onResult(result)
-        if (state !== "Answers" && left > 0) return reportOf(results, { after: name, left })
+        if (state !== "Answers" && left > 0) return reportOf(results, { after: name, left, why: state })
       }
       return reportOf(results)
     })

@@ -3,6 +3,7 @@
  */
 import { Transport } from "@effect-nbd/core"
 import type { Connection } from "@effect-nbd/core/Transport"
+import { concat, encodeText } from "@effect-nbd/core/wire/Bytes"
 import { TransmissionFlags } from "@effect-nbd/core/wire/Flags"
 import { Conformance, type Disk, FakeServer, Misbehaviour, Steering } from "@effect-nbd/testing"
 import { describe, expect, it } from "@effect/vitest"
@@ -183,7 +184,11 @@ describe("a server that answers no more", () => {
     Effect.gen(function*() {
       const checks = Conformance.serverChecks(target).filter(isQuick)
       const report = yield* Conformance.run(target, { checks, timeout: "1 second" })
-      expect(report).toMatchObject({ failed: 0, unclear: 1, stopped: { left: checks.length - report.checks.length } })
+      expect(report).toMatchObject({
+        failed: 0,
+        unclear: 1,
+        stopped: { left: checks.length - report.checks.length, why: "Refuses" }
+      })
       expect(report.checks.at(-1)?.verdict).toMatchObject({
         _tag: "Unclear",
         reason: expect.stringMatching(/^the server lets no client into the export any more/)
@@ -205,7 +210,7 @@ describe("a server that answers no more", () => {
       const report = yield* Conformance.run(target, { checks, timeout: "1 second" })
       const after = "a read past the end is EINVAL, also where offset and length overflow"
       expect(report.failed + report.unclear).toBe(1)
-      expect(report.stopped).toEqual({ after, left: checks.length - report.checks.length })
+      expect(report.stopped).toEqual({ after, left: checks.length - report.checks.length, why: "Silent" })
       expect(report.stopped?.left).toBeGreaterThan(20)
       expect(Conformance.format(report)).toMatch(
         /\n\nSTOPPED after "a read past the end is EINVAL, [^"]*": the server answers no more; \d\d checks were not made\n\n\d+ passed, /
@@ -226,6 +231,29 @@ describe("a server that answers no more", () => {
       exports: [disk],
       misbehaviours: [Misbehaviour.at(Misbehaviour.replyToAnotherOption, { option: 0x7fff_1234 })]
     }))))
+})
+
+describe("a server that says a lot", () => {
+  it.scopedLive("fills no memory with what a report quotes of it", () =>
+    Effect.gen(function*() {
+      const checks = Conformance.serverChecks(target).filter(({ rules }) => rules.includes("S-059"))
+      const { checks: [result] } = yield* Conformance.run(target, { checks, timeout: "20 seconds" })
+      const { verdict } = result ?? {}
+      if (verdict?._tag !== "Failed") return expect.fail(`it is ${verdict?._tag}`)
+      expect(verdict.reason).toMatch(/selected beside it: expected "base:allocation", saw "x+ \(of \d{7} characters\)"/)
+      expect(verdict.reason.length).toBeLessThan(1200)
+      expect(JSON.stringify(verdict.error).length).toBeLessThan(1200)
+    }).pipe(Effect.provide(FakeServer.layer({
+      exports: [disk],
+      misbehaviours: [Says.toOption("SET_META_CONTEXT", (frames) =>
+        frames.length === 1 ? undefined : [
+          ...Array.from(
+            { length: 1000 },
+            (_, id) => Misbehaviour.optionReply(10, 4, concat([Says.fields([4, id]), encodeText("x".repeat(4000))]))
+          ),
+          ...frames.slice(-1)
+        ])]
+    }))), 30_000)
 })
 
 describe("a server that breaks a rule in its first answers", () => {

@@ -93,9 +93,14 @@ export const skipped = (reason: string): Effect.Effect<Skipped> => Effect.sync((
  */
 export class ConformanceError extends Data.TaggedError("NbdConformanceError")<{
   readonly what: string
+  /** A text of more than 500 characters is cut: a report is kept of all checks, and servers can say a lot in each. */
   readonly expected: unknown
   readonly actual: unknown
 }> {
+  constructor(fields: { readonly what: string; readonly expected: unknown; readonly actual: unknown }) {
+    super({ what: cut(fields.what), expected: cut(fields.expected), actual: cut(fields.actual) })
+  }
+
   override get message(): string {
     return `${this.what}: expected ${inWords(this.expected)}, saw ${inWords(this.actual)}`
   }
@@ -129,6 +134,11 @@ export class RuleError extends Data.TaggedError("NbdRuleError")<{
     return this.error instanceof Error ? this.error.message : String(this.error)
   }
 }
+
+const cut = <A>(value: A): A | string =>
+  typeof value === "string" && value.length > 500
+    ? `${value.slice(0, 500)} (of ${value.length} characters)`
+    : value
 
 const inWords = (value: unknown): string =>
   typeof value === "bigint" ? `${value}` : JSON.stringify(value) ?? String(value)

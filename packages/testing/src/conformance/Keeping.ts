@@ -20,21 +20,31 @@ const keeps = (target: Target) =>
   }).pipe(Effect.scoped, Effect.orElseSucceed(() => true))
 
 /**
- * Skips a check that found other bytes than were written, where the export keeps none. That is looked at when the check's own
- * connections are closed: some servers have one client at a time.
+ * Skips those checks that found other bytes than were written, where the export keeps none. That is looked at when a check's
+ * own connections are closed, since some servers have one client at a time, and once, since a server may be gone later.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const unlessForgotten = (check: Check, target: Target): Check => ({
-  ...check,
-  run: Effect.catchAll(Effect.scoped(check.run), (error): Check["run"] => {
-    const bytes = error instanceof RuleError ? error.error : error
-    if (!(bytes instanceof ContentError)) return Effect.fail(error)
-    const found = error instanceof RuleError ? new RuleError({ rules: error.rules, error: bytes.error }) : bytes.error
-    return Effect.flatMap(
-      keeps(target),
-      (keeps) => keeps ? Effect.fail(found) : skipped("the export does not keep what is written")
+export const unlessForgotten = (target: Target): (check: Check) => Check => {
+  let forgets = false
+  const looked = Effect.suspend(() => forgets ? Effect.succeed(false) : keeps(target)).pipe(
+    Effect.tap((keeps) =>
+      Effect.sync(() => {
+        forgets = !keeps
+      })
     )
+  )
+  return (check) => ({
+    ...check,
+    run: Effect.catchAll(Effect.scoped(check.run), (error): Check["run"] => {
+      const bytes = error instanceof RuleError ? error.error : error
+      if (!(bytes instanceof ContentError)) return Effect.fail(error)
+      const found = error instanceof RuleError ? new RuleError({ rules: error.rules, error: bytes.error }) : bytes.error
+      return Effect.flatMap(
+        looked,
+        (keeps) => keeps ? Effect.fail(found) : skipped("the export does not keep what is written")
+      )
+    })
   })
-})
+}

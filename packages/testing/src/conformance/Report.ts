@@ -47,7 +47,7 @@ export interface RuleResult {
 }
 
 /**
- * The server answered nothing any more after this check: `left` others were not made.
+ * After this check the server answered nothing any more (`Silent`), or let nobody in (`Refuses`): `left` others were not made.
  *
  * @since 0.1.0
  * @category models
@@ -55,6 +55,7 @@ export interface RuleResult {
 export interface Stopped {
   readonly after: string
   readonly left: number
+  readonly why: "Silent" | "Refuses"
 }
 
 /**
@@ -140,10 +141,12 @@ export const format = (report: Report): string => {
   const counted = `${passed} passed, ${failed} failed${notClear}, ${skipped} skipped`
   const silence = stopped === undefined
     ? []
-    : [`STOPPED after "${stopped.after}": the server answers no more; ${stopped.left} checks were not made`]
+    : [`STOPPED after "${stopped.after}": the server ${stopWords[stopped.why]}; ${stopped.left} checks were not made`]
   const sections = [failures, late, skips, table, silence, [counted]]
   return `${sections.filter((lines) => lines.length > 0).map((lines) => lines.join("\n")).join("\n\n")}\n`
 }
+
+const stopWords = { Silent: "answers no more", Refuses: "lets nobody in any more" } as const
 
 const verdictWords = { Passed: "passed", Failed: "FAILED", Unclear: "unclear", Skipped: "skipped" } as const
 
