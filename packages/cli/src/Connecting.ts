@@ -5,14 +5,14 @@
  */
 import * as Handle from "@effect-nbd/core/Handle"
 import type { HandleConfig } from "@effect-nbd/core/HandleConfig"
-import type { Transport } from "@effect-nbd/core/Transport"
+import { Transport } from "@effect-nbd/core/Transport"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Connection } from "./ExportConnections.ts"
 import type { Fault } from "./Failure.ts"
-import type { Patience } from "./Patience.ts"
+import * as Patience from "./Patience.ts"
 
 /**
  * The connection was taken, and ended, or nothing came, before the server's greeting. That is what servers do that have
@@ -47,14 +47,16 @@ export class NotGreetedError extends Data.TaggedError("NotGreetedError")<{
 export const open = (
   name: string,
   config: HandleConfig,
-  patience: Patience
+  patience: Patience.Patience
 ): Effect.Effect<Connection, Fault, Transport | Scope.Scope> =>
   Effect.gen(function*() {
+    const transport = yield* Transport
+    const greeting = patience.greeting ?? Duration.decode(transport.greetingTimeout ?? Patience.greetingBeyondTcp)
     const handle = yield* Handle.make({ ...config, handshakeTimeout: patience.handshake })
     const hasGreeted = Effect.map(handle.statistics, ({ bytesReceived }) => bytesReceived > 0n)
-    const silent = new NotGreetedError({ server: name, how: "Silent", after: patience.greeting })
+    const silent = new NotGreetedError({ server: name, how: "Silent", after: greeting })
     const givenUp = Effect.flatMap(
-      Effect.zipRight(Effect.sleep(patience.greeting), hasGreeted),
+      Effect.zipRight(Effect.sleep(greeting), hasGreeted),
       (hasGreeted) => hasGreeted ? Effect.never : Effect.fail(silent)
     )
     yield* Effect.raceFirst(handle.connect, givenUp).pipe(

@@ -10,6 +10,7 @@ import * as NbdUri from "@effect-nbd/core/NbdUri"
 import type { Connection } from "@effect-nbd/core/Transport"
 import * as AtExit from "@effect-nbd/node/AtExit"
 import * as DuplexConnection from "@effect-nbd/node/DuplexConnection"
+import * as UnixPath from "@effect-nbd/node/UnixPath"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
@@ -64,9 +65,6 @@ export class ListenError extends Data.TaggedError("ListenError")<{
   }
 }
 
-/** Most bytes of a Unix socket's path: the system's structure has one more, which has to be zero. */
-const longestPath = process.platform === "linux" ? 107 : 103
-
 /**
  * The address, unless the system would listen somewhere else: it cuts paths that are too long, and those with a zero byte.
  *
@@ -80,9 +78,10 @@ export const checked = (address: Address): Effect.Effect<Address, UsageError> =>
   const bytes = Buffer.byteLength(address.path)
   if (bytes === 0) return new UsageError({ reason: "--unix: the path is empty" })
   if (address.path.includes("\0")) return new UsageError({ reason: "--unix: there is a zero byte in the path" })
-  return bytes > longestPath
+  return bytes > UnixPath.maxBytes
     ? new UsageError({
-      reason: `--unix: the path of a socket may have ${longestPath} bytes, and this one has ${bytes}: ${address.path}`
+      reason:
+        `--unix: the path of a socket may have ${UnixPath.maxBytes} bytes, and this one has ${bytes}: ${address.path}`
     })
     : Effect.succeed(address)
 }
@@ -151,7 +150,7 @@ const removeBy = (folder: string, path: string): Effect.Effect<void, ListenError
   return Effect.zipRight(
     fileCall<void>(path, (done) => fs.rename(path, moved, done)),
     // One whose path has become too long cannot be asked; it was a moment ago.
-    Buffer.byteLength(moved) > longestPath ? Effect.void : Effect.tapError(leftOver(moved, path), () => putBack)
+    Buffer.byteLength(moved) > UnixPath.maxBytes ? Effect.void : Effect.tapError(leftOver(moved, path), () => putBack)
   )
 }
 

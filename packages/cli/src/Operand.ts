@@ -24,6 +24,8 @@ import type { Operand } from "./Word.ts"
 /** Connections to an end that is a server. */
 interface Several {
   readonly connections: number
+  /** Enter exports by NBD_OPT_EXPORT_NAME. Default: `false`. */
+  readonly forceExportName?: boolean
   readonly recording?: Recording
   /** Default: the usual. */
   readonly patience?: Patience.Patience
@@ -34,14 +36,15 @@ interface Several {
 /** As many connections as wanted, where the server lets them be used as one; see `ExportConnections`. */
 const connect = (
   word: string,
-  { connections: wanted, onFailure, patience = Patience.usual, recording = (as) => as }: Several,
+  { connections: wanted, forceExportName = false, onFailure, patience = Patience.usual, recording = (as) => as }:
+    Several,
   config: HandleConfig = {}
 ) =>
   Effect.gen(function*() {
     const name = Brackets.show(word)
     const { exportName, transport } = yield* Target.ofWord(word, patience.connect, { onFailure })
     const connection = Effect.provideService(
-      Connecting.open(name, { exportName, ...config }, patience),
+      Connecting.open(name, { exportName, forceExportName, ...config }, patience),
       Transport,
       recording(transport)
     )

@@ -18,8 +18,8 @@ import * as Duration from "effect/Duration"
 export interface Patience {
   /** Until the connection is there. */
   readonly connect: Duration.Duration
-  /** Until the first byte comes, from the beginning on. */
-  readonly greeting: Duration.Duration
+  /** Until the first byte comes, from the beginning on. `undefined` leaves it to the transport. */
+  readonly greeting: Duration.Duration | undefined
   /** Until the export is entered: a server may open its disk only then. */
   readonly handshake: Duration.Duration
   /** Without a byte, while there are requests to answer. `undefined` leaves it to what is known of the server. */
@@ -27,18 +27,27 @@ export interface Patience {
 }
 
 /**
- * 30 seconds to connect, 40 until a server speaks, 2 minutes until it has opened its disk. `Silence` knows what holds for
- * replies.
+ * 30 seconds to connect, 5 over TCP or else 40 until a server speaks, 2 minutes until it has opened its disk. `Silence`
+ * knows what holds for replies.
  *
  * @since 0.1.0
  * @category constants
  */
 export const usual: Patience = {
   connect: Duration.seconds(30),
-  greeting: Duration.seconds(40),
+  greeting: undefined,
   handshake: Duration.minutes(2),
   reply: undefined
 }
+
+/**
+ * How long the first byte may take where neither the user nor the transport says: a program that is run for the copy may
+ * open its disk before it greets.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const greetingBeyondTcp = Duration.seconds(40)
 
 /**
  * The same limit for everything; 0 for none at all.

@@ -398,9 +398,10 @@ describe("a server that", () => {
       expect(Option.isNone(yield* Fiber.poll(forever))).toBe(true)
     }))
 
-  const opening = (open: Open, patience = Patience.usual) =>
+  const opening = (open: Open, patience = Patience.usual, greetingTimeout?: Duration.DurationInput) =>
     Effect.forkScoped(Effect.provideService(Connecting.open("the export", {}, patience), Transport, {
       target: "fake server",
+      greetingTimeout,
       open
     }))
 
@@ -409,10 +410,15 @@ describe("a server that", () => {
       const mute = Effect.map(MemoryPipe.open({ name: "mute" }), ({ client }) => client)
       const waiting = yield* opening(mute)
       const hurried = yield* opening(mute, Patience.of(Duration.seconds(3)))
-      const patient = yield* opening(mute, Patience.of(Duration.zero))
+      const patient = yield* opening(mute, Patience.of(Duration.zero), "5 seconds")
+      // As over TCP, where other services wait for their client to speak.
+      const overTcp = yield* opening(mute, Patience.usual, "5 seconds")
       yield* pass(4)
       expect(yield* Effect.flip(Fiber.join(hurried))).toMatchObject({ _tag: "NotGreetedError", how: "Silent" })
-      yield* pass(35)
+      expect(Option.isNone(yield* Fiber.poll(overTcp))).toBe(true)
+      yield* pass(2)
+      expect((yield* Effect.flip(Fiber.join(overTcp))).message).toContain("said nothing within 5s")
+      yield* pass(33)
       expect(Option.isNone(yield* Fiber.poll(waiting))).toBe(true)
       yield* pass(2)
       const error = yield* Effect.flip(Fiber.join(waiting))

@@ -22,7 +22,7 @@ import * as ProgressLines from "../ProgressLines.ts"
 import * as Record from "../Record.ts"
 import * as Size from "../Size.ts"
 import * as Word from "../Word.ts"
-import { invalid, parseDuration, positional, recordOption } from "./values.ts"
+import { forceExportNameOption, invalid, parseDuration, positional, recordOption } from "./values.ts"
 
 /** Connections to each end: more would be more to set up, and gained nothing with servers on the same machine. */
 const defaultConnections = 2
@@ -148,6 +148,7 @@ export const copy = Command.make(
         "Write to a file itself, which is lost if the copy fails: by default NAME.part is written, and takes its place when it is complete"
       )
     ),
+    forceExportName: forceExportNameOption,
     flush: Options.boolean("flush").pipe(
       Options.withDescription("Make the copy durable before it counts as done; off by default")
     ),
@@ -168,7 +169,7 @@ export const copy = Command.make(
       }),
       Options.optional,
       Options.withDescription(
-        "How long to wait for a server: to connect, to open its disk, and for an answer to anything; 0 for ever. By default 30 s, 2 minutes, and from 15 s to 2 minutes, by how slow it was before"
+        "How long to wait for a server: to connect, to open its disk, and for an answer to anything; 0 for ever. By default 30 s, 2 minutes (5 s for its greeting over TCP), and from 15 s to 2 minutes, by how slow it was before"
       )
     ),
     progressFd: Options.integer("progress-fd").pipe(
@@ -185,6 +186,7 @@ export const copy = Command.make(
     destination,
     destinationIsZero,
     flush,
+    forceExportName,
     inPlace,
     noExtents,
     progress,
@@ -210,7 +212,7 @@ export const copy = Command.make(
           const extents = !noExtents
           const connections = synchronous ? 1 : Math.min(given.connections, given.requests ?? Copy.defaults.requests)
           const patience = Option.match(timeout, { onNone: () => Patience.usual, onSome: Patience.of })
-          const servers = { connections, recording, onFailure, patience }
+          const servers = { connections, forceExportName, recording, onFailure, patience }
           const { file, silence, source } = yield* Operand.openSource(from, { ...servers, extents })
           const { silence: silenceThere, sink } = yield* Operand.openSink(to, {
             ...servers,

@@ -27,7 +27,7 @@ import * as Record from "../Record.ts"
 import * as Size from "../Size.ts"
 import * as Target from "../Target.ts"
 import { printMap } from "./map.ts"
-import { invalid, parseDuration, positional, recordOption, switchOf } from "./values.ts"
+import { forceExportNameOption, invalid, parseDuration, positional, recordOption, switchOf } from "./values.ts"
 
 const wordOf = (name: string, aliases: ReadonlyArray<string>, description: string) =>
   aliases.reduce((option, alias) => Options.withAlias(option, alias), Options.text(name)).pipe(
@@ -123,11 +123,7 @@ export const info = Command.make(
       "Read the start of the export, and have file(1) say what it looks like; so it is by default, but for --list"
     ),
     colours: switchOf("color", "no-color", ["colour"], "Use colours; by default on a terminal, if NO_COLOR is not set"),
-    forceExportName: Options.boolean("force-export-name").pipe(
-      Options.withDescription(
-        "Enter exports by NBD_OPT_EXPORT_NAME, for servers that cannot cope with NBD_OPT_GO; without extended headers then"
-      )
-    ),
+    forceExportName: forceExportNameOption,
     timeout,
     record: recordOption(
       "Write what goes over the connection to FILE once it is over, in hexadecimal with its meaning beside it; where there are more connections, theirs to FILE.2 and so on. 4 MiB at most"

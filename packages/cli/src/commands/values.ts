@@ -93,3 +93,15 @@ export const switchOf = (
     )
   )
 }
+
+/**
+ * How exports are entered.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export const forceExportNameOption = Options.boolean("force-export-name").pipe(
+  Options.withDescription(
+    "Enter exports by NBD_OPT_EXPORT_NAME, for servers that cannot cope with NBD_OPT_GO; without extended headers then"
+  )
+)
