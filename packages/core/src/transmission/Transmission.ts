@@ -257,7 +257,7 @@ export class Transmission implements Receiver {
     this.writer.append(command, pending.cookie)
   }
 
-  /** Sends what has its turn now. */
+  /** Sends what has its turn now: never more than the limits leave room for, whatever a reply has set free. */
   private advance(): void {
     for (let next = this.queue.first; next !== undefined && this.hasRoom(next.command); next = this.queue.first) {
       if (next.place !== undefined) this.queue.leave(next.place)
