@@ -20,8 +20,11 @@ const longestTurn = 4
 /** Milliseconds of work that a session may be ahead of one that waits: to change after each request would cost more. */
 const lead = 1
 
-/** Who waits is woken a few at a time: those who find no time left have to wait again. */
-const wokenAtOnce = 16
+/**
+ * Most of those who wait that are woken at once. Who finds no time left has to wait again, so they are the fewer the longer
+ * they take.
+ */
+const mostAtOnce = 16
 
 /**
  * Time, and a way to go on when the event loop has turned.
@@ -62,6 +65,8 @@ export class Turns {
   /** When work began in this turn of the event loop; `undefined` before that. */
   private began: number | undefined
   private working: Place | undefined
+  private atOnce = mostAtOnce
+  private hasRunOut = false
   private since = 0
 
   constructor(pace: Pace = realPace) {
@@ -77,7 +82,9 @@ export class Turns {
       this.pace.afterTurn(this.turned)
     }
     place.work = Math.max(place.work, this.floor - longestTurn)
-    if (now - this.began < longestTurn && place.work <= this.least + lead) {
+    const isOver = now - this.began >= longestTurn
+    this.hasRunOut ||= isOver
+    if (!isOver && place.work <= this.least + lead) {
       this.working = place
       // What was done while nobody waited was at nobody's cost.
       if (this.waiting.size === 0) this.floor = Math.max(this.floor, place.work)
@@ -110,10 +117,12 @@ export class Turns {
   private readonly turned = (): void => {
     this.charge(this.pace.now())
     this.began = undefined
+    this.atOnce = this.hasRunOut ? Math.max(1, this.atOnce >> 1) : Math.min(mostAtOnce, 2 * this.atOnce)
+    this.hasRunOut = false
     if (this.waiting.size === 0) return
-    const next = [...this.waiting].toSorted((a, b) => a.work - b.work).slice(0, wokenAtOnce)
+    const next = [...this.waiting].toSorted((a, b) => a.work - b.work).slice(0, this.atOnce)
     this.floor = Math.max(this.floor, this.least)
-    const each = Math.ceil(wokenAtOnce / next.length)
+    const each = Math.ceil(this.atOnce / next.length)
     for (const place of next) {
       for (const wake of [...place.waiting].slice(0, each)) {
         place.waiting.delete(wake)
