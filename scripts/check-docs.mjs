@@ -64,7 +64,7 @@ export const undocumented = (root, file) => {
 
 /** A line for each undocumented export of core, node and testing. */
 export const checkDocs = (root) =>
-  ["core", "node", "testing"].flatMap((name) =>
+  ["block", "core", "node", "testing"].flatMap((name) =>
     typescriptFiles(join(root, "packages", name, "src")).flatMap((file) => undocumented(root, file))
   )
 

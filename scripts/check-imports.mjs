@@ -18,9 +18,10 @@ const isFrom = (name) => (specifier) => specifier === name || specifier.startsWi
 
 /** What each package may import besides its own files. */
 const packages = {
+  block: [isEffect],
   core: [isEffect],
   node: [isEffect, isOurs("core"), isFrom("@effect/platform"), isNode],
-  testing: [isEffect, isOurs("core")],
+  testing: [isEffect, isOurs("block"), isOurs("core")],
   cli: [() => true]
 }
 

@@ -85,7 +85,7 @@ const offences = [
     `import "@effect/cli/Command"`,
     "@effect/cli belongs in packages/cli/src/main.ts and packages/cli/src/commands"
   ],
-  ...["core", "node", "testing", "cli"].flatMap((name) => [
+  ...["block", "core", "node", "testing", "cli"].flatMap((name) => [
     [`effect's barrel in ${name}`, `${name}/src/A.ts`, `import { Effect } from "effect"`, barrelMessage],
     [`inline types of the barrel in ${name}`, `${name}/src/A.ts`, `import { type Effect } from "effect"`, barrelMessage]
   ])

@@ -42,7 +42,7 @@ const buildTables = (root) => {
 export const generate = async (root, { check }) => {
   const violations = []
   // Barrels first: packages do not build without their own, and the last steps need core and testing built.
-  for (const name of ["core", "node", "testing"]) {
+  for (const name of ["block", "core", "node", "testing"]) {
     const source = join(root, "packages", name, "src")
     const { text, violations: found } = barrel(root, source)
     violations.push(...found)

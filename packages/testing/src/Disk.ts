@@ -6,10 +6,10 @@
  *
  * @since 0.1.0
  */
+import type { Pages, Stretch } from "@effect-nbd/block/Pages"
 import type { ErrnoName } from "@effect-nbd/core/wire/Errno"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
-import type { Pages, Stretch } from "./disk/Pages.ts"
 
 /**
  * Why a disk did not do what it was asked: the client is told so, and its connection goes on.

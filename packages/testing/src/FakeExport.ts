@@ -7,13 +7,13 @@
  *
  * @since 0.1.0
  */
+import { type Content, Pages } from "@effect-nbd/block/Pages"
 import type { ReplyStyle } from "@effect-nbd/core/Export"
 import { TransmissionFlags } from "@effect-nbd/core/wire/Flags"
 import * as Effect from "effect/Effect"
 import { type Disk, DiskError, type Extent, ofPages, type ZeroOptions } from "./Disk.ts"
 import { allocation, allocationDepth } from "./disk/Allocation.ts"
 import { DirtyBitmap, type DirtyBitmapConfig } from "./disk/DirtyBitmap.ts"
-import { type Content, Pages } from "./disk/Pages.ts"
 import type { FakeContext } from "./FakeContext.ts"
 
 export {
@@ -35,7 +35,7 @@ export {
    * @category models
    */
   pageSize
-} from "./disk/Pages.ts"
+} from "@effect-nbd/block/Pages"
 
 /**
  * Block size constraints in bytes. They are sent as they are given, so that a test may advertise senseless ones.

@@ -11,6 +11,14 @@
 export * as Arbitraries from "./Arbitraries.ts"
 
 /**
+ * The laws of a `BlockDevice`, to be run over any of them: what is read is what was written, in whatever order and
+ * however many at a time; zeroes are zeroes; extents never lie; what is refused changes nothing.
+ *
+ * @since 0.1.0
+ */
+export * as BlockDeviceLaws from "./BlockDeviceLaws.ts"
+
+/**
  * The behaviour that every transport and every server must show, as checks that take a Transport from a Layer, and a
  * report that says rule by rule what they found.
  *

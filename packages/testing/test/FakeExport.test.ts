@@ -1,7 +1,7 @@
+import { maxRuns, Pages } from "@effect-nbd/block/Pages"
 import type { ReplyStyle } from "@effect-nbd/core/Export"
 import { TransmissionFlags } from "@effect-nbd/core/wire/Flags"
 import { FakeExport } from "@effect-nbd/testing"
-import { maxRuns, Pages } from "@effect-nbd/testing/disk/Pages"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as FastCheck from "effect/FastCheck"

@@ -3,11 +3,11 @@
  *
  * @since 0.1.0
  */
+import type { Pages, PageState } from "@effect-nbd/block/Pages"
 import type { StatusDescriptor } from "@effect-nbd/core/wire/BlockStatus"
 import * as Effect from "effect/Effect"
 import type { DiskError, Extent } from "../Disk.ts"
 import { allocationFlags, type FakeContext } from "../FakeContext.ts"
-import type { Pages, PageState } from "./Pages.ts"
 
 function* mapped<A extends { readonly length: bigint }>(
   items: Iterable<A>,

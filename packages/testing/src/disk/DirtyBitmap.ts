@@ -3,10 +3,10 @@
  *
  * @since 0.1.0
  */
+import { Runs } from "@effect-nbd/block/Runs"
 import type { StatusDescriptor } from "@effect-nbd/core/wire/BlockStatus"
 import * as Effect from "effect/Effect"
 import { dirtyFlag, type FakeContext } from "../FakeContext.ts"
-import { Runs } from "./Runs.ts"
 
 /**
  * @since 0.1.0

@@ -3,7 +3,6 @@
  *
  * @since 0.1.0
  */
-import type { ErrnoName } from "@effect-nbd/core/wire/Errno"
 import { type Run, Runs } from "./Runs.ts"
 
 /**
@@ -58,6 +57,9 @@ export interface Stretch {
 
 /** Content is no state of its own here: it lies under whatever is untouched. */
 type Kept = "Untouched" | "Hole" | "Zero" | "Data"
+
+/** Why something could not be kept. */
+type Shortage = "ENOSPC" | "ENOMEM"
 
 interface Piece {
   readonly page: number
@@ -119,7 +121,7 @@ export class Pages {
    * Copies the bytes in, or does nothing where they would exceed the capacity. Then it says `ENOSPC`, or `ENOMEM` where
    * all of it lies over the content of a function, which counts as allocated already (S-091).
    */
-  write(offset: bigint, bytes: Uint8Array): ErrnoName | undefined {
+  write(offset: bigint, bytes: Uint8Array): Shortage | undefined {
     const end = offset + BigInt(bytes.byteLength)
     const shortage = this.shortage(pageOf(offset), pageAfter(end))
     if (shortage !== undefined) return shortage
@@ -135,7 +137,7 @@ export class Pages {
    * Makes the bytes read as zero. Whole pages are dropped, or with `allocate` (NO_HOLE) kept as allocated. It does
    * nothing where that would exceed the capacity, as `write`, or `maxRuns`.
    */
-  zero(offset: bigint, length: bigint, allocate: boolean): ErrnoName | undefined {
+  zero(offset: bigint, length: bigint, allocate: boolean): Shortage | undefined {
     if (length === 0n) return undefined
     const end = offset + length
     const shortage = allocate
@@ -180,7 +182,7 @@ export class Pages {
   }
 
   /** What is wrong with keeping all of these pages, if the capacity does not allow it. */
-  private shortage(from: number, to: number): ErrnoName | undefined {
+  private shortage(from: number, to: number): Shortage | undefined {
     const needed = this.charged(from, to) - this.allocatedBetween(from, to)
     if ((this.allocatedPages + needed) * pageSize <= this.capacity) return undefined
     for (const { state } of this.runs(from, to)) {
@@ -190,7 +192,7 @@ export class Pages {
   }
 
   /** The same for the page in whose middle a range begins or ends: it is kept, unless it reads as zero anyway. */
-  private partShortage(at: bigint): ErrnoName | undefined {
+  private partShortage(at: bigint): Shortage | undefined {
     const page = pageOf(at)
     return at % grain === 0n || at === this.size || this.readsZero(page) ? undefined : this.shortage(page, page + 1)
   }
