@@ -300,7 +300,7 @@ export const mutants = [
     rule: "C-123",
     fault: "transmission flags of zero are let pass",
     file: `${core}/handshake/InfoAndGo.ts`,
-    find: `if (info.flags === 0) return yield* noFlags(option)`,
+    find: `if (info.flags === 0 && !zeroFlags) return yield* noFlags(option)`,
     replace: ``
   },
   {

@@ -78,7 +78,7 @@ export const laws = <E, E2>(
   ): Law => ({
     name,
     run: Effect.gen(function*() {
-      const runtime = yield* Effect.runtime<never>()
+      const runtime = yield* Effect.runtime()
       const attempt = (seed: number, atEnd: boolean) =>
         Effect.scoped(Effect.gen(function*() {
           const device = yield* open
