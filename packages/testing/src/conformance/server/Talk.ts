@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { bothFlags, open, type RawClient } from "../../RawClient.ts"
 import { type Check, lengthNear, type RuleId, skipped, type Target } from "../Check.ts"
-import { expectReply, isAck, isRefusal, saw, Skip } from "./Judge.ts"
+import { expectReply, isAck, isRefusal, Skip } from "./Judge.ts"
 
 /**
  * Ends the check: there is nothing to look at.
@@ -167,6 +167,8 @@ export const going = Effect.fnUntraced(function*(
   asksForSizes = true
 ) {
   const { flags, size, told } = yield* arriving("GO", target, client, { asksForSizes, byName: style !== "extended" })
+  // That is looked at by a check of its own, and breaks no other rule.
+  if (size === undefined || flags === undefined) return yield* skip("GO does not tell of the export (S-031)")
   const minimum = Math.max(1, told?.minimum ?? 1)
   const limits = { minimum, maximum: Math.min(told?.maximum ?? 33_554_432, 33_554_432), size }
   const talk: Talk = {
@@ -186,7 +188,7 @@ export const going = Effect.fnUntraced(function*(
 })
 
 /**
- * Has a client enter the export, by EXPORT_NAME where the server does not know GO, and tells what it was told. `what` is what
+ * Has a client enter the export, by EXPORT_NAME where the server does not know GO, and gives what it was told, which ought to be size and flags. `what` is what
  * a refusal is called.
  *
  * @since 0.1.0
@@ -207,10 +209,9 @@ export const arriving = Effect.fnUntraced(function*(
   yield* expectReply(what, replies, "ACK")
   const infos = replies.flatMap((reply) => reply._tag === "InfoReply" ? [reply.info] : [])
   const found = infos.find((info) => info._tag === "ExportInfo")
-  if (found === undefined) return yield* saw("GO", "NBD_INFO_EXPORT", "none")
   return {
-    size: found.exportSize,
-    flags: found.flags,
+    size: found?.exportSize,
+    flags: found?.flags,
     told: infos.find((info) => info._tag === "BlockSizeInfo")
   }
 })

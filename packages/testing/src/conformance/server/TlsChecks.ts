@@ -172,7 +172,7 @@ export const tlsChecks = (target: Target): ReadonlyArray<Check> => {
         if (!isAck(agreed)) return yield* skip("nothing can be agreed on before TLS")
         yield* client.startTls(tls)
         const { flags } = yield* arriving("GO", target, client)
-        yield* expectEqual("NBD_FLAG_SEND_DF", flags & TransmissionFlags.SEND_DF, 0)
+        yield* expectEqual("NBD_FLAG_SEND_DF", (flags ?? 0) & TransmissionFlags.SEND_DF, 0)
         yield* client.request("READ", { cookie: 3n, length: 512 })
         const { style } = yield* client.reply(512)
         if (style !== "simple") yield* saw("style of a reply", "simple", style)
