@@ -13,6 +13,7 @@ import type * as Scope from "effect/Scope"
 import type { Connection } from "./ExportConnections.ts"
 import type { Fault } from "./Failure.ts"
 import * as Patience from "./Patience.ts"
+import * as Race from "./Race.ts"
 
 /**
  * The connection was taken, and ended, or nothing came, before the server's greeting. That is what servers do that have
@@ -59,7 +60,7 @@ export const open = (
       Effect.zipRight(Effect.sleep(greeting), hasGreeted),
       (hasGreeted) => hasGreeted ? Effect.never : Effect.fail(silent)
     )
-    yield* Effect.raceFirst(handle.connect, givenUp).pipe(
+    yield* Race.first(handle.connect, givenUp).pipe(
       Effect.catchTags({
         NbdHandshakeTimeoutError: (error) => Effect.fail(error.received === 0 ? silent : error),
         NbdServerDisconnectedError: (error) =>

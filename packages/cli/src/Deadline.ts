@@ -12,6 +12,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import * as Race from "./Race.ts"
 
 /**
  * All of the command has taken too long, though no step of it has.
@@ -66,7 +67,7 @@ export const make = (timeout: Duration.Duration): Effect.Effect<Deadline> =>
  */
 export const within =
   (deadline: Deadline) => <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | DeadlineError, R> =>
-    Option.isSome(deadline) ? Effect.raceFirst(effect, deadline.value) : effect
+    Option.isSome(deadline) ? Race.first(effect, deadline.value) : effect
 
 /**
  * The same for a stream, which fails in the middle.

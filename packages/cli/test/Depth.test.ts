@@ -131,6 +131,10 @@ describe("a copy", () => {
   it.live("keeps to what it was told, and to what suits ends that are here", () =>
     Effect.gen(function*() {
       expect((yield* taking(true, { requests: 3 })).most).toBe(3)
-      expect(yield* taking(false)).toEqual({ most: 8, rounds: 128 })
+      const { most, rounds } = yield* taking(false)
+      expect(most).toBe(8)
+      // A worker that has let everything else have its turn may miss a round.
+      expect(rounds).toBeGreaterThanOrEqual(128)
+      expect(rounds).toBeLessThan(150)
     }))
 })

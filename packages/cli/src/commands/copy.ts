@@ -19,6 +19,7 @@ import { complain } from "../Output.ts"
 import * as Patience from "../Patience.ts"
 import * as ProgressBar from "../ProgressBar.ts"
 import * as ProgressLines from "../ProgressLines.ts"
+import * as Race from "../Race.ts"
 import * as Record from "../Record.ts"
 import * as Size from "../Size.ts"
 import * as Word from "../Word.ts"
@@ -236,10 +237,7 @@ export const copy = Command.make(
           }
           /** Either server falling silent ends it. */
           const copyAll = (onCopied?: (bytes: number) => void) =>
-            Effect.raceFirst(
-              Copy.copy(source, sink, { ...options, onCopied }),
-              Effect.raceFirst(silence, silenceThere)
-            )
+            Race.first(Copy.copy(source, sink, { ...options, onCopied }), Race.first(silence, silenceThere))
           const copied = Option.match(progressFd, {
             onNone: () => copyAll,
             onSome: (fd) => (onCopied?: (bytes: number) => void) =>
