@@ -29,16 +29,18 @@ const packages = [
   "dash"
 ]
 
-/** What the guest's kernel has to load, in this order; what they need comes in front of them. */
+/**
+ * The modules that the guest's kernel has to load, in this order; the modules that they need are loaded before them.
+ */
 const modules = ["virtio_pci", "virtio_net", "nbd", "ext4"]
 
-/** Programs of the guest that are not busybox's. */
+/** Programs of the guest that are not part of busybox. */
 const programs = ["/usr/sbin/nbd-client", "/usr/sbin/mkfs.ext4"]
 
 const bytes = 268_435_456
 const fileBytes = 67_108_864
 
-/** What the guest does. Each line that begins with `guest:` is read outside. */
+/** The guest's script. The host reads each line of its output that begins with `guest:`. */
 const init = (port) =>
   `#!/bin/busybox sh
 /bin/busybox mkdir -p /proc /sys /dev /mnt /usr/bin /usr/sbin /sbin
@@ -119,7 +121,7 @@ const startServer = (root, disk) =>
     child.once("exit", () => reject(new Error(`serve ended before it listened: ${said}`)))
   })
 
-/** Boots the guest, and answers with what it said. */
+/** Boots the guest, and returns its output. */
 const boot = (peers, kernel, disk) =>
   new Promise((resolve, reject) => {
     const machine = [

@@ -15,7 +15,7 @@ const installDebian = () => {
     throw new Error(`missing: ${packages.join(", ")}. They are installed as root on Debian; elsewhere by other means`)
   }
   console.log(`installing ${packages.join(", ")}`)
-  // One unreachable source fails the update, though the packages may come from another: install all the same.
+  // One unreachable source makes the update fail, but the packages may come from another source: so install anyway.
   spawnSync("apt-get", [...patient, "update"], { stdio: "ignore", timeout: 600_000 })
   must("apt-get", [...patient, "install", "--yes", "--no-install-recommends", ...packages])
   const still = missingPeers().map(({ program }) => program)
@@ -28,7 +28,7 @@ const installNpm = (root) => {
   must("npm", ["ci", "--prefix", npmPeer.folder, "--ignore-scripts", "--no-audit", "--no-fund"], { cwd: root })
 }
 
-/** What is unpacked: the peers, and what their shell and Python plugins need beside them. */
+/** The packages to unpack: the peers, and the packages that their shell and Python plugins need. */
 const newerPackages = [
   "nbdkit",
   "nbd-server",

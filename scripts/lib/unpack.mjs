@@ -1,6 +1,6 @@
 /**
- * Debian packages of a suite, unpacked with all that they depend on into a folder beside those that are installed. Nothing
- * of the system changes; what comes has been verified by apt.
+ * Debian packages of a suite, unpacked with all that they depend on into a folder beside those that are installed. The
+ * system itself is not changed. apt verifies what is downloaded.
  */
 import { spawnSync } from "node:child_process"
 import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs"
@@ -33,9 +33,9 @@ const mirror = () => {
 }
 
 /**
- * Puts the newer /usr over the system's for one command, in a mount namespace of its own: programs find their plugins and
- * libraries at the paths that they were built for, and share files, sockets and ports with everybody else. The process
- * stays the same one, so its id and signals are those of the command.
+ * Puts the newer /usr over the system's for one command, in a mount namespace of its own: programs find their plugins
+ * and libraries at the paths that they were built for, and share files, sockets and ports with all other programs. The
+ * process stays the same, so its id and signals are those of the command.
  */
 const runner = `#!/bin/sh
 exec unshare --mount sh -c 'mount --bind "$0/usr" /usr && exec "$@"' "$(dirname "$(readlink -f "$0")")/root" "$@"

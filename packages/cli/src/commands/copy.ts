@@ -71,7 +71,7 @@ const requireOpen = (fd: number): Effect.Effect<void, UsageError> =>
   })
 
 /**
- * `--progress=FD` in the form that the parser knows, for which an option has a value always or never.
+ * `--progress=FD` in a form that the parser knows: for the parser an option either always has a value or never has one.
  *
  * @since 0.1.0
  * @category decoding
@@ -229,13 +229,13 @@ export const copy = Command.make(
             requests,
             flush,
             extents,
-            // What is to have no holes has to be written.
+            // A destination that must have no holes needs its zeroes written.
             destinationIsZero: destinationIsZero && !allocated,
             onIncomplete: (words) => {
               left = words
             }
           }
-          /** Either server falling silent ends it. */
+          /** The copy ends if either server stops answering. */
           const copyAll = (onCopied?: (bytes: number) => void) =>
             Race.first(Copy.copy(source, sink, { ...options, onCopied }), Race.first(silence, silenceThere))
           const copied = Option.match(progressFd, {
@@ -251,9 +251,9 @@ export const copy = Command.make(
           yield* ProgressBar.withBar(ProgressBar.standardError, source.size, copied)
         }))
     )
-    // Its exit status is only known when it has been left.
+    // The exit status is known only after the connection was closed.
     const whole = Effect.flatMap(copying, () => serverFailure === undefined ? Effect.void : Effect.fail(serverFailure))
-    // Behind the bar, which has the last line until it is gone.
+    // After the progress bar, which occupies the last line until it is removed.
     return Effect.ensuring(
       whole,
       Effect.suspend(() => left === undefined ? Effect.void : complain(`effect-nbd: ${left}\n`))

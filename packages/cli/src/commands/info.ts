@@ -63,7 +63,7 @@ const timeout = Options.text("timeout").pipe(
   Options.optional
 )
 
-/** For all of it, where nothing else is said. */
+/** The default time limit for the whole command. */
 const usual = Duration.minutes(10)
 
 /**

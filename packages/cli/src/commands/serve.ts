@@ -90,7 +90,7 @@ const different = (what: string, names: ReadonlyArray<string>): Effect.Effect<Re
 
 const longestName = 4000
 
-/** In bytes, of any string of the protocol. */
+/** The longest string that the protocol allows, in bytes. */
 const longestText = 4096
 
 type Place = Listener.Address | { readonly _tag: "Stdio" } | { readonly _tag: "Activated" }

@@ -132,7 +132,7 @@ export const how = {
       const [, count, unit] = /^([0-9]{1,9})(ms|s)$/.exec(text) ?? []
       if (count === undefined) return Effect.fail(invalid(`--delay ${text}: not a time, such as 20ms or 1s`))
       const milliseconds = Number(count) * (unit === "s" ? 1000 : 1)
-      // Timers go to 24 days, and whoever waits longer waits for ever.
+      // A timer can wait at most 24 days; for a longer delay it would never end.
       return milliseconds > 86_400_000
         ? Effect.fail(invalid(`--delay ${text}: has to be at most a day, 86400s`))
         : Effect.succeed(Duration.millis(milliseconds))

@@ -77,7 +77,10 @@ export class FrameReader implements Receiver {
     connection.receive(this)
   }
 
-  /** The next `count` bytes, as soon as they are there, and those behind them that have come by then, `most` in all. */
+  /**
+   * The next `count` bytes, as soon as they have arrived, and the bytes after them that have arrived too: at most
+   * `most` in all.
+   */
   take(count: number, most = count): Effect.Effect<Uint8Array, StreamEnded> {
     return Effect.async<Uint8Array, StreamEnded>((resume) => {
       const ready = this.ready(count, most)

@@ -87,9 +87,10 @@ export const beginShutDown = (cell: HandleCell): void => {
 }
 
 /**
- * The end of a scope: what waits for its turn is given up, and the replies under way are waited for, as the specification
- * asks (C-198), but for so long only. Servers are in use that abort, for all their clients, when one leaves under a request.
- * Where nothing is under way, or the connection is over, there is nothing to wait for.
+ * The end of a handle's scope: commands that were not sent yet fail, and outstanding replies are waited for, as the
+ * specification asks (C-198), but only for `atMost`. Some servers abort, and all their clients lose their connection,
+ * if one client disconnects before its requests are answered. If no request is outstanding, or the connection is over,
+ * nothing is waited for.
  *
  * @since 0.1.0
  * @category transitions
@@ -104,13 +105,13 @@ export const closeTransmission = (
     transmission.empty()
     const close = Effect.sync(() => transmission.close())
     if (transmission.requestsInFlight === 0 || Duration.equals(atMost, Duration.zero)) return close
-    // A finalizer cannot be interrupted, and whoever waits has to be.
+    // A finalizer cannot be interrupted, but this wait must be interruptible for its timeout.
     const left = Effect.interruptible(called((callback) => transmission.onLeaving(callback)))
     return Effect.zipRight(Effect.timeoutOption(left, atMost), close)
   })
 
 /**
- * Is done when it is called back.
+ * An effect that ends when its callback is called.
  *
  * @since 0.1.0
  * @category constructors

@@ -34,7 +34,7 @@ export type Greeted =
 
 /**
  * Nothing is sent before both magic numbers were right. Only flags that the server offered and `willing` allows are
- * sent back (C-014 to C-017). For its first byte the server has the time of `patience`.
+ * sent back (C-014 to C-017). `patience` is the time limit for the server's first byte.
  *
  * @since 0.1.0
  * @category handshake
@@ -64,8 +64,8 @@ export const greet = (
   )
 
 /**
- * A peer that is not an NBD server may send fewer bytes than a greeting has, and then wait or leave: each byte is judged
- * as soon as it is there. 8 turns at most.
+ * A peer that is not an NBD server may send fewer bytes than a greeting has, and then wait or leave: each byte is
+ * checked as soon as it has arrived. There are at most 8 turns.
  */
 const greetingStart = (reader: FrameReader, patience: Duration.Duration) =>
   Effect.gen(function*() {
@@ -77,7 +77,7 @@ const greetingStart = (reader: FrameReader, patience: Duration.Duration) =>
     return isWireError(start) ? yield* fromWireError("greeting", start) : { head, start }
   })
 
-/** What has come of the first magic, and one byte more than before at least. */
+/** The bytes of the first magic that have arrived: at least one byte more than before. */
 const magicBytes = (
   reader: FrameReader,
   before: Uint8Array

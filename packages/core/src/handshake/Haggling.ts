@@ -25,10 +25,10 @@ import { isWireError, type WireError } from "../wire/WireError.ts"
 import { type HagglingFault, OptionRefusedError, TlsRequiredError } from "./HandshakeError.ts"
 
 /**
- * Most replies one option may have before its final one, and most bytes of payload in them together; and most bytes that
- * a server may say in its whole handshake, headers included, however many options that is: a server that never comes to
- * an end must not fill the memory (H-024). Each option also has a time (`HandleConfig.handshakeTimeout`), and how many
- * options there are is the caller's to say.
+ * The largest number of replies that one option may have before its final one, and of payload bytes in them together;
+ * and the largest number of bytes that a server may send in its whole handshake, over all options, headers included. A
+ * server that never ends its replies must not fill the memory (H-024). Each option also has a time limit
+ * (`HandleConfig.handshakeTimeout`), and the caller decides how many options are sent.
  *
  * @since 0.1.0
  * @category constants
@@ -62,7 +62,9 @@ export const disconnected = (
   })
 }
 
-/** Settings with which a handle does not ask: some servers hang up on an option that they do not know (H-050). */
+/**
+ * Settings with which a handle does not send an option: some servers close the connection at an unknown option (H-050).
+ */
 const remedies: ReadonlyMap<number, string> = new Map([
   [optionCode.STARTTLS, "TLS disabled"],
   [optionCode.EXTENDED_HEADERS, "requestExtendedHeaders: false"],
@@ -195,7 +197,7 @@ export const haggle = <A>(
     yield* sendOption(reader, option, data)
     const replies: Array<A> = []
     const endless = endlessness(option)
-    // Bounded by `endless` in replies and bytes, by `nextPayload` over all options, and in time by who runs the option.
+    // `endless` limits the replies and bytes, `nextPayload` the bytes of all options, and the caller limits the time.
     while (true) {
       const { bytes: weight, reply } = yield* nextReply(reader, option)
       if (reply._tag === "Ack" || reply._tag === "ErrorReply") {
@@ -244,7 +246,7 @@ export const endlessness = (option: number): (bytes: number) => ProtocolError | 
 }
 
 /**
- * A refusal for whatever reason but that there is no such export.
+ * A refusal for any reason except that the export does not exist.
  *
  * @since 0.1.0
  * @category errors

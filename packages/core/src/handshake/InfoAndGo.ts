@@ -33,7 +33,7 @@ export interface Wanted {
   readonly blockSize: boolean
   /** Name and description. */
   readonly fullInfo: boolean
-  /** Take transmission flags that are all zero, which not even say that they are there, for none of them set. */
+  /** Accept transmission flags that are all zero, without even HAS_FLAGS, as "no flag is set". */
   readonly zeroFlags?: boolean
 }
 
@@ -221,13 +221,13 @@ const breach = (option: number, expected: string, received: string, rule: string
   )
 
 /**
- * HAS_FLAGS must be set. Flags of zero altogether are refused, as libnbd does, unless the caller takes them, as QEMU does;
- * a field that lacks that bit alone is not (H-037).
+ * HAS_FLAGS must be set. Flags that are all zero are refused, as in libnbd, unless the caller accepts them, as QEMU
+ * does. Flags that lack only HAS_FLAGS are always accepted (H-037).
  */
 const noFlags = (option: number) => breach(option, flagsOrSetting, "0x0000", "Transmission flags, C-123")
 
 /**
- * What is expected of the flags of an export.
+ * The expectation for an export's flags, in words.
  *
  * @since 0.1.0
  * @category constants

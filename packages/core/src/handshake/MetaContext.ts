@@ -70,8 +70,8 @@ export const listContexts = (
 /**
  * Has the server select contexts for an export, in place of all it had selected before, and that also when it refuses
  * (C-112). What it selected is matched by name (C-116), and may be less than was asked for; to select none is no error.
- * A context that nobody asked for ends the connection as soon as it comes: each would cost memory, and chunks of every
- * block status.
+ * A context that was not asked for ends the connection at once: each such context would cost memory, and would add
+ * chunks to every block status reply.
  *
  * @since 0.1.0
  * @category haggling
@@ -112,8 +112,8 @@ const refusal = (
     : refused(option, reply, exportName)
 
 /**
- * Most contexts that a server may select beyond those that were asked for by name, which only a namespace with patterns
- * of its own lets it do.
+ * The largest number of contexts that a server may select in addition to those that were asked for by name. It may do
+ * so only in a namespace that has patterns of its own.
  *
  * @since 0.1.0
  * @category constants
@@ -127,8 +127,9 @@ export const maximumMatched = 256
 const withoutPatterns: ReadonlySet<string> = new Set(["base:", "qemu:"])
 
 /**
- * Judges what the server grants, one context after another: each id and each name once, since status could not be told
- * apart otherwise, and nothing that was neither asked for nor can match a pattern (H-058).
+ * Judges what the server grants, one context after another: each id and each name may come once, since the contexts of
+ * a status could not be distinguished otherwise, and each context must have been asked for or be able to match a
+ * pattern (H-058).
  */
 const grantOf = (names: ReadonlyArray<string>): (context: GrantedContext) => ProtocolError | undefined => {
   const asked = new Set(names)

@@ -54,8 +54,9 @@ export const checkChunk = (
       if (!isErrorChunk(type)) {
         return ["a chunk type that fits the command", hex(type, 2), "Structured reply types, C-167"]
       }
-      // A message has at most 4096 bytes; an error type of the future may carry more beside it, within reason. Too few bytes
-      // are no reason to end here: however little an error says, it ends where its header says, and its request has failed.
+      // A message has at most 4096 bytes; a future error type may carry a limited number of further bytes. Too few
+      // bytes do not end the connection here: the header gives the end of the error chunk, and its request has failed
+      // in any case.
       return length <= 65_536 + payloadHead.ERROR_OFFSET
         ? undefined
         : ["at most 65550 bytes in an error chunk", `${length} bytes`, "Structured reply types, C-180"]

@@ -32,7 +32,7 @@ export const maximumEffectLength = (target: Export): number =>
   target.replyStyle === "Extended" ? Number.MAX_SAFE_INTEGER : 0xffff_ffff
 
 /**
- * The same down to a multiple of every block size: most that one piece of a longer effect has.
+ * The same, rounded down to a multiple of every block size: the longest piece of a longer request without payload.
  *
  * @since 0.1.0
  * @category constants
@@ -110,7 +110,7 @@ export const checkRange = (
   if (!Number.isInteger(bytes)) return outOfBounds()
   // By subtraction, and on the exact length: neither sum nor rounding can bring a range back inside.
   if (strictness.bounds && (offset > target.size || BigInt(length) > target.size - offset)) return outOfBounds()
-  // Of what is sent in pieces, each piece has an offset of 64 bits.
+  // If a request is sent in pieces, the offset of each piece must fit into 64 bits.
   const isDivided = strictness.payload && bytes > target.maximumPayload
   if (!strictness.bounds && isDivided && BigInt(length) > maximumOffset - offset) return outOfBounds()
   const minimumBlockSize = target.minimumBlockSize
@@ -126,8 +126,8 @@ export const checkRange = (
 const isAligned = (offset: bigint, block: number): boolean => offset % BigInt(block) === 0n
 
 /**
- * What is longer than the server takes is sent in pieces, or asks about less, unless that is switched off: see Division.
- * Reads and writes keep the bound that memory sets.
+ * A request that is longer than the server accepts is sent in pieces, or asks about less, unless that is switched off:
+ * see Division. Reads and writes still have the limit that memory sets.
  */
 const longest = (target: Export, command: CommandName, strictness: Strictness): number => {
   if (command === "read" || command === "write") return maximumRequestPayload

@@ -200,7 +200,7 @@ export class ReplyInvalidError extends Data.TaggedError("NbdReplyInvalidError")<
   readonly expected: string
   readonly received: string
   readonly rule: string
-  /** Name of the error that the reply has all the same, where it is one that can be read. */
+  /** The name of the error in the reply, if it could be read although the reply is invalid. */
   readonly errno: ErrnoName | undefined
 }> {
   override get message(): string {

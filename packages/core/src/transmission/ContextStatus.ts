@@ -95,7 +95,8 @@ export interface DescribedExtent {
 export const mostDescriptors = (length: number): number => Math.min(maxDescriptors, length)
 
 /**
- * Most extents that are kept of all answers to one request together: 64 MiB of them, as much as the longest read brings.
+ * The largest number of extents that are kept for one request, over all contexts: 64 MiB of them, as much as the
+ * longest read.
  *
  * @since 0.1.0
  * @category constants
@@ -103,8 +104,8 @@ export const mostDescriptors = (length: number): number => Math.min(maxDescripto
 export const mostExtents = 4 * maxDescriptors
 
 /**
- * How many of its extents are kept of each of so many contexts. What is cut off is asked about again, as behind any answer
- * that is about less than was asked for (C-192).
+ * How many extents are kept for each context, given the number of contexts. The client asks again about the rest of the
+ * range, as after any answer that covers less than was asked for (C-192).
  *
  * @since 0.1.0
  * @category constants

@@ -1,5 +1,5 @@
 /**
- * The meta contexts of an export by id and by name: a server may have granted many, and each chunk names one.
+ * The meta contexts of an export by id and by name: a server may have selected many, and each chunk names one.
  *
  * @since 0.1.0
  */

@@ -10,8 +10,8 @@
 
 /**
  * Most ranges that are kept apart. A server that answers in more separate pieces than this is not answering in earnest.
- * It bounds what one chunk can make move; and a reply has no more chunks of content than the read has bytes, since each
- * brings at least one that had not come.
+ * It limits how much one chunk can cause to be moved in memory; and a reply has no more chunks of content than the read
+ * has bytes, since each brings at least one that had not come.
  *
  * @since 0.1.0
  * @category constants

@@ -1,13 +1,14 @@
 /**
  * Requests that are longer than the server takes, sent as several: one rule for all commands.
  *
- * A request's pieces follow each other, each sent when the one before it has succeeded, so that whatever happens what was
- * done is the beginning of the range. The first failure is the result, and names its piece: everything before it was done,
- * and nothing behind it was sent. Flags go with every piece. Whoever is interrupted has no more of them sent.
+ * Each piece of a request is sent only after the piece before it has succeeded. So the part of the range that was done
+ * is always its beginning. The first failure is the result, and names its piece: everything before that piece was done,
+ * and nothing after it was sent. Every piece has the request's flags. If the caller is interrupted, no further pieces
+ * are sent.
  *
- * Why effects are cut that carry no payload: servers are known that say nothing of their limits, do less than a long
- * request asks for, and answer that it was done (zeroes over 64 MiB). A server that has named its block sizes has thought
- * about it; the specification lets effects be longer than its largest payload, and they are (C-096).
+ * Requests without payload are divided too, because some servers send no block sizes, carry out only a part of a long
+ * request, and report success (zeroes over 64 MiB). If a server has sent its block sizes, these requests are not
+ * divided at its maximum payload: the specification allows them to be longer (C-096).
  *
  * @since 0.1.0
  */
@@ -22,9 +23,9 @@ import { invalid } from "./ReplyAssembly.ts"
 import type { Transmission } from "./Transmission.ts"
 
 /**
- * Most bytes that one request of this kind is sent for. With what carries payload it is the server's maximum; with the rest
- * 32 MiB where the server has named no block sizes, and otherwise what its header can say. Block status is not cut: its
- * answer may be about less than was asked for, and tells about how much it is.
+ * The largest length of one request of this kind. For a request with payload it is the server's maximum payload. For
+ * the others it is 32 MiB if the server has sent no block sizes, and otherwise the largest length that the header can
+ * express. Block status is not divided: its answer may cover less than was asked for, and says which length it covers.
  *
  * @since 0.1.0
  * @category constants
@@ -44,7 +45,7 @@ export const longestRequest = (target: Export, { name }: NbdCommand): number => 
 }
 
 /**
- * A command on its way in pieces, none longer than `longest`, a multiple of the minimum block size.
+ * A command that is sent in pieces, none longer than `longest`, which is a multiple of the minimum block size.
  *
  * @since 0.1.0
  * @category models
@@ -53,9 +54,9 @@ export class DividedCommand implements Caller {
   private readonly transmission: Transmission
   private readonly longest: number
   private readonly caller: Caller
-  /** The command as it was asked for, and what its pieces bring. It has no cookie. */
+  /** The whole command, and the results of its pieces. It has no cookie. */
   private readonly whole: PendingCommand
-  /** The piece that is under way. */
+  /** The piece whose reply is outstanding. */
   private piece: PendingCommand | undefined
   /** Bytes of the pieces that have succeeded. */
   private done = 0
@@ -73,7 +74,7 @@ export class DividedCommand implements Caller {
     this.piece = transmission.submit(this.next(), this)
   }
 
-  /** Nobody waits for it any more. */
+  /** The caller no longer waits for the command. */
   abandon(): void {
     if (this.piece !== undefined) this.transmission.abandon(this.piece)
   }
@@ -108,7 +109,7 @@ export class DividedCommand implements Caller {
     }
   }
 
-  /** With something done already, "nothing was sent" would not be true. */
+  /** If some pieces were done already, "nothing was sent" would not be true. */
   private fail(failure: CommandFailure | NeverSent, piece: PendingCommand): void {
     if (failure._tag !== "NeverSent" || this.done === 0) return this.caller.settle(failure, this.whole)
     const { length, name, offset } = piece.command
@@ -123,7 +124,7 @@ export class DividedCommand implements Caller {
     this.caller.settle(lost, this.whole)
   }
 
-  /** Its owner has transferred or resized it meanwhile. */
+  /** The owner of the memory has transferred or resized it since the command began. */
   private memoryIsGone(): boolean {
     const { command, destination } = this.whole
     const memory = command.payload ?? destination

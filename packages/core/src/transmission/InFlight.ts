@@ -18,19 +18,20 @@ import type { Piece } from "./Piece.ts"
 import type { Place } from "./WaitingLine.ts"
 
 /**
- * The connection ended, or was about to, while the command was waiting for its turn: nothing of it was sent.
+ * The connection ended, or was being closed, while the command waited to be sent: nothing of it was sent.
  *
  * @since 0.1.0
  * @category models
  */
 export interface NeverSent {
   readonly _tag: "NeverSent"
-  /** For whoever has had something else sent before. */
+  /** The reason, for a caller that has already sent another piece. */
   readonly reason: TransmissionFault | HandleClosedError
 }
 
 /**
- * The errors of one reply: how many, and where they were as positions in the range, where no content may follow (H-106).
+ * The errors of one reply: their number, and their positions in the range. No content may follow at these positions
+ * (H-106).
  *
  * @since 0.1.0
  * @category models
@@ -71,7 +72,7 @@ export class PendingCommand {
   caller: Caller | undefined
   /** From 1, in order of sending; 0 while it waits for its turn. */
   cookie = 0
-  /** Its place in the line of those that wait for their turn; `undefined` for one that never had to. */
+  /** Its place in the line of commands that wait to be sent; `undefined` for a command that did not have to wait. */
   place: Place<PendingCommand> | undefined
   /** The first failure; later chunks do not replace it (H-131). */
   failure: CommandFailure | undefined

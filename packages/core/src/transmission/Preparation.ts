@@ -196,8 +196,8 @@ export const writeZeroes = (
 }
 
 /**
- * All granted contexts are asked about unless fewer are wanted. Where the server takes a filter it is sent one, and
- * otherwise the answers of the others are passed over as they come.
+ * All granted contexts are asked about unless fewer are wanted. If the server accepts a filter, the filter is sent.
+ * Otherwise the answers for the other contexts are ignored.
  *
  * @since 0.1.0
  * @category constructors
@@ -227,7 +227,7 @@ export const blockStatus = (
   const refusal = checkFlags(target, name, flags, known, strictness) ??
     checkRange(target, name, offset, length, strictness)
   if (refusal !== undefined) return refusal
-  // The answer may be about less, so that the question may be too.
+  // The answer may cover less than was asked for, so the request may be shortened.
   const about = strictness.payload ? Math.min(Number(length), longestEffect(target)) : Number(length)
   const payload = isFiltered
     ? encodeStatusFilter({ length: BigInt(about), contextIds: [...asked.keys()] })

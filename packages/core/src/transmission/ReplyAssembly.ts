@@ -2,10 +2,10 @@
  * What the chunks of one cookie add up to.
  *
  * Each function takes what a reply says about one command and either accepts it, or says which rule it breaks. A
- * `WireError` is a breach that ends the connection. A doubt fails the command alone where two things hold: the header has
- * said where the message ends, within its limit, and the command fails by it in any case. So it is with errors of every
- * form, and with values that contradict the request; content that makes no sense ends the connection. No I/O and no time:
- * the whole of it can be tested with plain calls.
+ * `WireError` is a breach that ends the connection. A wrong reply fails only its command if two conditions hold: the
+ * header gives the end of the message, within its limit, and the command fails because of the message in any case. This
+ * applies to errors of every form, and to values that contradict the request. Content that makes no sense ends the
+ * connection. There is no I/O and no time here: everything can be tested with plain calls.
  *
  * @since 0.1.0
  */
@@ -22,14 +22,14 @@ import type { PendingCommand, ReportedErrors } from "./InFlight.ts"
 import { addPiece, type Piece } from "./Piece.ts"
 
 /**
- * Error chunks of one reply. A server that says more often that a request has failed is not answering in earnest, and
- * might never end.
+ * The largest number of error chunks in one reply. A server that sends more is not answering properly, and might never
+ * end the reply.
  */
 const maxErrors = 65_536
 
 /**
- * Positions of errors that are remembered for one reply. Each chunk of content is held against all of them; content where
- * an error that is not remembered was fails with its command, which has failed already.
+ * The largest number of error positions that are stored for one reply. Each chunk of content is compared with all of
+ * them. If a position is not stored, content at that position is not detected, but its command has failed already.
  */
 const maxErrorPositions = 64
 
@@ -78,9 +78,9 @@ export const acceptContent = (
 }
 
 /**
- * The head of an answer to a block status: how many contexts' answers are kept of this request, this one's among them, or 0
- * where this one is of no use. One about a context that was not asked about, or was answered before, means that the stream
- * is not what it seems (C-188); so there are no more answers than contexts that were asked about.
+ * The head of an answer to a block status: the number of contexts whose answers are kept for this request, this one
+ * included, or 0 if this answer is not needed. An answer for a context that was not asked about, or was answered
+ * before, is a breach (C-188). So there are no more answers than contexts that were asked about.
  *
  * @since 0.1.0
  * @category decoding
@@ -101,7 +101,7 @@ export const acceptContext = (pending: PendingCommand, contextId: number): numbe
 }
 
 /**
- * What one context has to say. An answer that only makes no sense fails the command alone.
+ * The answer for one context. If the answer is framed correctly but makes no sense, only its command fails.
  *
  * @since 0.1.0
  * @category decoding
@@ -131,7 +131,7 @@ export const acceptStatus = (
   return undefined
 }
 
-/** An error chunk. The first one is what the caller hears of. */
+/** An error chunk. The caller gets the first one. */
 const acceptError = (pending: PendingCommand, errors: ReportedErrors, payload: ErrorPayload): void => {
   const { command } = pending
   if (payload.error === 0) {
@@ -148,8 +148,8 @@ const acceptError = (pending: PendingCommand, errors: ReportedErrors, payload: E
 }
 
 /**
- * The payload of an error chunk, of whose `length` bytes `head` is the beginning. One that contradicts itself fails its
- * command all the same, and no other: its header has said where it ends, and nothing of it is content (C-170, H-120 to H-122).
+ * The payload of an error chunk: `head` is the beginning of its `length` bytes. An error chunk that contradicts itself
+ * also fails its command, and only that: its header gives its end, and it contains no content (C-170, H-120 to H-122).
  *
  * @since 0.1.0
  * @category decoding
@@ -174,8 +174,8 @@ export const acceptErrorPayload = (
 }
 
 /**
- * A simple reply to a read, although replies were agreed to come in chunks. An error ends with its header, and fails that
- * read alone; whether a success brings data is for nobody to say, so there the stream is lost (C-159, H-083).
+ * A simple reply to a read, although replies were agreed to come in chunks. An error ends with its header, and fails
+ * only that read. After a success the client cannot know whether data follows, so the connection ends (C-159, H-083).
  *
  * @since 0.1.0
  * @category decoding
@@ -277,8 +277,8 @@ const borrowed = (pending: PendingCommand, arriving: number): Uint8Array | undef
 }
 
 /**
- * A reply that makes no sense, but whose end is known: the command fails, and the connection goes on. `error` is the value
- * that it has all the same; 0 is none.
+ * A reply that makes no sense, but whose end is known: the command fails, and the connection goes on. `error` is the
+ * error value that the reply contains; 0 means none.
  *
  * @since 0.1.0
  * @category decoding

@@ -135,8 +135,8 @@ export class ReplyReader {
   push(bytes: Uint8Array): void {
     const end = bytes.byteLength
     let at = 0
-    // As long as the bytes that came: each turn uses some up, or ends. What all messages together may hold is bounded for each
-    // command, by its length (content, pieces), by the contexts it asks about (status), and by a number (errors).
+    // The loop ends: each turn consumes some of the bytes that have arrived, or stops. For each command the messages
+    // are limited by its length (content, pieces), by the contexts it asks about (status), and by a number (errors).
     while (at < end) {
       switch (this.stage) {
         case "Header":
@@ -266,7 +266,7 @@ export class ReplyReader {
     this.wanted = this.chunk === chunkType.OFFSET_DATA
       ? payloadHead.OFFSET_DATA
       : Math.min(length, maxHead)
-    // An error without a payload: nothing more comes that could be waited for.
+    // An error without a payload: no further bytes belong to it.
     if (length === 0) this.readHead(view, at, this.held, 0)
   }
 

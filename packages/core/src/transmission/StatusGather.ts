@@ -1,10 +1,11 @@
 /**
  * Gathers the payload of a status chunk, which is looked at when it is whole.
  *
- * The start of it says whose answer it is: one that nobody asked for is a breach, and one that the caller does not want is
- * passed over. Memory is taken for the others once the header has told their length, and is no more than the answer to that
- * request can need: a status is about as many bytes as were asked for, and each extent about one of them at least (C-190).
- * All answers to one request together keep `mostExtents` at most.
+ * The first bytes say which context the answer is for. An answer for a context that was not asked about is a breach,
+ * and an answer that the caller does not want is skipped. For the other answers memory is allocated when the header has
+ * given their length, and never more than the answer to that request can need: a status is about as many bytes as were
+ * asked for, and each extent about one of them at least (C-190). All answers to one request together keep `mostExtents`
+ * at most.
  *
  * @since 0.1.0
  */
@@ -29,7 +30,7 @@ export class StatusGather {
     this.exportSize = exportSize
   }
 
-  /** Bytes that tell whose answer it is, and under extended headers how many extents it has. */
+  /** Bytes that give the context of the answer and, under extended headers, the number of its extents. */
   get headBytes(): number {
     return statusSize[this.width].head
   }
@@ -55,7 +56,7 @@ export class StatusGather {
     return true
   }
 
-  /** Takes the next bytes; those of extents that are not kept are passed over. */
+  /** Takes the next bytes; the bytes of extents that are not kept are skipped. */
   add(bytes: Uint8Array): void {
     const room = this.payload.byteLength - this.filled
     if (room <= 0) return

@@ -62,7 +62,7 @@ export interface TransmissionEvents {
 /**
  * - `Open`: commands are admitted.
  * - `Draining`: no more are admitted; once the last reply has come the server is told goodbye.
- * - `Emptying`: the same, and nothing that waits for its turn is sent.
+ * - `Emptying`: the same, and commands that wait to be sent are not sent any more.
  * - `Leaving`: it was told, and its end of the stream is waited for.
  * - `Over`: nothing comes or goes any more.
  */
@@ -138,7 +138,7 @@ export class Transmission implements Receiver {
     return this.sendInTurn(command, caller, this.course === "Open")
   }
 
-  /** Sends what belongs to a command that was admitted before, in the same step in which a part of that one is settled. */
+  /** Sends the next piece of an admitted command, in the same step in which its previous piece is settled. */
   continue(command: NbdCommand, caller: Caller): PendingCommand {
     return this.sendInTurn(command, caller, this.course === "Open" || this.course === "Draining")
   }
@@ -168,7 +168,7 @@ export class Transmission implements Receiver {
     this.leaveIfDrained()
   }
 
-  /** Admits no more commands, gives up what waits for its turn, and tells the server goodbye once the last reply has come. */
+  /** Admits no more commands, fails those that wait to be sent, and sends NBD_CMD_DISC after the last reply. */
   empty(): void {
     if (this.course !== "Open" && this.course !== "Draining") return
     this.course = "Emptying"
@@ -257,7 +257,7 @@ export class Transmission implements Receiver {
     this.writer.append(command, pending.cookie)
   }
 
-  /** Sends what has its turn now: never more than the limits leave room for, whatever a reply has set free. */
+  /** Sends the commands that are next in line, but never more than the limits allow. */
   private advance(): void {
     for (let next = this.queue.first; next !== undefined && this.hasRoom(next.command); next = this.queue.first) {
       if (next.place !== undefined) this.queue.leave(next.place)

@@ -1,22 +1,22 @@
 /**
- * What waits for its turn, first come first served; anybody may leave from the middle, and leaves nothing behind.
+ * A line of waiting items, first in first out. An item may also be removed from the middle, and then uses no memory.
  *
- * A chain of places and not a `Set`, for the reason that CookieTable has: V8 would keep those that are gone. A place that
- * was left refers to no other, so that an old one keeps none alive. Nothing is left to be passed over either, whoever
- * stands in front and for however long.
+ * A chain of places and not a `Set`, for the reason that CookieTable has: V8 would keep removed items in memory. A
+ * removed place refers to no other place, so it keeps no other in memory. A removed place is not skipped later either:
+ * it is gone at once, even if the first item waits for a long time.
  *
  * @since 0.1.0
  */
 
 /**
- * A place in the line, by which whoever has it can leave.
+ * A place in the line, with which its item can be removed.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Place<Entry> {
   readonly entry: Entry
-  /** It is in the line still. */
+  /** It is still in the line. */
   isTaken: boolean
   before: Place<Entry> | undefined
   behind: Place<Entry> | undefined
@@ -35,7 +35,7 @@ export class WaitingLine<Entry> {
     return this.count
   }
 
-  /** Joins at the end. The place is for leaving. */
+  /** Adds an item at the end, and returns the place with which it can be removed. */
   join(entry: Entry): Place<Entry> {
     const place: Place<Entry> = { entry, isTaken: true, before: this.tail, behind: undefined }
     if (this.tail === undefined) this.head = place

@@ -70,7 +70,7 @@ export const decodeGreetingStart = (
 }
 
 /**
- * Whether an NBD server may have sent these bytes first: up to 8 of them are told from any other's.
+ * Whether these bytes can be the first bytes of an NBD server: only the first 8 are compared.
  *
  * @since 0.1.0
  * @category guards

@@ -234,9 +234,9 @@ export interface ErrorPayload {
 }
 
 /**
- * The payload of any error chunk, of which `payload` is all, or the first of `length` bytes. A message that does not fit is
- * refused; bytes after it are of an error type this client does not know and are skipped (C-170, C-180, H-121, H-124). An
- * offset that is not among the bytes that are there counts as none.
+ * The payload of any error chunk: `payload` is the whole of it, or the first of its `length` bytes. A message that does
+ * not fit is refused; bytes after it are of an error type this client does not know and are skipped (C-170, C-180,
+ * H-121, H-124). An offset that is not among the bytes that are there counts as none.
  *
  * @since 0.1.0
  * @category decoding

@@ -19,8 +19,8 @@ import type { ruleTable } from "./RuleTable.ts"
  */
 export interface Target {
   /**
-   * The export to work with, alone for the suite. Its content is lost, unless it is read-only. Checks that take more room
-   * than it has are skipped: 1 MiB is enough for all but one, which takes more than 64 MiB.
+   * The export to work with, alone for the suite. Its content is lost, unless it is read-only. Checks that need a
+   * larger export are skipped: 1 MiB is enough for all but one, which needs more than 64 MiB.
    */
   readonly exportName: string
   /** A name that the server refuses, where it knows its exports by name. */
@@ -30,8 +30,9 @@ export interface Target {
   /** How it shakes hands. Default: `newstyle-fixed`. */
   readonly protocol?: "oldstyle" | "newstyle" | "newstyle-fixed"
   /**
-   * `false`: no client of ours gets into the export, since the server breaks a rule on the way. `run` then goes on as long
-   * as the server greets, and otherwise as long as it lets a client in and answers it. Default: `true`.
+   * `false`: our clients cannot enter the export, because the server breaks a rule before that. `run` then goes on
+   * while the server sends a greeting. Otherwise it goes on while the server lets a client enter and answers it.
+   * Default: `true`.
    */
   readonly enterable?: boolean
   /** The export cannot be written to: nothing is checked that takes writing. Default: `false`. */
@@ -93,7 +94,9 @@ export const skipped = (reason: string): Effect.Effect<Skipped> => Effect.sync((
  */
 export class ConformanceError extends Data.TaggedError("NbdConformanceError")<{
   readonly what: string
-  /** A text of more than 500 characters is cut: a report is kept of all checks, and servers can say a lot in each. */
+  /**
+   * A text of more than 500 characters is cut: the report holds all checks, and a server can send much text in each.
+   */
   readonly expected: unknown
   readonly actual: unknown
 }> {
@@ -107,7 +110,7 @@ export class ConformanceError extends Data.TaggedError("NbdConformanceError")<{
 }
 
 /**
- * Other bytes than were written: the fault of whatever the check is about, unless the export keeps nothing.
+ * The bytes read differ from those written: what the check tests is at fault, unless the export does not store writes.
  *
  * @since 0.1.0
  * @category errors
@@ -175,7 +178,7 @@ export const expectBytes = (
   })
 
 /**
- * The same of what was written and read again.
+ * The same comparison, for bytes that were written and then read.
  *
  * @since 0.1.0
  * @category guards
@@ -225,7 +228,7 @@ export const expectRefusal = <A, E extends { readonly _tag: string }, R>(
 export const connect = (target: Target) => Handle.connect({ exportName: target.exportName })
 
 /**
- * What requests to an export are held to, in bytes.
+ * The limits for requests to an export, in bytes.
  *
  * @since 0.1.0
  * @category models

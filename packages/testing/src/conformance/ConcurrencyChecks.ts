@@ -20,7 +20,7 @@ import {
 
 const pieceSizeOf = (connected: Connected): number => lengthNear(limitsOf(connected), 4096)
 
-/** The offsets of 128 pieces, or of as many as fit into half a MiB and into the export; of one in any case. */
+/** The offsets of 128 pieces, or of as many as fit into half a MiB and into the export; at least of one. */
 const offsetsOf = (connected: Connected): ReadonlyArray<bigint> => {
   const pieceSize = pieceSizeOf(connected)
   const room = connected.export.size < 524_288n ? Number(connected.export.size) : 524_288

@@ -19,10 +19,10 @@ import { Patience } from "./Patience.ts"
 const unlikely = "effect-nbd-conformance-no-such-export"
 
 /**
- * The target that an export of a server is: how the server shakes hands, whether the export is read-only and listed, and
- * whether there are names that the server refuses. It fails where the export cannot be entered; where that is because the
- * server breaks a rule after the first words of its greeting, the target is one that is not `enterable`. Whether connections find
- * what those before them have written cannot be seen from outside; it is taken to be so.
+ * The target that an export of a server is: how the server shakes hands, whether the export is read-only and listed,
+ * and whether there are names that the server refuses. It fails where the export cannot be entered; where that is
+ * because the server breaks a rule after the first words of its greeting, the target is one that is not `enterable`. A
+ * client cannot test whether a connection reads what earlier connections have written; this is assumed.
  *
  * @since 0.1.0
  * @category constructors
@@ -39,7 +39,7 @@ export const targetOf = (
         Effect.as(Effect.ignore(shutdown), { protocol, ...isReadOnly ? { readOnly: true } : {} })
     )
   )
-  // What the server does wrong here has checks of its own.
+  // Other checks report what the server does wrong here.
   const unknown = { lists: false }
   const names = Effect.scoped(Effect.gen(function*() {
     const negotiating = yield* Handle.negotiate({ handshakeTimeout })
@@ -66,11 +66,11 @@ export const targetOf = (
   return Effect.updateService(found, Transport, (transport) => new Patience().watch(transport))
 }
 
-/** The server spoke, and what it said or did is none of a server's ways to refuse. */
+/** The server sent something, and its answer is not one of the ways in which a server may refuse. */
 const isBreach = (error: ConnectError): boolean =>
   error._tag === "NbdProtocolError" || error._tag === "NbdServerDisconnectedError"
 
-/** How the server greets, as far as that can be told of its first words. */
+/** The greeting style of the server, as far as its first bytes show it. */
 const protocol: Effect.Effect<Target["protocol"], never, Transport> = Effect.gen(function*() {
   const client = yield* open
   const style = decodeGreetingStart(yield* client.take(size.start))

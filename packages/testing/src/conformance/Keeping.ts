@@ -1,5 +1,6 @@
 /**
- * Exports that keep nothing of what is written to them, as disks for tests may: their content tells nothing of the rules.
+ * Exports that do not store what is written to them, as some test disks do: their content does not show whether rules
+ * are broken.
  *
  * @since 0.1.0
  */
@@ -9,7 +10,10 @@ import { ask, content } from "./server/Asking.ts"
 import { expectDone } from "./server/Judge.ts"
 import { enter } from "./server/Talk.ts"
 
-/** A block that is written is read back, by simple replies and on one connection; where that cannot be seen, it is taken to be so. */
+/**
+ * Whether a written block can be read back, with simple replies and on one connection. If this cannot be tested, it is
+ * assumed.
+ */
 const keeps = (target: Target) =>
   Effect.gen(function*() {
     const talk = yield* enter(target)
@@ -20,8 +24,9 @@ const keeps = (target: Target) =>
   }).pipe(Effect.scoped, Effect.orElseSucceed(() => true))
 
 /**
- * Skips those checks that found other bytes than were written, where the export keeps none. That is looked at when a check's
- * own connections are closed, since some servers have one client at a time, and once, since a server may be gone later.
+ * If the export does not store writes, skips the checks that read other bytes than were written. The export is tested
+ * after the check's own connections are closed, because some servers take only one client at a time. It is tested only
+ * once, because the server may have ended later.
  *
  * @since 0.1.0
  * @category constructors

@@ -1,6 +1,6 @@
 /**
- * What a server is allowed that has no room for another client: to turn it away before it has said a word. It may just have
- * lost one, and not have noticed yet.
+ * A server that cannot take another client may close its connection before the greeting. The server may not yet have
+ * noticed that an earlier client has disconnected, so the connection is tried again.
  *
  * @since 0.1.0
  */
@@ -10,23 +10,23 @@ import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 
-/** Before each further try, in milliseconds: 1.3 seconds in all. */
+/** The pauses before each further try, in milliseconds: 1.3 seconds in all. */
 const waits = [20, 40, 80, 160, 320, 640] as const
 
-/** So long, in milliseconds, a server may be silent before the connection is taken as it is. */
+/** If the server sends nothing for this many milliseconds, the connection is used as it is. */
 const longestSilence = 1000
 
 /**
- * Opens connections of a Transport, and opens another one where the server ends it without a word.
+ * Opens connections of a Transport, and opens another one if the server closes a connection without sending anything.
  *
  * @since 0.1.0
  * @category models
  */
 export class Patience {
-  /** The last connection was turned away, as was every other try. */
+  /** The server closed the last connection without sending anything, and every earlier try too. */
   turnedAway = false
 
-  /** The Transport, with patience. */
+  /** The Transport that tries again. */
   watch(transport: Transport["Type"]): Transport["Type"] {
     return { ...transport, open: this.opening(transport.open, 0) }
   }
@@ -46,10 +46,10 @@ export class Patience {
   }
 }
 
-/** A connection whose first bytes were waited for: its receiver is given them as if they came just now. */
+/** A connection whose first bytes have already arrived: its receiver gets them as if they had just arrived. */
 class Beginning implements Connection {
   private readonly inner: Connection
-  /** As much as comes at a time, and no more until there is a receiver. */
+  /** The bytes of one read; nothing more is read until there is a receiver. */
   private first: Uint8Array | undefined
   private end: ConnectionEnd | undefined
   private begun: (() => void) | undefined

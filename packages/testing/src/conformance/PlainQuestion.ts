@@ -1,6 +1,6 @@
 /**
- * Whether a server still answers, after a check that was not to its liking: what every server can be asked, by a client that
- * has done nothing wrong.
+ * Whether a server still answers after a check that failed: a client that breaks no rule sends a request that every
+ * server can answer.
  *
  * @since 0.1.0
  */
@@ -17,20 +17,20 @@ import { isRefusal, Skip } from "./server/Judge.ts"
 import { haggling, sizes } from "./server/Talk.ts"
 
 /**
- * What became of the question: it was answered, as far as it ever could be; no client is let in; or there was no answer.
+ * The result: the server answered, as far as it ever did; it lets no client enter; or it did not answer.
  *
  * @since 0.1.0
  * @category models
  */
 export type State = "Answers" | "Refuses" | "Silent"
 
-/** It lets no client in. */
+/** The server lets no client enter. */
 class Refused extends Data.TaggedError("Refused")<{}> {}
 
-/** It greets. */
+/** The server sends a greeting. */
 const greeting = Effect.flatMap(open, (client) => client.take(1))
 
-/** It lets a client in, and answers a read. */
+/** The server lets a client enter, and answers a read. */
 const reading = (target: Target) =>
   Effect.gen(function*() {
     const client = yield* haggling(target)
@@ -42,26 +42,27 @@ const reading = (target: Target) =>
     yield* client.reply(longest)
   })
 
-/** A multiple of every minimum block size. It may be past the end, which is an answer too. */
+/** A multiple of every minimum block size. It may be past the end of the export: an error reply is an answer too. */
 const longest = 65_536
 
-/** The same where no option is known but one, or none. */
+/** The same for a server that knows only one option, or none. */
 const readingByHandle = (target: Target) =>
   Effect.flatMap(connect(target), (connected) => connected.read(0n, lengthNear(limitsOf(connected), 512)))
 
-/** Whatever it said is an answer, if it said something. */
+/** Anything that the server sent is an answer. */
 const isAnswer = (error: unknown): boolean => {
   if (error instanceof RuleError) return isAnswer(error.error)
   return error instanceof Skip || error instanceof ConformanceError || error instanceof UndecodableError ||
     error instanceof UnboundedError || told.some((tag) => Predicate.isTagged(error, tag))
 }
 
-/** What our own client makes of an answer, or of an export that is entered. */
+/** The result of our own client, for an answer or for an export that it entered. */
 const told = ["NbdProtocolError", "NbdCommandError", "NbdReplyInvalidError", "NbdOutOfBoundsError"] as const
 
 /**
- * Asks, and waits as long as this for an answer. A connection that does not come about, or ends, or is not let in, is tried
- * again until then: the server may be starting, or have to be rid of another client first.
+ * Sends the request, and waits at most this long for an answer. If a connection cannot be opened, ends, or cannot enter
+ * the export, it is tried again until that time: the server may still be starting, or may have to close another
+ * client's connection first.
  *
  * @since 0.1.0
  * @category guards

@@ -47,7 +47,8 @@ export interface RuleResult {
 }
 
 /**
- * After this check the server answered nothing any more (`Silent`), or let nobody in (`Refuses`): `left` others were not made.
+ * After this check the server did not answer any more (`Silent`), or let no client enter (`Refuses`): `left` other
+ * checks were not run.
  *
  * @since 0.1.0
  * @category models
@@ -65,7 +66,7 @@ export interface Stopped {
 export interface Report {
   /** In the order in which they were run. */
   readonly checks: ReadonlyArray<CheckResult>
-  /** Where the run stopped before its end; `undefined` where all checks were made. */
+  /** Where the run stopped before its end; `undefined` if all checks were run. */
   readonly stopped: Stopped | undefined
   /** By their numbers; those that no check was about are not in it. */
   readonly rules: ReadonlyArray<RuleResult>
@@ -117,8 +118,8 @@ const together = (verdicts: ReadonlyArray<Verdict>): Verdict => {
 }
 
 /**
- * The report as text: what failed and why, with the rules that are broken, what is unclear, each rule with its verdict, from
- * where on the server answered nothing any more, and a last line that counts.
+ * The report as text: what failed and why, with the rules that are broken, what is unclear, each rule with its verdict,
+ * after which check the server did not answer any more, and a last line that counts.
  *
  * @since 0.1.0
  * @category formatting

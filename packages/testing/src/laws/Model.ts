@@ -1,5 +1,6 @@
 /**
- * What the laws of devices compare with: random actions on a window of a device, and the bytes that they should leave.
+ * The model for the laws of devices: random actions on a window of a device, and the bytes that should be there after
+ * them.
  *
  * @since 0.1.0
  */
@@ -17,7 +18,7 @@ export interface Window {
   readonly length: number
 }
 
-/** Most bytes that are used, if four blocks are no more: two of the pages that a sparse device in memory has. */
+/** The largest number of bytes that are used, if four blocks are not more: two pages of a sparse device in memory. */
 const windowLength = 131_072
 
 /**
@@ -44,7 +45,7 @@ export interface Action {
   readonly what: "write" | "writeZeroes" | "allocateZeroes" | "trim" | "flush"
   readonly offset: bigint
   readonly length: number
-  /** What is written: this byte throughout. */
+  /** The byte that is written everywhere in the range. */
   readonly byte: number
   readonly fua: boolean
 }
@@ -83,7 +84,7 @@ export const program = <E>(device: BlockDevice<E>, area: Window, seed: number): 
     const what = kinds[next(kinds.length)] ?? "write"
     const start = next(blocks)
     const most = what === "write" ? Math.min(blocks - start, Math.floor(maximum / minimum)) : blocks - start
-    // Short ranges as often as long ones.
+    // Short ranges are as frequent as long ones.
     const count = 1 + next(next(2) === 0 ? Math.min(most, 3) : most)
     const range = { offset: area.offset + BigInt(start * minimum), length: count * minimum }
     return {
@@ -103,7 +104,7 @@ export const show = ({ byte, fua, length, offset, what }: Action): string =>
   what === "flush" ? "flush" : `${what} ${offset}+${length}${what === "write" ? ` of ${byte}` : ""}${fua ? " fua" : ""}`
 
 /**
- * Has the device carry out an action.
+ * Carries out an action on the device.
  *
  * @since 0.1.0
  * @category combinators
@@ -124,7 +125,7 @@ export const apply = <E>(device: BlockDevice<E>, action: Action): Effect.Effect<
   }
 }
 
-/** The byte that an action leaves; `undefined` where it may be any. */
+/** The byte that is there after an action; `undefined` if it may be any byte. */
 const left = ({ byte, what }: Action): number | undefined => what === "write" ? byte : what === "trim" ? undefined : 0
 
 /**
@@ -153,7 +154,7 @@ export class Model {
     this.unknown.fill(byte === undefined ? 1 : 0, start, start + action.length)
   }
 
-  /** The first byte that is another one, in words. */
+  /** A text about the first byte that differs. */
   differenceTo(content: Uint8Array): string | undefined {
     for (let at = 0; at < content.byteLength; at++) {
       if (content[at] === this.bytes[at] || this.unknown[at] === 1) continue
@@ -162,7 +163,7 @@ export class Model {
     return undefined
   }
 
-  /** The first byte that none of the actions leaves there, and that was not there before. */
+  /** The first byte that was not there before, and that none of the actions writes there. */
   impossibleIn(content: Uint8Array, actions: ReadonlyArray<Action>): string | undefined {
     const changes = actions.filter(({ length }) => length > 0).map((action) => {
       const start = Number(action.offset - this.area.offset)

@@ -82,7 +82,7 @@ export class Voice {
   private readonly sever: () => void
   /** To be said behind what is said next. */
   private owed: ReadonlyArray<Frame> = []
-  /** What of a long reply is still to be sent. */
+  /** The parts of a long reply that are not sent yet. */
   private rest: Array<ReadonlyArray<Uint8Array>> = []
 
   constructor(manners: Manners, sever: () => void) {
@@ -110,14 +110,14 @@ export class Voice {
     })
   }
 
-  /** What of a reply under way has not been sent, to be sent by whoever asks. */
+  /** Takes the unsent parts of the current reply; the caller has to send them. */
   takeRest(): ReadonlyArray<Uint8Array> {
     const rest = this.rest.flat()
     this.rest = []
     return rest
   }
 
-  /** What is long is sent in pieces, one when there is room for it: so it shows whether its client takes it. */
+  /** A long reply is sent in pieces, each when there is room for it. So it is visible whether the client reads it. */
   private honestly(
     reader: FrameReader,
     parts: ReadonlyArray<Uint8Array>,
@@ -165,7 +165,7 @@ export class Voice {
 
 const nothing: Effect.Effect<undefined> = Effect.succeed(undefined)
 
-/** What is not longer, a reply to a read of 1 MiB among it, is sent as a whole. */
+/** A reply that is not longer than this, such as one to a read of 1 MiB, is sent as a whole. */
 const longestWhole = 1_114_112
 
 const longestPiece = 262_144

@@ -45,7 +45,7 @@ export const refusals = (target: Export, { command, length, offset }: Request): 
   return tags
 }
 
-/** Longer than any operation of a program is. */
+/** No operation of a program is longer than this. */
 const longest = 67_108_864
 
 /**

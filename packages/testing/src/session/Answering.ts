@@ -91,7 +91,7 @@ export class Answering {
   failPending(): void {
     const { reader: { connection }, voice } = this.context
     if (voice.isMute) return
-    // A reply that is under way is not to be cut.
+    // A reply that is being sent must not be cut off.
     connection.write(voice.takeRest())
     for (const request of this.pending) {
       if (this.answered.has(request)) continue
@@ -223,7 +223,7 @@ export class Answering {
   }
 }
 
-/** What is done aside from the reading of requests has turns of its own. */
+/** Work that runs beside the reading of requests waits for turns separately. */
 const inTurn = <A>(place: Place, effect: Effect.Effect<A>): Effect.Effect<A> =>
   Effect.suspend(() => {
     const later = place.turn

@@ -4,14 +4,14 @@
  * It counts and allocates nothing. What is counted is what a WRITE brings, from before it is read until a disk has taken it,
  * and what a reply to a READ or BLOCK_STATUS brings, from before it is made until its client has taken it.
  *
- * - A session has 1 MiB of its own, which nobody else can have. So a request that is not longer than that waits for nobody
- *   but for earlier ones of the same session.
- * - Everything else comes from the shared memory, which is the smaller the more sessions there are, and 64 MiB at least.
- *   What is longer than all of it may have all of it. Of one session there are 64 MiB at most in each direction.
- * - Who has none of it comes before those that have some, and a shorter request before a longer one, though nobody is
- *   overtaken more than 64 times.
- * - While somebody waits, sessions with shared memory whose clients have stalled are ended, those that stalled first, until
- *   there is enough: see session/Stalling.
+ * - Each session has 1 MiB of its own, which no other session can use. So a request that is not longer than that waits
+ *   only for earlier requests of the same session.
+ * - Everything else comes from the shared memory, which is smaller if there are more sessions, but at least 64 MiB. A
+ *   request that is longer than all of it may use all of it. One session has at most 64 MiB in each direction.
+ * - A session without shared memory comes before sessions that have some, and a shorter request before a longer one. No
+ *   request is overtaken more than 64 times.
+ * - While a session waits, sessions that have shared memory and whose clients have stalled are ended until there is
+ *   enough memory. Those that stalled first are ended first: see session/Stalling.
  *
  * @since 0.1.0
  */
@@ -28,10 +28,13 @@ import { type Direction, Progress } from "./Stalling.ts"
  */
 export const ownMemory = 1_048_576
 
-/** How often one who waits may be overtaken. */
+/** How often a waiting request may be overtaken. */
 const mostOvertaken = 64
 
-/** Milliseconds until those who wait look for stalled clients again: when the next one can have stalled, within these. */
+/**
+ * The limits, in milliseconds, of the pause before the waiting sessions look for stalled clients again. Within these
+ * limits, the pause ends when the next client can have stalled.
+ */
 const shortestPause = 50
 const longestPause = 500
 
@@ -60,12 +63,12 @@ interface Waiting {
  * @category models
  */
 export class Memory {
-  /** Bytes that all sessions may have together, their own among them. */
+  /** Bytes that all sessions together may have, including each session's own memory. */
   readonly size: number
-  /** Bytes of the shared memory that are lent now. */
+  /** Bytes of the shared memory that are in use now. */
   private taken = 0
   private readonly accounts = new Set<Account>()
-  /** Those that have some of the shared memory. */
+  /** The accounts that have some of the shared memory. */
   private readonly debtors = new Set<Account>()
   /** In order of arrival. */
   private readonly waiting = new Set<Waiting>()
@@ -82,7 +85,10 @@ export class Memory {
     return this.taken + own
   }
 
-  /** Most that one loan can have of the shared memory, and all that there is of it where there are many sessions. */
+  /**
+   * The largest part of the shared memory that one request can have. If there are many sessions, this is also the whole
+   * shared memory.
+   */
   get longest(): number {
     return Math.min(this.size, maxPayload)
   }
@@ -103,7 +109,7 @@ export class Memory {
     this.giveBack(account, account.sharedTaken)
   }
 
-  /** Is done when the account has been lent the bytes: shared ones, or of its own where these are free before. */
+  /** Ends when the account has got the bytes: shared memory, or its own memory if that is free first. */
   borrow(account: Account, direction: Direction, bytes: number): Effect.Effect<Loan> {
     return Effect.suspend(() => {
       if (this.waiting.size === 0 && bytes <= this.free) return Effect.succeed(this.lend(account, direction, bytes))
@@ -132,7 +138,7 @@ export class Memory {
     this.serveWaiting()
   }
 
-  /** The session's own memory has become free, or some of it. */
+  /** All or some of the session's own memory has become free. */
   serveFromOwn(account: Account): void {
     for (const waiting of this.waiting) {
       if (waiting.account !== account || waiting.bytes > account.ownFree) continue
@@ -173,7 +179,9 @@ export class Memory {
     return first
   }
 
-  /** Ends stalled sessions until the others can have what they wait for. One of those who wait sees to it. */
+  /**
+   * Ends stalled sessions until the others can have the memory that they wait for. One of the waiting fibers runs this.
+   */
   private get watching(): Effect.Effect<never> {
     const look = Effect.flatMap(Clock.currentTimeMillis, (now) => {
       let next = now + longestPause
@@ -215,7 +223,7 @@ export class Account {
   sharedTaken = 0
   /** Bytes of its own that it has in use. */
   ownTaken = 0
-  /** It was ended to have its memory back. */
+  /** The session was ended to free its memory. */
   isLeaving = false
   readonly progress = new Progress()
   readonly evict: () => void
@@ -247,7 +255,7 @@ export class Account {
     })
   }
 
-  /** So many bytes have to be free. */
+  /** This number of bytes must be free. */
   lendOwn(direction: Direction, own: number): Loan {
     this.ownTaken += own
     return { direction, own, shared: 0 }

@@ -71,14 +71,15 @@ export interface FakeServerConfig {
   /** Requests of one session that may wait for their answer at a time; 256 by default. */
   readonly maxPending?: number
   /**
-   * Bytes of payload that all sessions together may have in memory: what WRITEs bring until a disk has taken it, and what
-   * replies bring until a client has. 256 MiB by default. 1 MiB of it is each session's own, so that requests which are not
-   * longer than that wait for no other session; the rest is shared. Where there are so many sessions that less than 64 MiB
-   * would be shared, it is 64 MiB, or all of `memory` where that is less, beside what is their own.
+   * Bytes of payload that all sessions together may have in memory: what WRITEs bring until a disk has taken it, and
+   * what replies bring until a client has. 256 MiB by default. 1 MiB of it is each session's own, so that requests
+   * which are not longer than that wait for no other session; the rest is shared. Where there are so many sessions that
+   * less than 64 MiB would be shared, it is 64 MiB, or all of `memory` where that is less, in addition to the sessions'
+   * own memory.
    *
-   * Requests that it has no room for wait. While one waits, a session that has some of it is ended as `Stalled` if its client
-   * has moved nothing of a payload or a reply for half a second, or in one direction for 2 seconds. Of one session there are
-   * 64 MiB at most in each direction.
+   * Requests for which there is no memory wait. While a request waits, a session that has some of the shared memory is
+   * ended as `Stalled` if its client has moved nothing of a payload or a reply for half a second, or in one direction
+   * for 2 seconds. One session has at most 64 MiB in each direction.
    */
   readonly memory?: number
   /** Entries that each list of the record keeps, the newest ones; 4096 by default. */

@@ -31,7 +31,7 @@ export class SessionContext {
   readonly voice: Voice
   /** Its part of the server's memory for payload. */
   readonly account: Account
-  /** Its place among the sessions that have work. */
+  /** The session's place in the server's turns. */
   readonly place: Place
   /** Breaks the connection: the session has come to this end. */
   readonly breakOff: (ending: Ending) => void

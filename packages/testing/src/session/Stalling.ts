@@ -1,14 +1,14 @@
 /**
- * Whether a client moves the payload that it is waited for, and since when it does not.
+ * Whether a client makes progress with the payload that the server waits for, and since when it does not.
  *
- * A client is waited for while it sends a payload, and while it takes a reply. A payload counts as moved by every 64 KiB that
- * have come, a reply by every 256 KiB that have gone: a byte now and then is no progress. A client has stalled when it is
- * waited for and
+ * The server waits for a client while the client sends a payload, and while it reads a reply. Every 64 KiB of a payload
+ * that have arrived, and every 256 KiB of a reply that were sent, count as progress. A single byte from time to time is
+ * no progress. A client has stalled if the server waits for it and it
  *
  * - has moved nothing in either direction for half a second, or
- * - has moved nothing in one of them for 2 seconds, whatever it does in the other.
+ * - has moved nothing in one direction for 2 seconds, even if it moves something in the other.
  *
- * To stall is no fault, and costs nothing as long as nobody waits for the memory: see session/Memory.
+ * To stall is no fault, and has no effect as long as no session waits for the memory: see session/Memory.
  *
  * @since 0.1.0
  */
@@ -36,11 +36,11 @@ export type Direction = "Incoming" | "Outgoing"
  * @category models
  */
 export class Progress {
-  /** When the client last moved something that it is waited for; `undefined` where it is not waited for. */
+  /** When the client last made progress; `undefined` while the server does not wait for it. */
   private readonly due: Record<Direction, number | undefined> = { Incoming: undefined, Outgoing: undefined }
   private moved = -Infinity
 
-  /** While it runs, it is the client that is waited for. It is interrupted only with the session. */
+  /** While this effect runs, the server waits for the client. It is interrupted only with the session. */
   whileDue<A, E>(direction: Direction, effect: Effect.Effect<A, E>): Effect.Effect<A, E> {
     return Effect.flatMap(Clock.currentTimeMillis, (now) => {
       this.due[direction] = now
@@ -54,14 +54,17 @@ export class Progress {
     })
   }
 
-  /** Some of what it is waited for has come, or gone. */
+  /** A part of the payload has arrived, or a part of the reply was sent. */
   readonly step = (direction: Direction): Effect.Effect<void> =>
     Effect.map(Clock.currentTimeMillis, (now) => {
       this.due[direction] = now
       this.moved = now
     })
 
-  /** From when on the client has stalled, unless it moves something before; `undefined` where it is not waited for. */
+  /**
+   * The time from which the client counts as stalled, unless it makes progress before; `undefined` while the server
+   * does not wait for it.
+   */
   get stallsAt(): number | undefined {
     const { Incoming, Outgoing } = this.due
     const first = Math.min(Incoming ?? Infinity, Outgoing ?? Infinity)

@@ -40,7 +40,7 @@ export const statusChunks = (
   const { descriptor, head } = statusSize[width]
   const chosen = contextIds && new Set(contextIds)
   const asked = terms.contexts.filter(({ id }) => chosen === undefined || chosen.has(id))
-  // One chunk keeps to the export's limit, and all of them to what a reply may have in memory.
+  // One chunk stays within the export's limit, and all chunks within the memory that a reply may use.
   const largest = Math.min(terms.export.limits.maximum, Math.floor(maxPayload / Math.max(1, asked.length)))
   const fitting = Math.floor((largest - head) / descriptor)
   const bounds: Bounds = {

@@ -1,14 +1,15 @@
 /**
- * Whose turn it is to work. All sessions of a server have one thread, and requests that are there already are done without
- * a pause: without turns, a client that sends many would keep the thread from everything else.
+ * Which session may work next. All sessions of a server share one thread, and requests that have already arrived are
+ * carried out without a pause. Without turns, a client that sends many requests would block everything else on the
+ * thread.
  *
- * - After 4 ms of work the event loop turns: sockets, timers and signals have theirs. It goes by time, and not by the number
- *   of requests, since some take a thousand times as long as others.
- * - Where several sessions have work, that one goes first which has had the least time. One that was idle has saved up no
- *   more than 4 ms of it.
+ * - After 4 ms of work the event loop runs once, so that sockets, timers and signals are handled. Time is counted, not
+ *   the number of requests, because some requests take a thousand times as long as others.
+ * - If several sessions have work, the session that has had the least time goes first. A session that was idle gets at
+ *   most 4 ms of advantage from it.
  *
- * A session asks before each request, each option and each reply that is made aside. One request is never interrupted: how
- * much one may ask for is bounded elsewhere.
+ * A session asks for its turn before each request, before each option, and before each reply that is made by another
+ * fiber. A request is never interrupted: other code limits how much one request may ask for.
  *
  * @since 0.1.0
  */
@@ -17,12 +18,15 @@ import * as Effect from "effect/Effect"
 /** Milliseconds of work before the event loop turns. */
 const longestTurn = 4
 
-/** Milliseconds of work that a session may be ahead of one that waits: to change after each request would cost more. */
+/**
+ * How many milliseconds of work a session may have more than one that waits. A change after each request would cost
+ * more.
+ */
 const lead = 1
 
 /**
- * Most of those who wait that are woken at once. Who finds no time left has to wait again, so they are the fewer the longer
- * they take.
+ * The largest number of waiting fibers that are woken at once. A fiber that finds no time left has to wait again, so
+ * fewer are woken if their work takes longer.
  */
 const mostAtOnce = 16
 
@@ -33,12 +37,12 @@ const mostAtOnce = 16
  * @category models
  */
 export interface Pace {
-  /** Milliseconds, since any moment. */
+  /** Milliseconds, counted from any fixed time. */
   readonly now: () => number
   readonly afterTurn: (goOn: () => void) => void
 }
 
-/** Taken before a test can put a pretended one in its place. Where there is none, a timer will do. */
+/** Stored before a test can replace it by a fake one. If the platform does not have it, a timer is used. */
 const immediate: unknown = Reflect.get(globalThis, "setImmediate")
 
 const realPace: Pace = {
@@ -58,11 +62,11 @@ const realPace: Pace = {
 export class Turns {
   private readonly pace: Pace
   private readonly waiting = new Set<Place>()
-  /** The least work that anybody who waits has had. */
+  /** The least work of all sessions that wait. */
   private least = Infinity
-  /** Work that every session is taken to have had, but for one turn. */
+  /** Every session counts as having had at least this much work, less one turn. */
   private floor = 0
-  /** When work began in this turn of the event loop; `undefined` before that. */
+  /** When work began in this turn of the event loop; `undefined` if it has not begun. */
   private began: number | undefined
   private working: Place | undefined
   private atOnce = mostAtOnce
@@ -86,7 +90,7 @@ export class Turns {
     this.hasRunOut ||= isOver
     if (!isOver && place.work <= this.least + lead) {
       this.working = place
-      // What was done while nobody waited was at nobody's cost.
+      // Work that is done while no session waits gives the other sessions no advantage later.
       if (this.waiting.size === 0) this.floor = Math.max(this.floor, place.work)
       return undefined
     }
@@ -107,7 +111,7 @@ export class Turns {
     })
   }
 
-  /** What was done since the last question was for whoever asked it. */
+  /** The time since the last call of `ask` counts as work of the session that made that call. */
   private charge(now: number): void {
     if (this.working !== undefined) this.working.work += now - this.since
     this.working = undefined
@@ -141,15 +145,15 @@ const leastOf = (places: Iterable<Place>): number => {
 }
 
 /**
- * One session's place among the others.
+ * One session, as `Turns` sees it.
  *
  * @since 0.1.0
  * @category models
  */
 export class Place {
-  /** Milliseconds of work that it has had, and at least what it is taken to have had. */
+  /** Milliseconds of work that the session has had, or counts as having had if that is more. */
   work = 0
-  /** Whoever of this session waits, in order of arrival. */
+  /** The fibers of this session that wait, in order of arrival. */
   readonly waiting = new Set<() => void>()
   private readonly turns: Turns
 

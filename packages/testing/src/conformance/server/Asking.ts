@@ -51,8 +51,8 @@ export const ask = (talk: Talk, command: RawCommand, request: RawRequest = {}): 
 const left = "the server leaves a client that has broken a rule, as it may"
 
 /**
- * The same with a request that no client may send. Once it is refused, the server may end the session (S-094): what is asked
- * after it is skipped where there is no one to answer.
+ * The same with a request that no client may send. Once it is refused, the server may end the session (S-094): if it
+ * does, the requests after it are skipped.
  *
  * @since 0.1.0
  * @category decoding
@@ -64,7 +64,7 @@ export const breach = (talk: Talk, command: RawCommand, request: RawRequest = {}
     }))
 
 /**
- * What a READ brings. Skips where the disk fails it.
+ * The data of a READ. Skips the check if the disk makes the READ fail.
  *
  * @since 0.1.0
  * @category decoding

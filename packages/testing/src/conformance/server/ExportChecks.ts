@@ -17,7 +17,7 @@ const known = [infoType.NAME, infoType.DESCRIPTION, infoType.BLOCK_SIZE]
 const infosOf = (replies: ReadonlyArray<OptionReply>) =>
   replies.flatMap((reply) => reply._tag === "InfoReply" ? [reply.info] : [])
 
-/** Every fact that one option has told is what the other has told. */
+/** Every value that one option's replies contain is the same in the other option's replies. */
 const expectSame = (byInfo: ReadonlyArray<Info>, byGo: ReadonlyArray<Info>) => {
   const before = factsOf(byInfo)
   const after = factsOf(byGo)
@@ -103,7 +103,7 @@ export const exportChecks = (target: Target): ReadonlyArray<Check> => {
         for (const option of ["INFO", "GO"] as const) {
           const replies = yield* client.info(option, unknownExport, known)
           yield* expectEqual(`${option} of an unknown export is acknowledged`, isAck(replies), false)
-          // Other refusals may be policy, or tell that the option is not known.
+          // Other refusals may be the server's policy, or mean that it does not know the option.
           if (isRefusal(replies, "ERR_UNKNOWN")) yield* expectEqual("replies", replies.length, 1)
         }
         yield* arriving("GO", target, client)

@@ -107,7 +107,7 @@ export const extendedChecks = (target: Target): ReadonlyArray<Check> => {
         }
       })
     ),
-    // What comes after that is not said: a server may close, as QEMU does.
+    // The specification does not say what follows: a server may close the connection, as QEMU does.
     extended("a payload that nobody expects is swallowed, and EINVAL", ["S-098"], (talk) =>
       Effect.gen(function*() {
         const request = { payload: new Uint8Array(Math.min(4096, talk.maximum)), flags: CommandFlags.PAYLOAD_LEN }

@@ -50,7 +50,8 @@ export const expectError = (
 const circumstances: ReadonlySet<number> = new Set([errno.EIO, errno.ENOMEM, errno.ENOSPC, errno.ESHUTDOWN])
 
 /**
- * The error tells of a disk that is broken or full, of memory, or of a server that leaves, and not of what was asked for.
+ * The error means that the disk is broken or full, that memory is short, or that the server is shutting down. It does
+ * not mean that the request was wrong.
  *
  * @since 0.1.0
  * @category guards
@@ -58,8 +59,8 @@ const circumstances: ReadonlySet<number> = new Set([errno.EIO, errno.ENOMEM, err
 export const isOfCircumstance = (error: number): boolean => circumstances.has(error)
 
 /**
- * The request is carried out, or answered with one of these errors. Skips where it fails by no fault of the protocol: a disk
- * may be broken or full.
+ * The request is carried out, or answered with one of these errors. Skips the check if the request fails for a reason
+ * outside the protocol: the disk may be broken or full.
  *
  * @since 0.1.0
  * @category guards

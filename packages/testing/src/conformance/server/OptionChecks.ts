@@ -118,7 +118,7 @@ export const optionChecks = (target: Target): ReadonlyArray<Check> => {
       Effect.gen(function*() {
         const client = yield* haggling(target)
         if (!isAck(yield* client.option("STRUCTURED_REPLY"))) return yield* skip("there is no such option")
-        // It may be refused, and no rule says with what alone.
+        // The server may refuse it, and no rule says that only one error is right.
         yield* client.option("STRUCTURED_REPLY")
         yield* entered(client)
       })

@@ -97,7 +97,8 @@ export const replyChecks = (target: Target): ReadonlyArray<Check> => [
     Effect.gen(function*() {
       const talk = yield* enter(target, { style: "structured", room: "nothing" })
       const whole = { offset: 0n, length: talk.block }
-      // Servers have a way of their own for each. All are asked, since that of a bad disk cannot be had from outside.
+      // Servers handle each of these in a different part of their code. All are tested, because a client cannot cause
+      // the error of a bad disk.
       const failing: ReadonlyArray<RawRequest> = [
         { ...whole, offset: talk.size },
         ...talk.size < talk.block ? [] : [{ offset: talk.size - BigInt(talk.block), length: 2 * talk.block }],

@@ -150,7 +150,7 @@ export const requestChecks = (target: Target): ReadonlyArray<Check> => {
         for (const [command, flag] of ranged) {
           if (!has(talk, flag)) continue
           const request = { offset: talk.size, length: talk.block }
-          // What would change a read-only export may be refused for that.
+          // A request that would change a read-only export may be refused with that error.
           const readOnly = has(talk, "READ_ONLY") ? ["EPERM"] as const : []
           yield* expectError(`${command}`, yield* breach(talk, command, request), "EINVAL", "ENOSPC", ...readOnly)
         }
@@ -272,8 +272,8 @@ export const requestChecks = (target: Target): ReadonlyArray<Check> => {
       ["S-094"],
       Effect.gen(function*() {
         const talk = yield* enter(target, { room: "nothing" })
-        // What a client should not ask for, but may: it is no breach that lets a server leave (S-094). And so many at once
-        // that a server which takes its time for each is through in time.
+        // A client should not send these requests, but may: they are no breach after which a server may disconnect
+        // (S-094). So many are sent at once that even a slow server answers all of them in time.
         for (let round = 0; round < 4; round++) {
           for (let count = 0; count < 25; count++) yield* tell(talk, "READ", { length: 0 })
           for (let count = 0; count < 25; count++) yield* talk.client.simple(0)

@@ -92,7 +92,7 @@ export interface Wishes {
   readonly contexts?: ReadonlyArray<string>
   /** `false`: without asking for the block sizes. */
   readonly asksForSizes?: boolean
-  /** What the export has to hold: a block by default, or four pieces. */
+  /** The size that the export must have: a block by default, or four pieces. */
   readonly room?: "nothing" | "block" | "pieces"
 }
 
@@ -113,11 +113,13 @@ export interface Talk {
   readonly minimum: number
   /** Longest payload, 32 MiB at most. */
   readonly maximum: number
-  /** A length that the export takes: a multiple of its minimum block size, not longer than the export if that can be. */
+  /**
+   * A length that the export accepts: a multiple of its minimum block size, and not longer than the export if possible.
+   */
   readonly block: number
-  /** Another one: 64 KiB, or less where four times as much is more than its longest payload, or than the export. */
+  /** Another such length: 64 KiB, or less if four times as much is more than the maximum payload or the export. */
   readonly piece: number
-  /** How far BLOCK_STATUS is asked about: 256 KiB, or all whole blocks of a shorter export. */
+  /** The length that BLOCK_STATUS is asked about: 256 KiB, or all whole blocks of a shorter export. */
   readonly span: number
   /** The selected contexts, by their ids. */
   readonly contexts: ReadonlyMap<number, string>
@@ -167,7 +169,7 @@ export const going = Effect.fnUntraced(function*(
   asksForSizes = true
 ) {
   const { flags, size, told } = yield* arriving("GO", target, client, { asksForSizes, byName: style !== "extended" })
-  // That is looked at by a check of its own, and breaks no other rule.
+  // A separate check tests that, and no other rule is broken by it.
   if (size === undefined || flags === undefined) return yield* skip("GO does not tell of the export (S-031)")
   const minimum = Math.max(1, told?.minimum ?? 1)
   const limits = { minimum, maximum: Math.min(told?.maximum ?? 33_554_432, 33_554_432), size }
@@ -188,8 +190,8 @@ export const going = Effect.fnUntraced(function*(
 })
 
 /**
- * Has a client enter the export, by EXPORT_NAME where the server does not know GO, and gives what it was told, which ought to be size and flags. `what` is what
- * a refusal is called.
+ * A client enters the export, by EXPORT_NAME if the server does not know GO. The result is what the server sent, which
+ * should be size and flags. `what` is the name of this step in the message about a refusal.
  *
  * @since 0.1.0
  * @category constructors
@@ -217,7 +219,7 @@ export const arriving = Effect.fnUntraced(function*(
 })
 
 /**
- * The replies to GO, of a server that knows it; skips where it does not.
+ * The replies to GO; skips the check if the server does not know GO.
  *
  * @since 0.1.0
  * @category constructors

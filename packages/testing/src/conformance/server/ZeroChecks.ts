@@ -1,5 +1,5 @@
 /**
- * NBD_CMD_WRITE_ZEROES of more than a server may have thought of.
+ * NBD_CMD_WRITE_ZEROES that is longer than some servers can carry out.
  *
  * @since 0.1.0
  */
@@ -10,7 +10,7 @@ import { ask, content } from "./Asking.ts"
 import { expectDone } from "./Judge.ts"
 import { check, enter, needs, skip } from "./Talk.ts"
 
-/** Some servers write no more zeroes than this for one request, and say that they are done. */
+/** Some servers write at most this many zeroes for one request, and report success for a longer one. */
 const mistaken = 67_108_864
 
 /**
