@@ -75,8 +75,8 @@ exports.run = (file, folder) => {
 
 const suffix = ".code"
 
-/** How many are kept: of several versions of the program or of Node. */
-const most = 4
+/** How many are kept: of several commands, and of several versions of the program or of Node. */
+const most = 8
 
 const digestOf = (...parts) => {
   const hash = require("node:crypto").createHash("sha256")
@@ -84,8 +84,13 @@ const digestOf = (...parts) => {
   return hash.digest()
 }
 
-const keyOf = (source) =>
-  digestOf(source, `${process.version} ${process.versions.v8} ${process.arch} ${process.platform}`).toString("hex")
+/** A run compiles what its command needs, so each command has a file of its own. */
+const command = () => /^[a-z]{1,16}$/.exec(process.argv[2] ?? "")?.[0] ?? ""
+
+const keyOf = (source) => {
+  const runtime = `${process.version} ${process.versions.v8} ${process.arch} ${process.platform}`
+  return digestOf(source, `${runtime} ${command()}`).toString("hex")
+}
 
 /** V8 does not look for damage in what it is given, so the file begins with the hash of the rest. */
 const read = (place) => {

@@ -140,17 +140,17 @@ describe("compiled code", () => {
       }
     }))
 
-  it.scopedLive("is kept once by several first runs, and of four sources at most", () =>
+  it.scopedLive("is kept once by several first runs, and of eight sources at most", () =>
     Effect.gen(function*() {
       const { file, kept, ran, says } = yield* place
       yield* Effect.all([ran(), ran(), ran()], { concurrency: "unbounded" })
       expect(kept()).toHaveLength(1)
       writeFileSync(`${kept()[0]}.1`, "a draft of a process that was killed")
-      for (const word of ["a", "b", "c", "d", "e"]) {
+      for (const word of ["a", "b", "c", "d", "e", "f", "g", "h", "i"]) {
         writeFileSync(file, says(word))
         yield* ran()
       }
-      expect(kept()).toHaveLength(4)
+      expect(kept()).toHaveLength(8)
       expect(kept().filter((name) => !name.endsWith(".code"))).toStrictEqual([])
     }))
 
