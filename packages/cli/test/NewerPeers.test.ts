@@ -2,6 +2,7 @@
  * The peers of Debian 13 (nbdkit 1.42, qemu-nbd 10.0, nbd-server 3.26, libnbd 1.22) beside those that are installed: what
  * they are told, what they tell, and copies in both directions. `npm run peers -- --newer` unpacks them.
  */
+import { Handle } from "@effect-nbd/core"
 import { NodeTransport } from "@effect-nbd/node"
 import { Conformance } from "@effect-nbd/testing"
 import { describe, expect, it } from "@effect/vitest"
@@ -73,6 +74,17 @@ describe.each(servers)("Debian 13's %s", (_name, serving, target, deviations) =>
       )
     }), 60_000)
 
+  itNewer("is not charged with what a server may do", () =>
+    Effect.gen(function*() {
+      const uri = yield* Effect.flatMap(image(new Uint8Array(1_048_576)), serving)
+      const checks = Conformance.serverChecks(target).filter(({ rules }) =>
+        rules.some((rule) => rule === "S-034" || rule === "S-098")
+      )
+      const report = yield* Effect.provide(Conformance.run(target, { checks }), NodeTransport.layerUri(uri))
+      expect(report).toMatchObject({ failed: 0, unclear: 0 })
+      expect(report.checks.length).toBe(checks.length)
+    }), 60_000)
+
   itNewer(
     "holds what effect-nbd has copied to it, and gives the same to effect-nbd and to nbdcopy",
     () =>
@@ -125,6 +137,29 @@ describe.each(servers)("Debian 13's %s", (_name, serving, target, deviations) =>
           theirs("nbdinfo", ...map)
         ])
         expect(JSON.parse(ourMap)).toEqual(JSON.parse(theirMap))
+      }),
+    60_000
+  )
+})
+
+describe("Debian 13's nbd-server over a disk of which a half is lost", () => {
+  itNewer(
+    "fails the reads of that half, and no other, on the same connection (C-159, C-180)",
+    () =>
+      Effect.gen(function*() {
+        const disk = yield* image(new Uint8Array(8_388_608).fill(0x5a))
+        const uri = yield* newer.nbdServer(disk)
+        const reads = Effect.gen(function*() {
+          const handle = yield* Handle.connect({ exportName: "disk" })
+          yield* handle.read(0n, 512)
+          truncateSync(disk, 4_194_304)
+          const read = (offset: bigint) => Effect.either(handle.read(offset, 4096))
+          const found = yield* Effect.forEach([0n, 6_291_456n, 1_048_576n], read, { concurrency: "unbounded" })
+          return { found, after: yield* handle.read(2_097_152n, 4096) }
+        })
+        const { after, found } = yield* Effect.scoped(Effect.provide(reads, NodeTransport.layerUri(uri)))
+        expect(found.map(Either.isRight)).toEqual([true, false, true])
+        expect(after).toEqual(new Uint8Array(4096).fill(0x5a))
       }),
     60_000
   )

@@ -8,6 +8,8 @@ import { TransmissionFlags } from "@effect-nbd/core/wire/Flags"
 import { Conformance, type Disk, FakeServer, Misbehaviour, Steering } from "@effect-nbd/testing"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import { verdictOf } from "./judges/Breaker.ts"
+import { takesTooLongForUnknown } from "./judges/ExtendedBreakers.ts"
 import * as Says from "./judges/Says.ts"
 
 const disk = { name: "disk", size: 1_048_576 }
@@ -37,7 +39,7 @@ const leaves = Misbehaviour.make({
   moment: "Answer",
   change: ({ frames }, { request: { command, flags, length, offset } }) => {
     const isBeyond = BigInt(length) + offset > BigInt(disk.size)
-    const isBreach = command === undefined || (flags & 0x8000) !== 0 || isBeyond || offset === 1n && length !== 1
+    const isBreach = command === "UNKNOWN" || (flags & 0x8000) !== 0 || isBeyond || offset === 1n && length !== 1
     return isBreach ? { frames, afterwards: "End" } : undefined
   }
 })
@@ -105,6 +107,17 @@ describe("a server", () => {
       expect(failures(report)).toEqual([])
       expect(report.checks.filter(({ verdict }) => verdict._tag === "Skipped").length).toBeGreaterThan(20)
     }).pipe(Effect.provide(FakeServer.layer({ exports: [disk] }))), 120_000)
+})
+
+describe("a server that refuses a payload that is too long", () => {
+  it.scopedLive("and then ends the session is not condemned", () =>
+    Effect.gen(function*() {
+      const [check] = Conformance.serverChecks(target).filter(({ name }) =>
+        name === "a payload that is too long ends the session"
+      )
+      if (check === undefined) return expect.fail("there is no such check")
+      expect(yield* verdictOf(check, {}, { hears: takesTooLongForUnknown, says: [leaves] })).toEqual({ _tag: "Passed" })
+    }))
 })
 
 /** It was accepted, and ended. */

@@ -1,13 +1,24 @@
 /**
  * Servers that break a rule of extended headers.
  */
+import { concat, viewOf } from "@effect-nbd/core/wire/Bytes"
 import { CommandFlags } from "@effect-nbd/core/wire/Flags"
 import { Misbehaviour } from "@effect-nbd/testing"
-import { type Breakers, goFails, is, isPast, readFails, size } from "./Breaker.ts"
+import { type Breakers, goFails, type Hearing, is, isPast, readFails, size } from "./Breaker.ts"
 import * as Hears from "./Hears.ts"
 import * as Says from "./Says.ts"
 
 const hasPayload = ({ flags }: { readonly flags: number }): boolean => (flags & CommandFlags.PAYLOAD_LEN) !== 0
+
+const isUnknown = (message: Uint8Array): boolean => message.byteLength >= 8 && viewOf(message).getUint16(6) === 0x7777
+
+/** A payload of 1 TiB is taken for a command that does not exist. */
+export const takesTooLongForUnknown: Hearing = Hears.request((request) => {
+  if (request.length !== 2n ** 40n) return
+  request.command = 0x7777
+  request.flags = 0
+  request.length = 0n
+})
 
 export const extendedBreakers: Breakers = {
   "every reply is an extended chunk that repeats offset and cookie": [
@@ -105,13 +116,24 @@ export const extendedBreakers: Breakers = {
   "a payload that is too long ends the session": [
     {
       rule: "S-098",
-      found: /a payload of 1 TiB: expected "the end of the connection", saw "a byte/,
+      found: /a payload of 1 TiB: expected "the end of the connection", saw "success"/,
       others: [],
       hears: Hears.request((heard) => {
         if (heard.length !== 2n ** 40n) return
         heard.command = Hears.codes.FLUSH
         heard.flags = 0
+        heard.length = 0n
       })
+    },
+    {
+      rule: "S-098",
+      found: /a payload of 1 TiB: expected "the end of the connection", saw "a byte 0x6e"/,
+      others: [],
+      // It refuses the request, goes on, and refuses what it takes for the next one.
+      hears: (message, server) => {
+        const heard = takesTooLongForUnknown(message, server)
+        return isUnknown(heard) ? concat([heard, heard]) : heard
+      }
     }
   ],
   "a filter with an id that was not selected, or one twice, is swallowed, and EINVAL": [

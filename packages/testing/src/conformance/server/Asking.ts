@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import { boundOfChunks, type UnboundedError } from "../../raw/Bound.ts"
 import { type RawChunk, type RawCommand, type RawRequest, UndecodableError } from "../../RawClient.ts"
 import { type ConformanceError, expectEqual, type RuleError } from "../Check.ts"
-import { about, type Answer, expectDone, saw, Skip } from "./Judge.ts"
+import { about, type Answer, expectDone, expectEnd, saw, Skip } from "./Judge.ts"
 import type { Talk } from "./Talk.ts"
 
 type Failure = StreamEnded | UndecodableError | UnboundedError | ConformanceError | RuleError | Skip
@@ -62,6 +62,28 @@ export const breach = (talk: Talk, command: RawCommand, request: RawRequest = {}
     Effect.sync(() => {
       if (error !== 0) talk.tolerance.mayEnd = true
     }))
+
+/**
+ * Sends a request after which the server ends the connection, at once or after an error in reply: what it says before it
+ * ends is not laid down, and QEMU says EINVAL.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const expectEndAfter = (
+  what: string,
+  talk: Talk,
+  command: RawCommand,
+  request: RawRequest
+): Effect.Effect<void, Failure> =>
+  Effect.gen(function*() {
+    const answered = yield* Effect.either(ask(talk, command, request))
+    if (answered._tag === "Left") {
+      return answered.left instanceof StreamEnded ? undefined : yield* answered.left
+    }
+    if (answered.right.error === 0) return yield* saw(what, "the end of the connection", "success")
+    yield* expectEnd(what, talk.client)
+  })
 
 /**
  * The data of a READ. Skips the check if the disk makes the READ fail.
