@@ -22,6 +22,7 @@ const packages = {
   core: [isEffect],
   node: [isEffect, isOurs("core"), isFrom("@effect/platform"), isNode],
   testing: [isEffect, isOurs("block"), isOurs("core")],
+  conformance: [isEffect, isOurs("core")],
   cli: [() => true]
 }
 

@@ -66,7 +66,7 @@ export const checkPackages = (root) => {
   const folder = join(root, "build", "packages")
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })
-  return ["block", "core", "node", "testing", "cli"].flatMap((name) => checkPackage(root, name, folder))
+  return ["block", "core", "node", "testing", "conformance", "cli"].flatMap((name) => checkPackage(root, name, folder))
 }
 
 if (isMain(import.meta)) report("check-packages", checkPackages(repositoryRoot))

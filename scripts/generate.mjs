@@ -42,7 +42,7 @@ const buildTables = (root) => {
 export const generate = async (root, { check }) => {
   const violations = []
   // Barrels first: packages do not build without their own, and the last steps need core and testing built.
-  for (const name of ["block", "core", "node", "testing"]) {
+  for (const name of ["block", "core", "node", "testing", "conformance"]) {
     const source = join(root, "packages", name, "src")
     const { text, violations: found } = barrel(root, source)
     violations.push(...found)
@@ -52,7 +52,7 @@ export const generate = async (root, { check }) => {
   violations.push(...rules.violations)
   if (rules.violations.length === 0) {
     violations.push(...settle(root, check, join(root, "docs/conformance.md"), rules.text))
-    const table = join(root, "packages/testing/src/conformance/RuleTable.ts")
+    const table = join(root, "packages/conformance/src/checks/RuleTable.ts")
     violations.push(...settle(root, check, table, ruleTable(root)))
   }
   if (!buildTables(root)) return [...violations, "packages/core or packages/testing does not build"]

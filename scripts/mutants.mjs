@@ -67,7 +67,14 @@ const firstFailure = (root, args) => {
   const report = join(root, "report.json")
   rmSync(report, { force: true })
   const vitest = join(root, "node_modules", "vitest", "vitest.mjs")
-  const options = ["--bail=1", "--reporter=json", `--outputFile.json=${report}`, "--project=core", "--project=testing"]
+  const options = [
+    "--bail=1",
+    "--reporter=json",
+    `--outputFile.json=${report}`,
+    "--project=core",
+    "--project=testing",
+    "--project=conformance"
+  ]
   spawnSync(process.execPath, [vitest, "run", ...options, ...args], { cwd: root, stdio: "ignore", timeout: 600_000 })
   if (!existsSync(report)) throw new Error(`no report of ${args.join(" ")}`)
   const files = JSON.parse(readFileSync(report, "utf8")).testResults
@@ -85,7 +92,7 @@ const firstFailure = (root, args) => {
 const citing = (citations, rule) => [
   ...new Set(
     citations
-      .filter(({ file, rules }) => rules.includes(rule) && /^packages\/(?:core|testing)\/test\//.test(file))
+      .filter(({ file, rules }) => rules.includes(rule) && /^packages\/(?:core|testing|conformance)\/test\//.test(file))
       .map(({ file }) => file)
   )
 ]

@@ -1,5 +1,5 @@
 /**
- * `npm run test:delivery`: the tests of core and testing once for each way in which bytes can arrive, with the arguments
+ * `npm run test:delivery`: the tests of core, testing and conformance once for each way in which bytes can arrive, with the arguments
  * it was given. A test that names a delivery of its own keeps it.
  */
 import { spawnSync } from "node:child_process"
@@ -16,7 +16,7 @@ const main = (root, args) => {
     const vitest = join(root, "node_modules", "vitest", "vitest.mjs")
     const { status } = spawnSync(
       process.execPath,
-      [vitest, "run", "--no-isolate", "--project", "core", "--project", "testing", ...args],
+      [vitest, "run", "--no-isolate", "--project", "core", "--project", "testing", "--project", "conformance", ...args],
       { cwd: root, env: { ...process.env, EFFECT_NBD_DELIVERY: policy }, stdio: ["ignore", "inherit", "inherit"] }
     )
     const seconds = Math.round((performance.now() - from) / 1000)

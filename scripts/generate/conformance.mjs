@@ -9,7 +9,7 @@ import { shown, typescriptFiles } from "../lib/sources.mjs"
 
 const list = "scripts/generate/rules.tsv"
 /** Made of the list itself: it proves nothing. */
-const ruleTable = "packages/testing/src/conformance/RuleTable.ts"
+const ruleTable = "packages/conformance/src/checks/RuleTable.ts"
 
 /**
  * The sections of the list, `{ heading, rules }`: a line `# heading` begins one, and each other line is a rule with its
@@ -29,7 +29,8 @@ export const parseRules = (text) => {
 }
 
 /** The fake server's own tests tell what it notices of a client's breach, which proves nothing of this client. */
-const isOfServer = (file) => file.startsWith("packages/testing/test/") && basename(file) !== "Conformance.test.ts"
+const isOfServer = (file) =>
+  /^packages\/(?:testing|conformance)\/test\//.test(file) && basename(file) !== "Conformance.test.ts"
 
 /** The tests of the packages and the conformance suite, with what they cite: `{ file, title, rules }`. */
 export const findCitations = (root) => {
@@ -46,7 +47,7 @@ export const findCitations = (root) => {
     })
   return [
     ...names.flatMap((name) => read(join(packages, name, "test"))),
-    ...read(join(packages, "testing/src/conformance"), { everyText: true }).filter(({ file }) => file !== ruleTable)
+    ...read(join(packages, "conformance/src/checks"), { everyText: true }).filter(({ file }) => file !== ruleTable)
   ]
 }
 

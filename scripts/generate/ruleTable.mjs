@@ -1,5 +1,5 @@
 /**
- * Renders the rules that the conformance suite can name, with their level and words, as a module of the testing package:
+ * Renders the rules that the conformance suite can name, with their level and words, as a module of the conformance package:
  * so that a number that there is not does not compile, and a report can say what a number means.
  */
 import { readFileSync } from "node:fs"

@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import * as Conformance from "@effect-nbd/testing/Conformance"
+import * as Conformance from "@effect-nbd/conformance/Conformance"
 import { oneLine } from "./Failure.ts"
 import * as Json from "./Json.ts"
 

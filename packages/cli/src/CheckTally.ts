@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import * as Conformance from "@effect-nbd/testing/Conformance"
+import * as Conformance from "@effect-nbd/conformance/Conformance"
 import * as Effect from "effect/Effect"
 import { erased } from "./ProgressBar.ts"
 import type { Canvas } from "./ProgressBar.ts"

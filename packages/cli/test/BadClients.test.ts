@@ -3,12 +3,12 @@
  * others, and the server's memory stays bounded. Also how sockets are let in.
  */
 import * as Listener from "#cli/Listener"
+import * as RawClient from "@effect-nbd/conformance/RawClient"
 import * as Handle from "@effect-nbd/core/Handle"
 import { concat } from "@effect-nbd/core/wire/Bytes"
 import { encodeOption, optionCode } from "@effect-nbd/core/wire/NbdOption"
 import * as NodeTransport from "@effect-nbd/node/NodeTransport"
 import * as FakeServer from "@effect-nbd/testing/FakeServer"
-import * as RawClient from "@effect-nbd/testing/RawClient"
 import { describe, expect, it, vi } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

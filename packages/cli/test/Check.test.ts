@@ -1,7 +1,7 @@
 /** `effect-nbd check`: our own server has nothing to fear, and others are told what they do otherwise. */
 import * as CheckTally from "#cli/CheckTally"
 import * as Listener from "#cli/Listener"
-import * as Conformance from "@effect-nbd/testing/Conformance"
+import * as Conformance from "@effect-nbd/conformance/Conformance"
 import * as FakeServer from "@effect-nbd/testing/FakeServer"
 import * as Misbehaviour from "@effect-nbd/testing/Misbehaviour"
 import * as Steering from "@effect-nbd/testing/Steering"

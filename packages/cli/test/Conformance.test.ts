@@ -2,9 +2,9 @@
  * The conformance suite over the fake server as `serve` runs it: through a listening TCP socket, through a Unix socket,
  * and as a command. The first two go on with one server for all checks, as a user would have it.
  */
+import { Conformance } from "@effect-nbd/conformance"
 import type { Transport } from "@effect-nbd/core/Transport"
 import { CommandTransport, TcpTransport, UnixTransport } from "@effect-nbd/node"
-import { Conformance } from "@effect-nbd/testing"
 import * as Command from "@effect/platform/Command"
 import { afterAll, beforeAll, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"

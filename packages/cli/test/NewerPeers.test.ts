@@ -2,9 +2,9 @@
  * The peers of Debian 13 (nbdkit 1.42, qemu-nbd 10.0, nbd-server 3.26, libnbd 1.22) beside those that are installed: what
  * they are told, what they tell, and copies in both directions. `npm run peers -- --newer` unpacks them.
  */
+import { Conformance } from "@effect-nbd/conformance"
 import { Handle } from "@effect-nbd/core"
 import { NodeTransport } from "@effect-nbd/node"
-import { Conformance } from "@effect-nbd/testing"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"

@@ -1,8 +1,8 @@
 /**
  * The conformance suite over real servers and every transport. A server that is not installed is skipped by name.
  */
+import { Conformance } from "@effect-nbd/conformance"
 import { Handle, type Transport } from "@effect-nbd/core"
-import { Conformance } from "@effect-nbd/testing"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"

@@ -2,7 +2,7 @@
  * The rules for servers over real ones: what they do otherwise than the specification asks, as these versions do it
  * (nbdkit 1.32, qemu-nbd 7.2, nbd-server 3.24). A deviation that has gone fails a test too.
  */
-import { Conformance } from "@effect-nbd/testing"
+import { Conformance } from "@effect-nbd/conformance"
 import { describe, expect, it } from "@effect/vitest"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

@@ -1,8 +1,8 @@
 /**
  * The conformance suite over streams that are not of this package's making, and TLS over them.
  */
+import { Conformance } from "@effect-nbd/conformance"
 import { Handle } from "@effect-nbd/core"
-import { Conformance } from "@effect-nbd/testing"
 import { describe, expect, it, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as path from "node:path"

@@ -1,7 +1,7 @@
 /**
  * The conformance suite over TLS: real servers, over TCP, a Unix socket and a command.
  */
-import { Conformance } from "@effect-nbd/testing"
+import { Conformance } from "@effect-nbd/conformance"
 import { describe, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

@@ -19,14 +19,6 @@ export * as Arbitraries from "./Arbitraries.ts"
 export * as BlockDeviceLaws from "./BlockDeviceLaws.ts"
 
 /**
- * The behaviour that every transport and every server must show, as checks that take a Transport from a Layer, and a
- * report that says rule by rule what they found.
- *
- * @since 0.1.0
- */
-export * as Conformance from "./Conformance.ts"
-
-/**
  * What stands behind an export: functions that read, write and tell what is where.
  *
  * @since 0.1.0
@@ -76,14 +68,6 @@ export * as Misbehaviour from "./Misbehaviour.ts"
  * @since 0.1.0
  */
 export * as Program from "./Program.ts"
-
-/**
- * A client that says exactly what it is told to, by core's wire modules and without core's Handle: for tests of
- * servers, which have to bear clients that break the rules.
- *
- * @since 0.1.0
- */
-export * as RawClient from "./RawClient.ts"
 
 /**
  * What the fake server remembers of its clients, for tests to look at and to wait for.

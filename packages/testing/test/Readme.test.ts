@@ -19,9 +19,7 @@ it("README.md has the examples as they are tested", () => {
     "disks.ts",
     "transcript.ts",
     "badReplies.ts",
-    "programs.ts",
-    "report.ts",
-    "conformance.test.ts"
+    "programs.ts"
   ]
   expect(blocks).toEqual(examples.map((file) => textOf(`readme/${file}`)))
 })

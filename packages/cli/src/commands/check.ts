@@ -3,8 +3,8 @@
  *
  * @since 0.1.0
  */
+import * as Conformance from "@effect-nbd/conformance/Conformance"
 import { Transport } from "@effect-nbd/core/Transport"
-import * as Conformance from "@effect-nbd/testing/Conformance"
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
 import * as Effect from "effect/Effect"

@@ -7,7 +7,6 @@
  * @since 0.1.0
  */
 import type { Request } from "../arbitraries/Requests.ts"
-import { pattern } from "../conformance/Check.ts"
 
 /** What the disk held at first, zeroes, anything; every other number is the operation that wrote. */
 const initially = 0
@@ -59,7 +58,7 @@ export class Reference {
 
   /** What operation `number` writes. */
   payload(number: number, { length, offset }: Request): Uint8Array {
-    const bytes = pattern(offset, length, number)
+    const bytes = contentOf(offset, length, number)
     this.written.set(number, { offset: Number(offset), bytes })
     return bytes
   }
@@ -166,3 +165,14 @@ export class Reference {
 
 const withVersion = (may: ReadonlySet<Version> | undefined, version: Version): ReadonlySet<Version> =>
   new Set([...may ?? [], version])
+
+/** Bytes that differ from operation to operation, and from place to place. */
+const contentOf = (offset: bigint, length: number, seed: number): Uint8Array => {
+  const bytes = new Uint8Array(length)
+  const start = Number(offset % 0x1_0000_0000n)
+  for (let index = 0; index < length; index++) {
+    const mixed = Math.imul(start + index + 1, 0x9e3779b1) ^ Math.imul(seed + 1, 0x85ebca6b)
+    bytes[index] = mixed >>> 24
+  }
+  return bytes
+}

@@ -1,4 +1,4 @@
-import { Conformance } from "@effect-nbd/testing"
+import { Conformance } from "@effect-nbd/conformance"
 import { Effect } from "effect"
 
 // It takes a Transport, and writes to the export, which should have a MiB at least.

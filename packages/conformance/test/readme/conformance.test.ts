@@ -1,4 +1,5 @@
-import { Conformance, FakeServer } from "@effect-nbd/testing"
+import { Conformance } from "@effect-nbd/conformance"
+import { FakeServer } from "@effect-nbd/testing"
 import { describe, it } from "vitest"
 
 const layer = FakeServer.layer({ exports: [{ name: "disk", size: 2_097_152 }] })

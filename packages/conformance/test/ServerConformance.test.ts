@@ -2,8 +2,9 @@
  * The checks of servers over the fake server, which passes them however it is configured; what they find where a rule is
  * broken; and the report.
  */
+import { Conformance } from "@effect-nbd/conformance"
 import { Transport } from "@effect-nbd/core"
-import { Conformance, FakeServer, Steering } from "@effect-nbd/testing"
+import { FakeServer, Steering } from "@effect-nbd/testing"
 import { describe, expect, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"

@@ -1,11 +1,12 @@
 /**
  * Servers that are not to blame: what a check says of one that is small, old, full, in a hurry to leave, or gone.
  */
+import { Conformance } from "@effect-nbd/conformance"
 import { Transport } from "@effect-nbd/core"
 import type { Connection } from "@effect-nbd/core/Transport"
 import { concat, encodeText } from "@effect-nbd/core/wire/Bytes"
 import { TransmissionFlags } from "@effect-nbd/core/wire/Flags"
-import { Conformance, type Disk, FakeServer, Misbehaviour, Steering } from "@effect-nbd/testing"
+import { type Disk, FakeServer, Misbehaviour, Steering } from "@effect-nbd/testing"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { verdictOf } from "./judges/Breaker.ts"

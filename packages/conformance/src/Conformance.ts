@@ -28,30 +28,30 @@ import {
   Skipped,
   skipped,
   type Target
-} from "./conformance/Check.ts"
-import { commandChecks } from "./conformance/CommandChecks.ts"
-import { concurrencyChecks } from "./conformance/ConcurrencyChecks.ts"
-import { endChecks } from "./conformance/EndChecks.ts"
-import { unlessForgotten } from "./conformance/Keeping.ts"
-import { negotiationChecks } from "./conformance/NegotiationChecks.ts"
-import { Pace } from "./conformance/Pace.ts"
-import { Patience } from "./conformance/Patience.ts"
-import { stateOf } from "./conformance/PlainQuestion.ts"
-import { type CheckResult, type Report, reportOf, type Verdict } from "./conformance/Report.ts"
-import { contextChecks } from "./conformance/server/ContextChecks.ts"
-import { exportChecks } from "./conformance/server/ExportChecks.ts"
-import { extendedChecks } from "./conformance/server/ExtendedChecks.ts"
-import { greetingChecks } from "./conformance/server/GreetingChecks.ts"
-import { isOfCircumstance } from "./conformance/server/Judge.ts"
-import { optionChecks } from "./conformance/server/OptionChecks.ts"
-import { replyChecks } from "./conformance/server/ReplyChecks.ts"
-import { requestChecks } from "./conformance/server/RequestChecks.ts"
-import { tlsChecks } from "./conformance/server/TlsChecks.ts"
-import { zeroChecks } from "./conformance/server/ZeroChecks.ts"
-import { statusChecks } from "./conformance/StatusChecks.ts"
+} from "./checks/Check.ts"
+import { commandChecks } from "./checks/CommandChecks.ts"
+import { concurrencyChecks } from "./checks/ConcurrencyChecks.ts"
+import { endChecks } from "./checks/EndChecks.ts"
+import { unlessForgotten } from "./checks/Keeping.ts"
+import { negotiationChecks } from "./checks/NegotiationChecks.ts"
+import { Pace } from "./checks/Pace.ts"
+import { Patience } from "./checks/Patience.ts"
+import { stateOf } from "./checks/PlainQuestion.ts"
+import { type CheckResult, type Report, reportOf, type Verdict } from "./checks/Report.ts"
+import { contextChecks } from "./checks/server/ContextChecks.ts"
+import { exportChecks } from "./checks/server/ExportChecks.ts"
+import { extendedChecks } from "./checks/server/ExtendedChecks.ts"
+import { greetingChecks } from "./checks/server/GreetingChecks.ts"
+import { isOfCircumstance } from "./checks/server/Judge.ts"
+import { optionChecks } from "./checks/server/OptionChecks.ts"
+import { replyChecks } from "./checks/server/ReplyChecks.ts"
+import { requestChecks } from "./checks/server/RequestChecks.ts"
+import { tlsChecks } from "./checks/server/TlsChecks.ts"
+import { zeroChecks } from "./checks/server/ZeroChecks.ts"
+import { statusChecks } from "./checks/StatusChecks.ts"
 
-export { type Check, ConformanceError, type RuleId, Skipped, type Target } from "./conformance/Check.ts"
-export { targetOf } from "./conformance/Discovery.ts"
+export { type Check, ConformanceError, type RuleId, Skipped, type Target } from "./checks/Check.ts"
+export { targetOf } from "./checks/Discovery.ts"
 export {
   type CheckResult,
   format,
@@ -61,8 +61,8 @@ export {
   type Stopped,
   toJson,
   type Verdict
-} from "./conformance/Report.ts"
-export { ruleTable } from "./conformance/RuleTable.ts"
+} from "./checks/Report.ts"
+export { ruleTable } from "./checks/RuleTable.ts"
 
 /**
  * All checks of behaviour for a target, in an order that makes the first failure the most telling one. Each connects for

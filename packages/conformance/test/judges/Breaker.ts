@@ -4,8 +4,9 @@
  * What it says is broken by misbehaviours, and what it does by how it hears: its client's messages reach it changed, so
  * that it takes for granted what the rule forbids it to. Without all that it is an honest server.
  */
+import { Conformance } from "@effect-nbd/conformance"
 import { Transport } from "@effect-nbd/core"
-import { Conformance, FakeServer, MemoryPipe, type Misbehaviour, Steering } from "@effect-nbd/testing"
+import { FakeServer, MemoryPipe, type Misbehaviour, Steering } from "@effect-nbd/testing"
 import type { FakeExportConfig } from "@effect-nbd/testing/FakeExport"
 import type { RecordedRequest } from "@effect-nbd/testing/Recording"
 import type * as Duration from "effect/Duration"

@@ -2,7 +2,7 @@
  * The checks of servers against servers that break one rule each: a judge that cannot condemn is worth nothing, nor is one
  * that condemns an honest server.
  */
-import { Conformance } from "@effect-nbd/testing"
+import { Conformance } from "@effect-nbd/conformance"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { type Breaker, type Breakers, type Setting, targetAmong, verdictOf } from "./judges/Breaker.ts"
