@@ -30,6 +30,7 @@ const packages = {
 const foundation = [
   "Export.ts",
   "ProtocolError.ts",
+  "Request.ts",
   "Tls.ts",
   "TlsError.ts",
   "Traffic.ts",
@@ -47,6 +48,7 @@ const layers = {
   "handle/": [""]
 }
 for (const module of foundation) layers[module] = ["wire/", "uri/UriModel.ts", ...foundation]
+layers["Request.ts"] = ["transmission/CommandOptions.ts"]
 
 /** Every import, re-export, dynamic import and import type of a file. */
 const importsOf = (file) => {

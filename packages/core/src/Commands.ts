@@ -1,16 +1,14 @@
 /**
  * The commands of the transmission phase as Effects.
  *
- * One `Effect.async` per command, over the engine's table of pending replies: the cheapest way there is from a callback
- * to a fiber. Interruption leaves the connection healthy: the reply is drained when it comes.
+ * Each method makes a `Request`, and the handle carries it out. Interruption leaves the connection healthy: the reply is
+ * drained when it comes.
  *
  * @since 0.1.0
  */
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import type * as Stream from "effect/Stream"
-import type { Export } from "./Export.ts"
-import * as Extents from "./Extents.ts"
-import type { Refusal } from "./HandleError.ts"
+import type * as Extents from "./Extents.ts"
 import type {
   CommandFailure,
   CommandFlagsError,
@@ -28,15 +26,7 @@ import type {
   WriteZeroesOptions
 } from "./transmission/CommandOptions.ts"
 import type { ContextStatus } from "./transmission/ContextStatus.ts"
-import { DividedCommand, longestRequest } from "./transmission/Division.ts"
-import type { PendingCommand } from "./transmission/InFlight.ts"
-import type { Lent } from "./transmission/LentMemory.ts"
-import type { NbdCommand } from "./transmission/NbdCommand.ts"
 import type { Piece } from "./transmission/Piece.ts"
-import * as Prepare from "./transmission/Preparation.ts"
-import type { Strictness } from "./transmission/Strictness.ts"
-import { Transmission } from "./transmission/Transmission.ts"
-import { WaitingFiber } from "./transmission/WaitingFiber.ts"
 
 /**
  * @since 0.1.0
@@ -193,127 +183,3 @@ export interface Commands<R> {
  * @category models
  */
 export type CommandOperation = keyof Commands<never>
-
-type CommandRefusal =
-  | RangeRefusal
-  | ReadOnlyError
-  | UnsupportedError
-  | CommandFlagsError
-  | NoMetaContextError
-
-/**
- * The commands, behind a guard that gives the transmission or the refusal. It is called in the same step in which the
- * command is registered, and again for a command that the connection's end caught still waiting for its turn. The checks
- * that are switched on may change from one command to the next.
- *
- * @since 0.1.0
- * @category constructors
- */
-export const make = <R extends Refusal>(
-  admit: (operation: CommandOperation) => Transmission | R,
-  settings: { readonly strictness: Strictness }
-): Commands<R> => {
-  const perform = <A, E extends CommandRefusal>(
-    operation: CommandOperation,
-    prepare: (target: Export, strictness: Strictness) => NbdCommand | E,
-    result: (pending: PendingCommand) => A
-  ): Effect.Effect<A, R | E | CommandFailure> =>
-    Effect.withFiberRuntime<A, R | E | CommandFailure>((fiber, { runtimeFlags }) =>
-      Effect.async((resume) => {
-        const transmission = admit(operation)
-        if (!(transmission instanceof Transmission)) return resume(Effect.fail(transmission))
-        const { strictness } = settings
-        const { export: target } = transmission
-        const command = prepare(target, strictness)
-        if ("_tag" in command) return resume(Effect.fail(command))
-        const caller = new WaitingFiber(fiber, runtimeFlags, resume, result, operation, refuseUnsent)
-        if (command.length > target.maximumPayload && strictness.payload) {
-          const longest = longestRequest(target, command)
-          if (command.length > longest) {
-            const divided = new DividedCommand(transmission, command, longest, caller)
-            return Effect.sync(() => divided.abandon())
-          }
-        }
-        const pending = transmission.submit(command, caller)
-        // One that was sent is left where it is: see WaitingFiber.
-        return pending.isUnsent ? Effect.sync(() => transmission.abandon(pending)) : undefined
-      })
-    )
-
-  const refuseUnsent = (operation: CommandOperation): Effect.Effect<never, R> => {
-    const refusal = admit(operation)
-    // The connection tells the handle of its end before it gives up what was waiting.
-    return refusal instanceof Transmission
-      ? Effect.dieMessage(`${operation} was given up by a connection that is still open`)
-      : Effect.fail(refusal)
-  }
-
-  const targetOf = (operation: CommandOperation): Effect.Effect<Export, R> =>
-    Effect.suspend(() => {
-      const admission = admit(operation)
-      return admission instanceof Transmission ? Effect.succeed(admission.export) : Effect.fail(admission)
-    })
-
-  const status = (operation: CommandOperation): Commands<R>["blockStatus"] => (offset, length, options) =>
-    perform(
-      operation,
-      (target, strictness) => Prepare.blockStatus(target, strictness, offset, length, options),
-      statusOf
-    )
-
-  return {
-    read: (offset, length) =>
-      perform("read", (target, strictness) => Prepare.read(target, strictness, offset, length, undefined), received),
-    readInto: (offset, destination) =>
-      perform(
-        "readInto",
-        (target, strictness) => Prepare.read(target, strictness, offset, destination.byteLength, destination),
-        nothing
-      ),
-    readBorrowed: (offset, length, use) =>
-      Effect.flatMap(
-        perform("readBorrowed", (target, strictness) => Prepare.readBorrowed(target, strictness, offset, length), lent),
-        ({ bytes, giveBack }) =>
-          Effect.map(use(bytes), (result) => {
-            giveBack()
-            return result
-          })
-      ),
-    readStructured: (offset, length, options) =>
-      perform(
-        "readStructured",
-        (target, strictness) => Prepare.readStructured(target, strictness, offset, length, options),
-        (pending) => ({ bytes: received(pending), pieces: pending.pieces ?? [] })
-      ),
-    write: (offset, bytes, options) =>
-      perform("write", (target, strictness) => Prepare.write(target, strictness, offset, bytes, options), nothing),
-    flush: perform("flush", Prepare.flush, nothing),
-    trim: (offset, length, options) =>
-      perform("trim", (target, strictness) => Prepare.trim(target, strictness, offset, length, options), nothing),
-    cache: (offset, length, options) =>
-      perform("cache", (target, strictness) => Prepare.cache(target, strictness, offset, length, options), nothing),
-    writeZeroes: (offset, length, options) =>
-      perform(
-        "writeZeroes",
-        (target, strictness) => Prepare.writeZeroes(target, strictness, offset, length, options),
-        nothing
-      ),
-    blockStatus: status("blockStatus"),
-    extents: (options) => Extents.stream(targetOf("extents"), status("extents"), options),
-    command: (command) => perform("command", () => Prepare.raw(command), nothing)
-  }
-}
-
-const nothing = (): void => undefined
-
-// A read that was sent has its destination; only an abandoned one has lost it, and nobody asks for that one's result.
-const received = (pending: PendingCommand): Uint8Array => pending.destination ?? new Uint8Array(0)
-
-const nothingLent: Lent = { bytes: new Uint8Array(0), isShared: false, giveBack: () => {} }
-
-// As with `received`: one that was sent has it.
-const lent = (pending: PendingCommand): Lent => pending.lent ?? nothingLent
-
-/** In the order in which the caller wants them; a context that it names twice comes twice. */
-const statusOf = ({ command: { detail }, status }: PendingCommand): ReadonlyArray<ContextStatus> =>
-  detail?._tag === "Status" ? detail.wanted.flatMap(({ id }) => status?.get(id) ?? []) : []

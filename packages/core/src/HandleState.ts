@@ -12,6 +12,7 @@ import type { Agreed } from "./handshake/Agreed.ts"
 import type { ConnectError } from "./handshake/ConnectError.ts"
 import type { ConnectInterruptedError, HagglingFault, HandshakeTimeoutError } from "./handshake/HandshakeError.ts"
 import type { SelectedContexts } from "./handshake/MetaContext.ts"
+import { type RequestOperation, requestOperations } from "./Request.ts"
 import type { TransmissionFault } from "./transmission/CommandError.ts"
 import type { OpenError } from "./TransportError.ts"
 
@@ -135,6 +136,10 @@ const anyState = states
 const beforeConnecting = ["Created"] as const
 const whileNegotiating = ["Negotiating"] as const
 const whenConnected = ["Connected"] as const
+// The names are those of the operations, and every value is the same.
+const requests = Object.fromEntries(requestOperations.map((operation) => [operation, whenConnected])) as {
+  readonly [Op in RequestOperation]: typeof whenConnected
+}
 const onceExportIsKnown = ["Negotiating", "Connected", "ShutDown"] as const
 const onceConnecting = ["Connecting", "Negotiating", "Connected", "ShutDown", "Dead"] as const
 
@@ -176,18 +181,8 @@ export const permitted = {
   abort: whileNegotiating,
   agreed: onceExportIsKnown,
   exportInfo: onceExportIsKnown,
-  read: whenConnected,
-  readInto: whenConnected,
-  readBorrowed: whenConnected,
-  write: whenConnected,
-  flush: whenConnected,
-  trim: whenConnected,
-  cache: whenConnected,
-  writeZeroes: whenConnected,
-  readStructured: whenConnected,
-  blockStatus: whenConnected,
+  ...requests,
   extents: whenConnected,
-  command: whenConnected,
   inFlight: ["Connected", "ShutDown", "Dead"],
   shutdown: ["Negotiating", "Connected"]
 } as const satisfies Record<string, ReadonlyArray<StateTag>>

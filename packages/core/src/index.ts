@@ -74,6 +74,13 @@ export * as NbdUri from "./NbdUri.ts"
 export * as ProtocolError from "./ProtocolError.ts"
 
 /**
+ * Requests as values: what a handle can be asked to do with an export, and how.
+ *
+ * @since 0.1.0
+ */
+export * as Request from "./Request.ts"
+
+/**
  * What TLS is asked of a connection: whether, with which credentials, and what of the peer is verified.
  *
  * @since 0.1.0

@@ -7,22 +7,26 @@ import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
-import * as Commands from "../Commands.ts"
+import type { CommandOperation, Commands } from "../Commands.ts"
+import type { Export } from "../Export.ts"
 import type { Adjustment, HandleConfig } from "../HandleConfig.ts"
 import type { Refusal, StateError } from "../HandleError.ts"
 import type { StateTag } from "../HandleState.ts"
 import { ExportNotKnownError } from "../handshake/HandshakeError.ts"
+import { operationOf } from "../Request.ts"
 import type { TlsSettings } from "../Tls.ts"
 import type { Strictness } from "../transmission/Strictness.ts"
-import type { Transmission } from "../transmission/Transmission.ts"
+import { Transmission } from "../transmission/Transmission.ts"
 import * as Agreement from "./Agreement.ts"
+import { methodsOf } from "./CommandMethods.ts"
 import { Configuration } from "./Configuration.ts"
 import * as Configure from "./Configure.ts"
 import * as Connect from "./Connect.ts"
+import { dispatchOver } from "./Dispatch.ts"
 import { beginShutDown, called } from "./Enter.ts"
 import { admit, guard, HandleCell } from "./HandleCell.ts"
 import * as Negotiation from "./Negotiation.ts"
-import { traced } from "./Tracing.ts"
+import { traced, tracedExtents } from "./Tracing.ts"
 
 /**
  * A handle and what is behind it, for the views.
@@ -69,7 +73,7 @@ const operationsOf = <E, R>(
   connect: Effect.Effect<void, E, R>
 ) => ({
   ...observe(cell, configuration),
-  ...commandsOf((operation): Transmission | StateError<Commands.CommandOperation> => {
+  ...commandsOf((operation): Transmission | StateError<CommandOperation> => {
     const admission = admit(cell, operation)
     return admission._tag === "Admitted" ? admission.live.transmission : admission.refusal
   }, configuration),
@@ -117,11 +121,17 @@ const operationsOf = <E, R>(
  * @category constructors
  */
 export const commandsOf = <R extends Refusal>(
-  admit: (operation: Commands.CommandOperation) => Transmission | R,
+  admit: (operation: CommandOperation) => Transmission | R,
   configuration: Configuration
-): Commands.Commands<R> => {
-  const commands = Commands.make(admit, configuration)
-  return configuration.current.traceCommands ? traced(commands) : commands
+): Commands<R> => {
+  const dispatch = dispatchOver((request) => admit(operationOf(request)), configuration)
+  const target = Effect.suspend((): Effect.Effect<Export, R> => {
+    const admission = admit("extents")
+    return admission instanceof Transmission ? Effect.succeed(admission.export) : Effect.fail(admission)
+  })
+  if (!configuration.current.traceCommands) return methodsOf(dispatch, target)
+  const methods = methodsOf(traced(dispatch), target)
+  return { ...methods, extents: (options) => tracedExtents(methods.extents(options)) }
 }
 
 /**

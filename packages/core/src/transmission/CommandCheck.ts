@@ -8,6 +8,7 @@
  * @since 0.1.0
  */
 import { type Export, maximumRequestPayload } from "../Export.ts"
+import type { CommandName } from "../Request.ts"
 import { CommandFlags } from "../wire/Flags.ts"
 import {
   CommandFlagsError,
@@ -19,7 +20,6 @@ import {
   UnsupportedError,
   ZeroLengthError
 } from "./CommandError.ts"
-import type { CommandName } from "./NbdCommand.ts"
 import type { Strictness } from "./Strictness.ts"
 
 /**

@@ -9,10 +9,10 @@
  */
 import * as Data from "effect/Data"
 import type { ProtocolError, ServerDisconnectedError } from "../ProtocolError.ts"
+import type { CommandName } from "../Request.ts"
 import type { ConnectionFault } from "../Transport.ts"
 import type { ErrnoName } from "../wire/Errno.ts"
 import { hex } from "../wire/WireError.ts"
-import type { CommandName } from "./NbdCommand.ts"
 
 const range = (
   self: { readonly command: CommandName; readonly offset: bigint; readonly length: number | bigint }

@@ -96,9 +96,10 @@ export class DividedCommand implements Caller {
 
   private next(): NbdCommand {
     const { command, destination } = this.whole
-    const { detail, flags, name, offset, payload } = command
+    const { detail, flags, name, offset, payload, request } = command
     const end = Math.min(this.done + this.longest, command.length)
     return {
+      request,
       name,
       flags,
       offset: offset + BigInt(this.done),

@@ -1,19 +1,11 @@
 /**
- * Commands as data: what the engine is asked to send.
+ * What is sent for a request, or for a part of one.
  *
  * @since 0.1.0
  */
 import type { GrantedContext } from "../Export.ts"
+import type { CommandName, Request } from "../Request.ts"
 import { commandCode } from "../wire/RequestHeader.ts"
-
-/**
- * The commands of the transmission phase that have a reply, by the name of the call that sends them. `command` is one
- * that is known by its number alone.
- *
- * @since 0.1.0
- * @category models
- */
-export type CommandName = "read" | "write" | "flush" | "trim" | "cache" | "writeZeroes" | "blockStatus" | "command"
 
 /**
  * What a command has beside its range, where it has more.
@@ -43,6 +35,8 @@ export type CommandDetail =
  * @category models
  */
 export interface NbdCommand {
+  /** What was asked for. Of a request that is sent in parts, all of it. */
+  readonly request: Request
   readonly name: CommandName
   /** Command flags as they go on the wire. */
   readonly flags: number

@@ -1,11 +1,22 @@
 /**
- * From a call to the command that is sent for it, or to the reason why nothing is.
+ * From a request to the command that is sent for it, or to the reason why nothing is.
  *
  * Pure, and in one step with the check of the handle's state: what it says holds until the command is registered.
  *
  * @since 0.1.0
  */
 import type { Export, GrantedContext } from "../Export.ts"
+import type {
+  BlockStatus,
+  Cache,
+  Command,
+  CommandName,
+  ReadStructured,
+  Request,
+  Trim,
+  Write,
+  WriteZeroes
+} from "../Request.ts"
 import { encodeStatusFilter } from "../wire/BlockStatus.ts"
 import { CommandFlags } from "../wire/Flags.ts"
 import { commandCode } from "../wire/RequestHeader.ts"
@@ -18,83 +29,102 @@ import {
   RequestTooLargeError,
   type UnsupportedError
 } from "./CommandError.ts"
-import type {
-  BlockStatusOptions,
-  CommandOptions,
-  RawCommand,
-  StructuredReadOptions,
-  WriteOptions,
-  WriteZeroesOptions
-} from "./CommandOptions.ts"
 import { contextTable, idMap } from "./ContextTable.ts"
-import type { CommandDetail, CommandName, NbdCommand } from "./NbdCommand.ts"
+import type { CommandDetail, NbdCommand } from "./NbdCommand.ts"
 import type { Strictness } from "./Strictness.ts"
 
-type FlagsRefusal = CommandFlagsError | UnsupportedError
+/**
+ * What is refused before anything is sent.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type CommandRefusal =
+  | RangeRefusal
+  | ReadOnlyError
+  | UnsupportedError
+  | CommandFlagsError
+  | NoMetaContextError
+
+/**
+ * The command for a request, or its refusal.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const prepare = (target: Export, strictness: Strictness, request: Request): NbdCommand | CommandRefusal => {
+  switch (request._tag) {
+    case "Read":
+      return checkRange(target, "read", request.offset, request.length, strictness) ??
+        read(request, request.offset, request.length, undefined, undefined)
+    case "ReadInto":
+      return checkRange(target, "read", request.offset, request.length, strictness) ??
+        read(request, request.offset, request.length, request.destination, undefined)
+    case "ReadBorrowed":
+      return checkRange(target, "read", request.offset, request.length, strictness) ??
+        read(request, request.offset, request.length, undefined, toLent)
+    case "ReadStructured":
+      return readStructured(target, strictness, request)
+    case "Write":
+      return write(target, strictness, request)
+    case "Flush":
+      return checkOffered(target.canFlush, "flush", "NBD_FLAG_SEND_FLUSH", strictness) ??
+        command(request, "flush", 0, 0n, 0)
+    case "Trim":
+      return trim(target, strictness, request)
+    case "Cache":
+      return cache(target, strictness, request)
+    case "WriteZeroes":
+      return writeZeroes(target, strictness, request)
+    case "BlockStatus":
+      return blockStatus(target, strictness, request)
+    case "Command":
+      return raw(request)
+  }
+}
+
+const toLent: CommandDetail = { _tag: "Lent" }
+
+// A literal of its own, as for a write: these are most of what is sent.
+const read = (
+  request: Request,
+  offset: bigint,
+  length: number,
+  destination: Uint8Array | undefined,
+  detail: CommandDetail | undefined
+): NbdCommand => ({ request, name: "read", flags: 0, offset, length, payload: undefined, destination, detail })
 
 const bit = (set: boolean | undefined, flag: number): number => set === true ? flag : 0
 
 const command = (
+  request: Request,
   name: CommandName,
   flags: number,
   offset: bigint,
   length: number | bigint,
   rest: Partial<NbdCommand> = {}
 ): NbdCommand => ({
+  request,
   name,
   flags,
   offset,
   length: Number(length),
   payload: rest.payload,
-  destination: rest.destination,
+  destination: undefined,
   detail: rest.detail
 })
 
-/**
- * @since 0.1.0
- * @category constructors
- */
-export const read = (
+const readStructured = (
   target: Export,
   strictness: Strictness,
-  offset: bigint,
-  length: number,
-  destination: Uint8Array | undefined
-): NbdCommand | RangeRefusal =>
-  checkRange(target, "read", offset, length, strictness) ??
-    { name: "read", flags: 0, offset, length, payload: undefined, destination, detail: undefined }
-
-const toLent: CommandDetail = { _tag: "Lent" }
-
-/**
- * @since 0.1.0
- * @category constructors
- */
-export const readBorrowed = (
-  target: Export,
-  strictness: Strictness,
-  offset: bigint,
-  length: number
-): NbdCommand | RangeRefusal =>
-  checkRange(target, "read", offset, length, strictness) ??
-    { name: "read", flags: 0, offset, length, payload: undefined, destination: undefined, detail: toLent }
-
-/**
- * @since 0.1.0
- * @category constructors
- */
-export const readStructured = (
-  target: Export,
-  strictness: Strictness,
-  offset: bigint,
-  length: number,
-  options: StructuredReadOptions | undefined
-): NbdCommand | FlagsRefusal | RangeRefusal => {
+  request: ReadStructured
+): NbdCommand | CommandRefusal => {
+  const { length, offset, options } = request
   const flags = (options?.flags ?? 0) | bit(options?.df, CommandFlags.DF)
   return checkFlags(target, "read", flags, CommandFlags.DF, strictness) ??
     checkRange(target, "read", offset, length, strictness) ??
     checkUndivided(target, flags, offset, length, strictness) ??
-    command("read", flags, offset, length, { detail: { _tag: "Pieces" } })
+    command(request, "read", flags, offset, length, { detail: { _tag: "Pieces" } })
 }
 
 /** One chunk cannot be the answer to several requests. */
@@ -109,82 +139,39 @@ const checkUndivided = (
     ? new RequestTooLargeError({ command: "read", offset, length, maximum })
     : undefined
 
-/**
- * @since 0.1.0
- * @category constructors
- */
-export const write = (
-  target: Export,
-  strictness: Strictness,
-  offset: bigint,
-  payload: Uint8Array,
-  options: WriteOptions | undefined
-): NbdCommand | ReadOnlyError | FlagsRefusal | RangeRefusal => {
+const write = (target: Export, strictness: Strictness, request: Write): NbdCommand | CommandRefusal => {
+  const { bytes: payload, offset, options } = request
+  const length = payload.byteLength
   const given = (options?.flags ?? 0) | bit(options?.fua, CommandFlags.FUA)
   const flags = withPayloadFlag(target, strictness, given)
   return checkWritable(target, "write", strictness) ??
     checkFlags(target, "write", flags, CommandFlags.FUA | payloadFlag(target), strictness) ??
     checkPayloadFlag(target, strictness, "write", flags) ??
-    checkRange(target, "write", offset, payload.byteLength, strictness) ??
-    { name: "write", flags, offset, length: payload.byteLength, payload, destination: undefined, detail: undefined }
+    checkRange(target, "write", offset, length, strictness) ??
+    { request, name: "write", flags, offset, length, payload, destination: undefined, detail: undefined }
 }
 
-/**
- * @since 0.1.0
- * @category constructors
- */
-export const flush = (
-  target: Export,
-  strictness: Strictness
-): NbdCommand | UnsupportedError =>
-  checkOffered(target.canFlush, "flush", "NBD_FLAG_SEND_FLUSH", strictness) ?? command("flush", 0, 0n, 0)
-
-/**
- * @since 0.1.0
- * @category constructors
- */
-export const trim = (
-  target: Export,
-  strictness: Strictness,
-  offset: bigint,
-  length: number | bigint,
-  options: WriteOptions | undefined
-): NbdCommand | ReadOnlyError | FlagsRefusal | RangeRefusal => {
+const trim = (target: Export, strictness: Strictness, request: Trim): NbdCommand | CommandRefusal => {
+  const { length, offset, options } = request
   const flags = (options?.flags ?? 0) | bit(options?.fua, CommandFlags.FUA)
   return checkWritable(target, "trim", strictness) ??
     checkOffered(target.canTrim, "trim", "NBD_FLAG_SEND_TRIM", strictness) ??
     checkFlags(target, "trim", flags, CommandFlags.FUA, strictness) ??
     checkRange(target, "trim", offset, length, strictness) ??
-    command("trim", flags, offset, length)
+    command(request, "trim", flags, offset, length)
 }
 
-/**
- * @since 0.1.0
- * @category constructors
- */
-export const cache = (
-  target: Export,
-  strictness: Strictness,
-  offset: bigint,
-  length: number | bigint,
-  options: CommandOptions | undefined
-): NbdCommand | FlagsRefusal | RangeRefusal =>
-  checkOffered(target.canCache, "cache", "NBD_FLAG_SEND_CACHE", strictness) ??
-    checkFlags(target, "cache", options?.flags ?? 0, 0, strictness) ??
+const cache = (target: Export, strictness: Strictness, request: Cache): NbdCommand | CommandRefusal => {
+  const { length, offset, options } = request
+  const flags = options?.flags ?? 0
+  return checkOffered(target.canCache, "cache", "NBD_FLAG_SEND_CACHE", strictness) ??
+    checkFlags(target, "cache", flags, 0, strictness) ??
     checkRange(target, "cache", offset, length, strictness) ??
-    command("cache", options?.flags ?? 0, offset, length)
+    command(request, "cache", flags, offset, length)
+}
 
-/**
- * @since 0.1.0
- * @category constructors
- */
-export const writeZeroes = (
-  target: Export,
-  strictness: Strictness,
-  offset: bigint,
-  length: number | bigint,
-  options: WriteZeroesOptions | undefined
-): NbdCommand | ReadOnlyError | FlagsRefusal | RangeRefusal => {
+const writeZeroes = (target: Export, strictness: Strictness, request: WriteZeroes): NbdCommand | CommandRefusal => {
+  const { length, offset, options } = request
   const flags = (options?.flags ?? 0) | bit(options?.fua, CommandFlags.FUA) |
     bit(options?.noHole, CommandFlags.NO_HOLE) | bit(options?.fastZero, CommandFlags.FAST_ZERO)
   const known = CommandFlags.FUA | CommandFlags.NO_HOLE | CommandFlags.FAST_ZERO
@@ -192,23 +179,15 @@ export const writeZeroes = (
     checkOffered(target.canWriteZeroes, "writeZeroes", "NBD_FLAG_SEND_WRITE_ZEROES", strictness) ??
     checkFlags(target, "writeZeroes", flags, known, strictness) ??
     checkRange(target, "writeZeroes", offset, length, strictness) ??
-    command("writeZeroes", flags, offset, length)
+    command(request, "writeZeroes", flags, offset, length)
 }
 
 /**
  * All granted contexts are asked about unless fewer are wanted. If the server accepts a filter, the filter is sent.
  * Otherwise the answers for the other contexts are ignored.
- *
- * @since 0.1.0
- * @category constructors
  */
-export const blockStatus = (
-  target: Export,
-  strictness: Strictness,
-  offset: bigint,
-  length: number | bigint,
-  options: BlockStatusOptions | undefined
-): NbdCommand | NoMetaContextError | FlagsRefusal | RangeRefusal => {
+const blockStatus = (target: Export, strictness: Strictness, request: BlockStatus): NbdCommand | CommandRefusal => {
+  const { length, offset, options } = request
   const name = "blockStatus"
   const wanted = chosen(target, options?.contexts)
   if (wanted instanceof NoMetaContextError) return wanted
@@ -232,21 +211,17 @@ export const blockStatus = (
   const payload = isFiltered
     ? encodeStatusFilter({ length: BigInt(about), contextIds: [...asked.keys()] })
     : undefined
-  return command(name, flags, offset, about, { payload, detail: { _tag: "Status", asked, kept, wanted } })
+  return command(request, name, flags, offset, about, { payload, detail: { _tag: "Status", asked, kept, wanted } })
 }
 
-/**
- * @since 0.1.0
- * @category constructors
- */
-export const raw = (options: RawCommand): NbdCommand | CommandFlagsError => {
-  const { code, flags = 0, payload } = options
+const raw = (request: Command): NbdCommand | CommandFlagsError => {
+  const { code, flags = 0, payload } = request.raw
   const fits = (value: number): boolean => Number.isInteger(value) && value >= 0 && value <= 0xffff
   if (!fits(flags) || !fits(code) || code === commandCode.READ || code === commandCode.DISC) {
     return new CommandFlagsError({ command: "command", flags, known: 0xffff })
   }
-  const length = options.length ?? payload?.byteLength ?? 0
-  return command("command", flags, options.offset ?? 0n, length, { payload, detail: { _tag: "Raw", code } })
+  const { length, offset } = request
+  return command(request, "command", flags, offset, length, { payload, detail: { _tag: "Raw", code } })
 }
 
 const chosen = (

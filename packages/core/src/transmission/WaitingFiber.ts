@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import * as RuntimeFlags from "effect/RuntimeFlags"
+import type { Request } from "../Request.ts"
 import type { CommandFailure } from "./CommandError.ts"
 import type { Caller, NeverSent, PendingCommand } from "./InFlight.ts"
 
@@ -20,13 +21,12 @@ import type { Caller, NeverSent, PendingCommand } from "./InFlight.ts"
  * @since 0.1.0
  * @category models
  */
-export class WaitingFiber<A, E, Operation> implements Caller {
+export class WaitingFiber<A, E> implements Caller {
   private readonly fiber: Fiber.RuntimeFiber<unknown, unknown>
   private readonly flags: RuntimeFlags.RuntimeFlags
   private readonly resume: (outcome: Effect.Effect<A, E | CommandFailure>) => void
   private readonly result: (pending: PendingCommand) => A
-  private readonly operation: Operation
-  private readonly refuse: (operation: Operation) => Effect.Effect<never, E>
+  private readonly refuse: (request: Request) => Effect.Effect<never, E>
 
   /** `flags` are the fiber's where it begins to wait; `refuse` is what it gets if the command was never sent. */
   constructor(
@@ -34,14 +34,12 @@ export class WaitingFiber<A, E, Operation> implements Caller {
     flags: RuntimeFlags.RuntimeFlags,
     resume: (outcome: Effect.Effect<A, E | CommandFailure>) => void,
     result: (pending: PendingCommand) => A,
-    operation: Operation,
-    refuse: (operation: Operation) => Effect.Effect<never, E>
+    refuse: (request: Request) => Effect.Effect<never, E>
   ) {
     this.fiber = fiber
     this.flags = flags
     this.resume = resume
     this.result = result
-    this.operation = operation
     this.refuse = refuse
   }
 
@@ -51,7 +49,7 @@ export class WaitingFiber<A, E, Operation> implements Caller {
 
   settle(failure: CommandFailure | NeverSent | undefined, pending: PendingCommand): void {
     if (failure === undefined) this.resume(Effect.succeed(this.result(pending)))
-    else if (failure._tag === "NeverSent") this.resume(Effect.suspend(() => this.refuse(this.operation)))
+    else if (failure._tag === "NeverSent") this.resume(Effect.suspend(() => this.refuse(pending.command.request)))
     else this.resume(Effect.fail(failure))
   }
 }

@@ -2,6 +2,7 @@
  * A connection that does nothing by itself: a test reads what was written to it and says what arrives.
  */
 import { Export, type GrantedContext, type ReplyStyle } from "@effect-nbd/core/Export"
+import { Flush } from "@effect-nbd/core/Request"
 import { Traffic } from "@effect-nbd/core/Traffic"
 import type { CommandFailure } from "@effect-nbd/core/transmission/CommandError"
 import type { ContextStatus } from "@effect-nbd/core/transmission/ContextStatus"
@@ -71,6 +72,9 @@ export class ByHandConnection implements Connection {
   }
 }
 
+/** The request of commands that were made by hand, without one. */
+export const anyRequest = new Flush()
+
 export type Outcome = CommandFailure | NeverSent | "ok"
 
 /** A transmission by hand, with the outcome of every command that was submitted, in order of submission. */
@@ -112,6 +116,7 @@ export const transmission = (
     const at = outcomes.push(undefined) - 1
     return engine.submit(
       {
+        request: anyRequest,
         flags: 0,
         offset: 0n,
         length: 0,

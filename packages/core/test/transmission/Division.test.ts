@@ -1,7 +1,7 @@
 /**
  * Requests that are longer than the server takes: what of them is sent, in which order, and what becomes of the whole.
  */
-import { Handle, type HandleConfig } from "@effect-nbd/core"
+import { Handle, type HandleConfig, Request } from "@effect-nbd/core"
 import type { CommandFailure } from "@effect-nbd/core/transmission/CommandError"
 import { DividedCommand } from "@effect-nbd/core/transmission/Division"
 import type { NeverSent } from "@effect-nbd/core/transmission/InFlight"
@@ -238,7 +238,8 @@ describe("the pieces of a command, by hand", () => {
     const session = transmission({ replyStyle: "Simple", limits: { requests } })
     const outcomes: Array<CommandFailure | NeverSent | "ok"> = []
     const gone = { now: false }
-    const command = { name: "write", flags: 0, offset: 0n, length: payload.byteLength, payload } as const
+    const request = new Request.Write(0n, payload)
+    const command = { request, name: "write", flags: 0, offset: 0n, length: payload.byteLength, payload } as const
     const divided = new DividedCommand(
       session.engine,
       { ...command, destination: undefined, detail: undefined },
@@ -290,7 +291,8 @@ describe("the pieces of a command, by hand", () => {
     const late: Array<unknown> = []
     engine.close()
     expect(settled).toMatchObject([{ _tag: "NbdCommandLostError", offset: 0n }])
-    const command = { name: "trim", flags: 0, offset: 0n, length: 12, payload: undefined } as const
+    const request = new Request.Trim(0n, 12)
+    const command = { request, name: "trim", flags: 0, offset: 0n, length: 12, payload: undefined } as const
     const divided = new DividedCommand(engine, { ...command, destination: undefined, detail: undefined }, 4, {
       settle: (failure) => late.push(failure),
       isGone: () => false

@@ -2,7 +2,8 @@
  * What the specification asks of requests, command by command: what has to be advertised for them, and what they carry.
  */
 import { Export, type ExportFacts } from "@effect-nbd/core/Export"
-import * as Prepare from "@effect-nbd/core/transmission/Preparation"
+import * as Request from "@effect-nbd/core/Request"
+import { prepare } from "@effect-nbd/core/transmission/Preparation"
 import { strict } from "@effect-nbd/core/transmission/Strictness"
 import { concat } from "@effect-nbd/core/wire/Bytes"
 import { CommandFlags, ReplyFlags, TransmissionFlags } from "@effect-nbd/core/wire/Flags"
@@ -35,70 +36,79 @@ describe("a command that was not advertised is not sent", () => {
     TransmissionFlags
 
   it("a flush (C-121, C-140)", () => {
-    expect(Prepare.flush(exportOf(without(SEND_FLUSH)), strict)).toMatchObject({
+    expect(prepare(exportOf(without(SEND_FLUSH)), strict, new Request.Flush())).toMatchObject({
       _tag: "NbdUnsupportedError",
       missing: "NBD_FLAG_SEND_FLUSH"
     })
-    expect(Prepare.flush(exportOf(HAS_FLAGS | SEND_FLUSH), strict)).toMatchObject({ name: "flush" })
+    expect(prepare(exportOf(HAS_FLAGS | SEND_FLUSH), strict, new Request.Flush())).toMatchObject({ name: "flush" })
   })
 
   it("a trim (C-121, C-145)", () => {
-    expect(Prepare.trim(exportOf(without(SEND_TRIM)), strict, 0n, 512, {})).toMatchObject({
+    expect(prepare(exportOf(without(SEND_TRIM)), strict, new Request.Trim(0n, 512, {}))).toMatchObject({
       _tag: "NbdUnsupportedError",
       missing: "NBD_FLAG_SEND_TRIM"
     })
-    expect(Prepare.trim(exportOf(HAS_FLAGS | SEND_TRIM), strict, 0n, 512, {})).toMatchObject({ name: "trim" })
+    expect(prepare(exportOf(HAS_FLAGS | SEND_TRIM), strict, new Request.Trim(0n, 512, {}))).toMatchObject({
+      name: "trim"
+    })
   })
 
   it("zeroes (C-121, C-147)", () => {
-    expect(Prepare.writeZeroes(exportOf(without(SEND_WRITE_ZEROES)), strict, 0n, 512, {})).toMatchObject({
+    expect(prepare(exportOf(without(SEND_WRITE_ZEROES)), strict, new Request.WriteZeroes(0n, 512, {}))).toMatchObject({
       _tag: "NbdUnsupportedError",
       missing: "NBD_FLAG_SEND_WRITE_ZEROES"
     })
-    expect(Prepare.writeZeroes(exportOf(HAS_FLAGS | SEND_WRITE_ZEROES), strict, 0n, 512, {})).toMatchObject({
-      name: "writeZeroes"
-    })
+    expect(prepare(exportOf(HAS_FLAGS | SEND_WRITE_ZEROES), strict, new Request.WriteZeroes(0n, 512, {})))
+      .toMatchObject({
+        name: "writeZeroes"
+      })
   })
 
   it("a prefetch, which has no flags in any case (C-121, C-148)", () => {
-    expect(Prepare.cache(exportOf(without(SEND_CACHE)), strict, 0n, 512, {})).toMatchObject({
+    expect(prepare(exportOf(without(SEND_CACHE)), strict, new Request.Cache(0n, 512, {}))).toMatchObject({
       _tag: "NbdUnsupportedError",
       missing: "NBD_FLAG_SEND_CACHE"
     })
     const lax = { ...strict, commands: false }
-    expect(Prepare.cache(exportOf(without(SEND_CACHE)), lax, 0n, 512, {})).toMatchObject({ name: "cache", flags: 0 })
-    expect(Prepare.cache(exportOf(without(SEND_CACHE)), lax, 0n, 512, { flags: CommandFlags.FUA })).toMatchObject({
-      _tag: "NbdCommandFlagsError"
+    expect(prepare(exportOf(without(SEND_CACHE)), lax, new Request.Cache(0n, 512, {}))).toMatchObject({
+      name: "cache",
+      flags: 0
     })
+    expect(prepare(exportOf(without(SEND_CACHE)), lax, new Request.Cache(0n, 512, { flags: CommandFlags.FUA })))
+      .toMatchObject({
+        _tag: "NbdCommandFlagsError"
+      })
   })
 
   it("what changes the content of a read-only export, whatever else was advertised (C-125)", () => {
     const readOnly = exportOf(everything | READ_ONLY | CAN_MULTI_CONN)
     const refused = (command: string) => ({ _tag: "NbdReadOnlyError", command })
-    expect(Prepare.write(readOnly, strict, 0n, zeros(512), {})).toMatchObject(refused("write"))
-    expect(Prepare.trim(readOnly, strict, 0n, 512, {})).toMatchObject(refused("trim"))
-    expect(Prepare.writeZeroes(readOnly, strict, 0n, 512, {})).toMatchObject(refused("writeZeroes"))
-    expect(Prepare.read(readOnly, strict, 0n, 512, undefined)).toMatchObject({ name: "read" })
-    expect(Prepare.flush(readOnly, strict)).toMatchObject({ name: "flush" })
+    expect(prepare(readOnly, strict, new Request.Write(0n, zeros(512), {}))).toMatchObject(refused("write"))
+    expect(prepare(readOnly, strict, new Request.Trim(0n, 512, {}))).toMatchObject(refused("trim"))
+    expect(prepare(readOnly, strict, new Request.WriteZeroes(0n, 512, {}))).toMatchObject(refused("writeZeroes"))
+    expect(prepare(readOnly, strict, new Request.Read(0n, 512))).toMatchObject({ name: "read" })
+    expect(prepare(readOnly, strict, new Request.Flush())).toMatchObject({ name: "flush" })
   })
 
   it("and flags without a meaning make no difference (C-122)", () => {
     const unknown = without(SEND_TRIM) | 0xe000
-    expect(Prepare.trim(exportOf(unknown), strict, 0n, 512, {})).toMatchObject({ missing: "NBD_FLAG_SEND_TRIM" })
-    expect(Prepare.flush(exportOf(unknown), strict)).toMatchObject({ name: "flush" })
-    expect(Prepare.read(exportOf(unknown), strict, 0n, 512, undefined)).toMatchObject({ name: "read", flags: 0 })
+    expect(prepare(exportOf(unknown), strict, new Request.Trim(0n, 512, {}))).toMatchObject({
+      missing: "NBD_FLAG_SEND_TRIM"
+    })
+    expect(prepare(exportOf(unknown), strict, new Request.Flush())).toMatchObject({ name: "flush" })
+    expect(prepare(exportOf(unknown), strict, new Request.Read(0n, 512))).toMatchObject({ name: "read", flags: 0 })
   })
 })
 
 describe("an empty range is not asked about", () => {
   it.each([
-    ["a read (C-134)", Prepare.read(whole, strict, 0n, 0, undefined)],
-    ["a structured read (C-134)", Prepare.readStructured(whole, strict, 0n, 0, {})],
-    ["a write (C-135)", Prepare.write(whole, strict, 0n, zeros(0), {})],
-    ["a trim (C-136)", Prepare.trim(whole, strict, 0n, 0, {})],
-    ["zeroes (C-137)", Prepare.writeZeroes(whole, strict, 0n, 0n, {})],
-    ["block status (C-138)", Prepare.blockStatus(whole, strict, 0n, 0n, {})],
-    ["a prefetch", Prepare.cache(whole, strict, 0n, 0, {})]
+    ["a read (C-134)", prepare(whole, strict, new Request.Read(0n, 0))],
+    ["a structured read (C-134)", prepare(whole, strict, new Request.ReadStructured(0n, 0, {}))],
+    ["a write (C-135)", prepare(whole, strict, new Request.Write(0n, zeros(0), {}))],
+    ["a trim (C-136)", prepare(whole, strict, new Request.Trim(0n, 0, {}))],
+    ["zeroes (C-137)", prepare(whole, strict, new Request.WriteZeroes(0n, 0n, {}))],
+    ["block status (C-138)", prepare(whole, strict, new Request.BlockStatus(0n, 0n, {}))],
+    ["a prefetch", prepare(whole, strict, new Request.Cache(0n, 0, {}))]
   ])("by %s", (_, prepared) => {
     expect(prepared).toMatchObject({ _tag: "NbdZeroLengthError", offset: 0n })
   })
@@ -106,7 +116,7 @@ describe("an empty range is not asked about", () => {
 
 describe("what a command carries", () => {
   it("a flush has neither offset nor length, nor flags (C-141)", async () => {
-    const prepared = Prepare.flush(whole, strict)
+    const prepared = prepare(whole, strict, new Request.Flush())
     if ("_tag" in prepared) throw new Error(prepared._tag)
     const { connection, submit } = transmission()
     submit(prepared)
@@ -116,16 +126,20 @@ describe("what a command carries", () => {
 
   it("zeroes ask for a range to stay allocated, though the server does not trim (C-129)", () => {
     const target = exportOf(without(TransmissionFlags.SEND_TRIM))
-    expect(Prepare.writeZeroes(target, strict, 0n, 512, { noHole: true })).toMatchObject({
+    expect(prepare(target, strict, new Request.WriteZeroes(0n, 512, { noHole: true }))).toMatchObject({
       flags: CommandFlags.NO_HOLE
     })
-    expect(Prepare.writeZeroes(target, strict, 0n, 512, {})).toMatchObject({ flags: 0 })
+    expect(prepare(target, strict, new Request.WriteZeroes(0n, 512, {}))).toMatchObject({ flags: 0 })
   })
 
   it("a read asks for one chunk only when that is wanted, and offered (C-130, C-131)", () => {
-    expect(Prepare.readStructured(whole, strict, 0n, 512, { df: true })).toMatchObject({ flags: CommandFlags.DF })
-    expect(Prepare.readStructured(whole, strict, 0n, 512, {})).toMatchObject({ flags: 0 })
-    expect(Prepare.readStructured(exportOf(without(TransmissionFlags.SEND_DF)), strict, 0n, 512, { df: true }))
+    expect(prepare(whole, strict, new Request.ReadStructured(0n, 512, { df: true }))).toMatchObject({
+      flags: CommandFlags.DF
+    })
+    expect(prepare(whole, strict, new Request.ReadStructured(0n, 512, {}))).toMatchObject({ flags: 0 })
+    expect(
+      prepare(exportOf(without(TransmissionFlags.SEND_DF)), strict, new Request.ReadStructured(0n, 512, { df: true }))
+    )
       .toMatchObject({ missing: "NBD_FLAG_SEND_DF" })
   })
 
@@ -148,7 +162,7 @@ describe("what a command carries", () => {
 describe("payloads of replies", () => {
   /** One chunk with all of a read in it. */
   const answered = (length: number, blockSize: ExportFacts["blockSize"]) => {
-    const prepared = Prepare.read(exportOf(everything, { blockSize }), strict, 512n, length, undefined)
+    const prepared = prepare(exportOf(everything, { blockSize }), strict, new Request.Read(512n, length))
     if ("_tag" in prepared) return prepared._tag
     const { connection, ends, outcomes, submit } = transmission()
     submit(prepared)

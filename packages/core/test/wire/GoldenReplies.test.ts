@@ -3,9 +3,9 @@
  * real server, and makes of the server's bytes what they say, whole, byte by byte and split at odd places.
  */
 import { Export, type GrantedContext } from "@effect-nbd/core/Export"
+import type { CommandName } from "@effect-nbd/core/Request"
 import { Traffic } from "@effect-nbd/core/Traffic"
 import type { ContextStatus } from "@effect-nbd/core/transmission/ContextStatus"
-import type { CommandName } from "@effect-nbd/core/transmission/NbdCommand"
 import { Transmission, type TransmissionEnd } from "@effect-nbd/core/transmission/Transmission"
 import { TransmissionFlags } from "@effect-nbd/core/wire/Flags"
 import { commandCode } from "@effect-nbd/core/wire/RequestHeader"
@@ -14,7 +14,7 @@ import * as Option from "effect/Option"
 import { type Golden, type GoldenMessage, goldens, splitAtTransmission } from "../fixtures/Golden.ts"
 import { areSame } from "../fixtures/HandWritten.ts"
 import { ManualConnection } from "../fixtures/ManualConnection.ts"
-import { statusDetail, statuses } from "../transmission/ByHand.ts"
+import { anyRequest, statusDetail, statuses } from "../transmission/ByHand.ts"
 
 const nameOf = (code: number): CommandName | undefined => commandNames.get(code)
 const commandNames: ReadonlyMap<number, CommandName> = new Map([
@@ -123,6 +123,7 @@ const replay = async (golden: Golden, split: number): Promise<void> => {
     }
     let outcome: unknown = "nothing yet"
     const pending = engine.submit({
+      request: anyRequest,
       name,
       flags: request.number("command flags"),
       offset: request.bigint("offset"),
