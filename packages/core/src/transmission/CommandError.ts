@@ -9,7 +9,7 @@
  */
 import * as Data from "effect/Data"
 import type { ProtocolError, ServerDisconnectedError } from "../ProtocolError.ts"
-import type { CommandName } from "../Request.ts"
+import type { CommandName, Request } from "../Request.ts"
 import type { ConnectionFault } from "../Transport.ts"
 import type { ErrnoName } from "../wire/Errno.ts"
 import { hex } from "../wire/WireError.ts"
@@ -169,6 +169,8 @@ export class CommandError extends Data.TaggedError("NbdCommandError")<{
   readonly command: CommandName
   readonly offset: bigint
   readonly length: number
+  /** What was asked for, of which the range above may be a part. It is printed without the content of its memory. */
+  readonly request: Request
   /** Name of the error; a value outside the specification's table counts as `EINVAL`. */
   readonly errno: ErrnoName
   /** The error value as it came. */
@@ -197,6 +199,8 @@ export class ReplyInvalidError extends Data.TaggedError("NbdReplyInvalidError")<
   readonly command: CommandName
   readonly offset: bigint
   readonly length: number
+  /** What was asked for, of which the range above may be a part. It is printed without the content of its memory. */
+  readonly request: Request
   readonly expected: string
   readonly received: string
   readonly rule: string
@@ -230,7 +234,8 @@ export class HandleClosedError extends Data.TaggedError("NbdHandleClosedError")<
 export type TransmissionFault = ProtocolError | ServerDisconnectedError | ConnectionFault
 
 /**
- * The request was sent, or may have been, and the connection ended before its reply: whether it was done is unknown.
+ * The request was sent, or may have been, and the connection ended before its reply: whether it was done is unknown. To
+ * make the request again on another connection, use `request`, which is all of it: what came before the range was done.
  *
  * @since 0.1.0
  * @category errors
@@ -240,6 +245,8 @@ export class CommandLostError extends Data.TaggedError("NbdCommandLostError")<{
   readonly command: CommandName
   readonly offset: bigint
   readonly length: number
+  /** What was asked for, of which the range above may be a part. It is printed without the content of its memory. */
+  readonly request: Request
   readonly reason: TransmissionFault | HandleClosedError
 }> {
   override get message(): string {

@@ -113,13 +113,14 @@ export class DividedCommand implements Caller {
   /** If some pieces were done already, "nothing was sent" would not be true. */
   private fail(failure: CommandFailure | NeverSent, piece: PendingCommand): void {
     if (failure._tag !== "NeverSent" || this.done === 0) return this.caller.settle(failure, this.whole)
-    const { length, name, offset } = piece.command
+    const { length, name, offset, request } = piece.command
     const { reason } = failure
     const lost = new CommandLostError({
       cookie: BigInt(this.piece?.cookie ?? 0),
       command: name,
       offset,
       length,
+      request,
       reason
     })
     this.caller.settle(lost, this.whole)

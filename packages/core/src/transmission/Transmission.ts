@@ -295,10 +295,13 @@ export class Transmission implements Receiver {
     this.course = "Over"
     this.events.onEnd(end)
     for (const pending of this.inFlight.removeAll()) {
-      const { caller, cookie, command: { length, name: command, offset } } = pending
+      const { caller, cookie, command: { length, name: command, offset, request } } = pending
       pending.abandon()
       // One error each: a caller finds its own range in it.
-      caller?.settle(new CommandLostError({ cookie: BigInt(cookie), command, offset, length, reason }), pending)
+      caller?.settle(
+        new CommandLostError({ cookie: BigInt(cookie), command, offset, length, request, reason }),
+        pending
+      )
     }
     this.giveUpQueue(reason)
     this.call(this.whenLeaving)
