@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import * as Data from "effect/Data"
+import { TaggedError } from "./errors/TaggedError.ts"
 
 /**
  * The requests of a device.
@@ -28,7 +28,7 @@ export type Errno = "EPERM" | "EIO" | "ENOMEM" | "EINVAL" | "ENOSPC" | "EOVERFLO
  * @since 0.1.0
  * @category errors
  */
-export class RequestRefusedError extends Data.TaggedError("NbdRequestRefusedError")<{
+export class RequestRefusedError extends TaggedError("NbdRequestRefusedError")<{
   /** The device's name. */
   readonly device: string
   readonly operation: Operation
@@ -64,7 +64,7 @@ export class RequestRefusedError extends Data.TaggedError("NbdRequestRefusedErro
  * @since 0.1.0
  * @category errors
  */
-export class DeviceError extends Data.TaggedError("NbdDeviceError")<{
+export class DeviceError extends TaggedError("NbdDeviceError")<{
   /** The device's name. */
   readonly device: string
   readonly operation: Operation

@@ -3,8 +3,8 @@
  *
  * @since 0.1.0
  */
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import { TaggedError } from "./errors/TaggedError.ts"
 
 /**
  * The sizes that requests are held to, in bytes, and the operations that a device offers.
@@ -64,7 +64,7 @@ export const defaults: Geometry = {
  * @since 0.1.0
  * @category errors
  */
-export class GeometryError extends Data.TaggedError("NbdGeometryError")<{
+export class GeometryError extends TaggedError("NbdGeometryError")<{
   /** The device's name. */
   readonly device: string
   /** What does not hold, in words. */
