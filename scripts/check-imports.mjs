@@ -26,7 +26,7 @@ const packages = {
   cli: [() => true]
 }
 
-/** The top-level modules of core that its layers stand on. They may look down to wire/, and nowhere else. */
+/** The top-level modules of core that its layers stand on. They may look down to wire/ and errors/, and nowhere else. */
 const foundation = [
   "Export.ts",
   "ProtocolError.ts",
@@ -41,14 +41,24 @@ const foundation = [
 /** What each layer of core may import: a folder ends with a slash, and the empty one is all of core. */
 const layers = {
   "wire/": ["wire/"],
-  "framing/": ["wire/", "framing/", "Tls.ts", "TlsError.ts", "Traffic.ts", "Transport.ts", "TransportError.ts"],
-  "handshake/": ["wire/", "framing/", "handshake/", ...foundation],
-  "uri/": ["wire/", "uri/"],
-  "transmission/": ["wire/", "transmission/", ...foundation],
+  "errors/": ["wire/", "errors/"],
+  "framing/": [
+    "wire/",
+    "errors/",
+    "framing/",
+    "Tls.ts",
+    "TlsError.ts",
+    "Traffic.ts",
+    "Transport.ts",
+    "TransportError.ts"
+  ],
+  "handshake/": ["wire/", "errors/", "framing/", "handshake/", ...foundation],
+  "uri/": ["wire/", "errors/", "uri/"],
+  "transmission/": ["wire/", "errors/", "transmission/", ...foundation],
   "handle/": [""]
 }
-for (const module of foundation) layers[module] = ["wire/", "uri/UriModel.ts", ...foundation]
-layers["Request.ts"] = ["transmission/CommandOptions.ts"]
+for (const module of foundation) layers[module] = ["wire/", "errors/", "uri/UriModel.ts", ...foundation]
+layers["Request.ts"] = ["errors/", "transmission/CommandOptions.ts"]
 
 /** Every import, re-export, dynamic import and import type of a file. */
 const importsOf = (file) => {

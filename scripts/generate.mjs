@@ -8,6 +8,7 @@ import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
 import { barrel } from "./generate/barrel.mjs"
 import { conformance } from "./generate/conformance.mjs"
+import { errorsPage } from "./generate/errors.mjs"
 import { handleStates } from "./generate/handleStates.mjs"
 import { libnbdParity } from "./generate/libnbdParity.mjs"
 import { misbehaviours } from "./generate/misbehaviours.mjs"
@@ -59,6 +60,7 @@ export const generate = async (root, { check }) => {
   const handleState = join(root, "packages/core/dist/HandleState.js")
   const testing = join(root, "packages/testing")
   const pages = {
+    "errors.md": errorsPage(join(root, "packages/core")),
     "handle-states.md": handleStates(handleState),
     "libnbd-parity.md": libnbdParity(root, handleState),
     "misbehaviours.md": misbehaviours(join(testing, "src"), join(testing, "dist/Misbehaviour.js"))

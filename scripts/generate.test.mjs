@@ -2,6 +2,7 @@ import assert from "node:assert/strict"
 import { join } from "node:path"
 import { test } from "node:test"
 import { barrel } from "./generate/barrel.mjs"
+import { errorClasses, renderErrors } from "./generate/errors.mjs"
 import { renderHandleStates } from "./generate/handleStates.mjs"
 import { misdescribed, renderMisbehaviours } from "./generate/misbehaviours.mjs"
 import { filled, performancePage } from "./generate/performance.mjs"
@@ -79,6 +80,49 @@ test("a table that does not speak of the six states is refused", () => {
     () => renderHandleStates({ states, permitted: { read: ["Closed"] } }),
     /permitted.read names unknown Closed/
   )
+})
+
+const gone = { outcome: "Unknown", connection: "Gone", retry: "Reconnect" }
+const errors = (classes, errorTable) =>
+  renderErrors({ advice: { NbdA: "Do it." }, classes, errorTable, retryByErrno: { EIO: "Again" }, retryByReply: {} })
+
+test("the page of errors says what happened by the comment of the class, and what it means by the table", () => {
+  const source = `/** Errors. */
+/**
+ * It broke
+ * badly.
+ *
+ * - \`x\`: one
+ *   thing.
+ *
+ * @since 0.1.0
+ */
+export class A extends TaggedError("NbdA")<{}> {}
+/** Not one. */
+export class B extends Other("NbdB")<{}> {}
+`
+  const classes = withTree({ "Some.ts": source }, (root) => errorClasses(root))
+  assert.deepEqual([...classes], [["NbdA", { name: "Some.A", prose: "It broke badly.\n\n- `x`: one thing." }]])
+  const page = errors(classes, { NbdA: gone })
+  assert.ok(page.endsWith(`### NbdA
+
+\`Some.A\`. It broke badly.
+
+- \`x\`: one thing.
+
+| outcome | connection | may succeed if tried again |
+| --- | --- | --- |
+| unknown | gone | on another connection |
+
+Do it.
+`))
+  assert.ok(page.includes("| EIO | again, on the same connection |"))
+})
+
+test("an error without a class or a row is reported", () => {
+  const classes = new Map([["NbdA", { name: "Some.A", prose: "It broke." }]])
+  assert.throws(() => errors(classes, {}), /NbdA has no row/)
+  assert.throws(() => errors(new Map(), { NbdA: gone }), /NbdA has no class/)
 })
 
 test("a page keeps what is around its marked blocks, and is the same when it is filled again", () => {

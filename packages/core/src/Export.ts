@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Option from "effect/Option"
+import { printFields } from "./errors/Printed.ts"
 import { TransmissionFlags } from "./wire/Flags.ts"
 
 /**
@@ -141,6 +142,11 @@ export class Export implements ExportFacts {
       onSome: ({ maximum }) => Math.min(maximum, maximumRequestPayload)
     })
     this.minimumBlockSize = Option.match(facts.blockSize, { onNone: () => 1, onSome: ({ minimum }) => minimum })
+  }
+
+  /** What is known, as any logger can print it: `size` is a decimal string, and what is not known is `null`. */
+  toJSON(): unknown {
+    return printFields(this)
   }
 
   private has(flag: number): boolean {

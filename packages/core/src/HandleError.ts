@@ -3,8 +3,8 @@
  *
  * @since 0.1.0
  */
-import * as Data from "effect/Data"
-import type { DeathReason, Operation, PermittedTag, StateTag } from "./HandleState.ts"
+import { TaggedError } from "./errors/TaggedError.ts"
+import type { DeathReason, Ender, Operation, PermittedTag, StateTag } from "./HandleState.ts"
 
 /**
  * What every refusal says.
@@ -27,7 +27,7 @@ const inWords = (found: StateTag, { operation, permitted }: Refused): string =>
  * @since 0.1.0
  * @category errors
  */
-export class NotConnectedError extends Data.TaggedError("NbdNotConnectedError")<Refused> {
+export class NotConnectedError extends TaggedError("NbdNotConnectedError")<Refused> {
   override get message(): string {
     return inWords("Created", this)
   }
@@ -39,7 +39,7 @@ export class NotConnectedError extends Data.TaggedError("NbdNotConnectedError")<
  * @since 0.1.0
  * @category errors
  */
-export class StillConnectingError extends Data.TaggedError("NbdStillConnectingError")<Refused> {
+export class StillConnectingError extends TaggedError("NbdStillConnectingError")<Refused> {
   override get message(): string {
     return inWords("Connecting", this)
   }
@@ -51,7 +51,7 @@ export class StillConnectingError extends Data.TaggedError("NbdStillConnectingEr
  * @since 0.1.0
  * @category errors
  */
-export class StillNegotiatingError extends Data.TaggedError("NbdStillNegotiatingError")<Refused> {
+export class StillNegotiatingError extends TaggedError("NbdStillNegotiatingError")<Refused> {
   override get message(): string {
     return inWords("Negotiating", this)
   }
@@ -63,21 +63,22 @@ export class StillNegotiatingError extends Data.TaggedError("NbdStillNegotiating
  * @since 0.1.0
  * @category errors
  */
-export class AlreadyConnectedError extends Data.TaggedError("NbdAlreadyConnectedError")<Refused> {
+export class AlreadyConnectedError extends TaggedError("NbdAlreadyConnectedError")<Refused> {
   override get message(): string {
     return inWords("Connected", this)
   }
 }
 
 /**
- * The handle was shut down.
+ * The handle was shut down, by this side or by the server.
  *
  * @since 0.1.0
  * @category errors
  */
-export class ShutDownError extends Data.TaggedError("NbdShutDownError")<Refused> {
+export class ShutDownError extends TaggedError("NbdShutDownError")<Refused & { readonly by: Ender }> {
   override get message(): string {
-    return inWords("ShutDown", this)
+    const ended = this.by === "Client" ? "this side has shut it down" : "the server has ended the connection"
+    return `${inWords("ShutDown", this)}; ${ended}`
   }
 }
 
@@ -87,9 +88,7 @@ export class ShutDownError extends Data.TaggedError("NbdShutDownError")<Refused>
  * @since 0.1.0
  * @category errors
  */
-export class HandleDeadError
-  extends Data.TaggedError("NbdHandleDeadError")<Refused & { readonly reason: DeathReason }>
-{
+export class HandleDeadError extends TaggedError("NbdHandleDeadError")<Refused & { readonly reason: DeathReason }> {
   override get message(): string {
     return `${inWords("Dead", this)}; it died of: ${this.reason.message}`
   }

@@ -7,6 +7,7 @@
  * @since 0.1.0
  */
 import type * as Option from "effect/Option"
+import type { Printable } from "./errors/Printed.ts"
 import type { Export } from "./Export.ts"
 import type { Agreed } from "./handshake/Agreed.ts"
 import type { ConnectError } from "./handshake/ConnectError.ts"
@@ -22,7 +23,7 @@ import type { OpenError } from "./TransportError.ts"
  * @since 0.1.0
  * @category models
  */
-export interface Created {
+export interface Created extends Printable {
   readonly _tag: "Created"
   readonly lastFailure: Option.Option<OpenError>
 }
@@ -33,7 +34,7 @@ export interface Created {
  * @since 0.1.0
  * @category models
  */
-export interface Connecting {
+export interface Connecting extends Printable {
   readonly _tag: "Connecting"
   /** What is connected to, in words. */
   readonly target: string
@@ -45,7 +46,7 @@ export interface Connecting {
  * @since 0.1.0
  * @category models
  */
-export interface Negotiating {
+export interface Negotiating extends Printable {
   readonly _tag: "Negotiating"
   readonly peer: string
   readonly agreed: Agreed
@@ -61,12 +62,21 @@ export interface Negotiating {
  * @since 0.1.0
  * @category models
  */
-export interface Connected {
+export interface Connected extends Printable {
   readonly _tag: "Connected"
   readonly peer: string
   readonly agreed: Agreed
   readonly export: Export
 }
+
+/**
+ * Who ended a connection in order: this side, by `shutdown`, `abort` or the end of a scope, or the server, by saying that it
+ * is going or by closing between two replies.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Ender = "Client" | "Server"
 
 /**
  * Ended in order, or ending: commands that were under way when it was shut down are still answered. What was learned
@@ -75,8 +85,9 @@ export interface Connected {
  * @since 0.1.0
  * @category models
  */
-export interface ShutDown {
+export interface ShutDown extends Printable {
   readonly _tag: "ShutDown"
+  readonly by: Ender
   readonly agreed: Option.Option<Agreed>
   readonly export: Option.Option<Export>
 }
@@ -100,7 +111,7 @@ export type DeathReason =
  * @since 0.1.0
  * @category models
  */
-export interface Dead {
+export interface Dead extends Printable {
   readonly _tag: "Dead"
   readonly reason: DeathReason
 }

@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import * as Data from "effect/Data"
+import { TaggedError } from "./errors/TaggedError.ts"
 import type { WireError } from "./wire/WireError.ts"
 
 /**
@@ -20,7 +20,7 @@ export type Phase = "greeting" | "haggling" | "transmission"
  * @since 0.1.0
  * @category errors
  */
-export class ProtocolError extends Data.TaggedError("NbdProtocolError")<{
+export class ProtocolError extends TaggedError("NbdProtocolError")<{
   readonly phase: Phase
   readonly expected: string
   readonly received: string
@@ -45,7 +45,7 @@ export const fromWireError = (phase: Phase, { expected, received, rule }: WireEr
  * @since 0.1.0
  * @category errors
  */
-export class NotNbdServerError extends Data.TaggedError("NbdNotNbdServerError")<{
+export class NotNbdServerError extends TaggedError("NbdNotNbdServerError")<{
   readonly peer: string
   /** The first bytes it sent, at most 64, safe to print. */
   readonly received: string
@@ -64,7 +64,7 @@ export class NotNbdServerError extends Data.TaggedError("NbdNotNbdServerError")<
  * @since 0.1.0
  * @category errors
  */
-export class ServerDisconnectedError extends Data.TaggedError("NbdServerDisconnectedError")<{
+export class ServerDisconnectedError extends TaggedError("NbdServerDisconnectedError")<{
   readonly peer: string
   readonly phase: Phase
   /** Bytes of the message that was cut short; 0 when the stream ended between two messages. */

@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import * as Data from "effect/Data"
+import { TaggedError } from "./errors/TaggedError.ts"
 
 /**
  * TLS was required and is not to be had: nothing that matters was sent in plaintext.
@@ -15,7 +15,7 @@ import * as Data from "effect/Data"
  * @since 0.1.0
  * @category errors
  */
-export class TlsUnavailableError extends Data.TaggedError("NbdTlsUnavailableError")<{
+export class TlsUnavailableError extends TaggedError("NbdTlsUnavailableError")<{
   readonly peer: string
   readonly why: "Refused" | "Oldstyle" | "NotFixed" | "Transport"
   /** The server's text, safe to print; empty where it gave none. */
@@ -47,7 +47,7 @@ const reasons = {
  * @since 0.1.0
  * @category errors
  */
-export class TlsVerificationError extends Data.TaggedError("NbdTlsVerificationError")<{
+export class TlsVerificationError extends TaggedError("NbdTlsVerificationError")<{
   readonly peer: string
   readonly check: "Authority" | "Name" | "Date" | "Revoked" | "Usage" | "Key"
   /** The name that was verified, where there was one. */
@@ -81,7 +81,7 @@ export class TlsVerificationError extends Data.TaggedError("NbdTlsVerificationEr
  * @since 0.1.0
  * @category errors
  */
-export class TlsHandshakeError extends Data.TaggedError("NbdTlsHandshakeError")<{
+export class TlsHandshakeError extends TaggedError("NbdTlsHandshakeError")<{
   readonly peer: string
   /** The TLS library's code, for example `ERR_SSL_TLSV1_ALERT_UNKNOWN_CA`. */
   readonly code: string
@@ -103,7 +103,7 @@ export class TlsHandshakeError extends Data.TaggedError("NbdTlsHandshakeError")<
  * @since 0.1.0
  * @category errors
  */
-export class TlsAlreadyStartedError extends Data.TaggedError("NbdTlsAlreadyStartedError")<{
+export class TlsAlreadyStartedError extends TaggedError("NbdTlsAlreadyStartedError")<{
   readonly peer: string
 }> {
   override get message(): string {
@@ -117,7 +117,7 @@ export class TlsAlreadyStartedError extends Data.TaggedError("NbdTlsAlreadyStart
  * @since 0.1.0
  * @category errors
  */
-export class TlsCredentialsError extends Data.TaggedError("NbdTlsCredentialsError")<{
+export class TlsCredentialsError extends TaggedError("NbdTlsCredentialsError")<{
   readonly part: "Authorities" | "Certificate" | "Key" | "Passphrase" | "Revocations" | "Psk" | "Directory"
   /** The file it was to come from, where it was one. */
   readonly file: string | undefined

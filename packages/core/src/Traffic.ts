@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import { type Printable, printable } from "./errors/Printed.ts"
 
 /**
  * Counts of one handle, from its first byte on: of the protocol's own bytes, whatever TLS makes of them, and of the
@@ -11,7 +12,7 @@
  * @since 0.1.0
  * @category models
  */
-export interface Statistics {
+export interface Statistics extends Printable {
   readonly bytesSent: bigint
   /** Options and requests. */
   readonly chunksSent: bigint
@@ -33,11 +34,11 @@ export class Traffic {
   chunksReceived = 0
 
   get statistics(): Statistics {
-    return {
+    return printable({
       bytesSent: BigInt(this.bytesSent),
       chunksSent: BigInt(this.chunksSent),
       bytesReceived: BigInt(this.bytesReceived),
       chunksReceived: BigInt(this.chunksReceived)
-    }
+    })
   }
 }

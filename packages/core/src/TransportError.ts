@@ -3,8 +3,8 @@
  *
  * @since 0.1.0
  */
-import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
+import { TaggedError } from "./errors/TaggedError.ts"
 import { atOption } from "./ProtocolError.ts"
 
 /**
@@ -27,7 +27,7 @@ const attemptsInWords = (attempts: ReadonlyArray<Attempt>): string =>
  * @since 0.1.0
  * @category errors
  */
-export class HostNotFoundError extends Data.TaggedError("NbdHostNotFoundError")<{
+export class HostNotFoundError extends TaggedError("NbdHostNotFoundError")<{
   readonly host: string
   /** The resolver's code, for example `ENOTFOUND` or `EAI_AGAIN`. */
   readonly code: string
@@ -44,7 +44,7 @@ export class HostNotFoundError extends Data.TaggedError("NbdHostNotFoundError")<
  * @since 0.1.0
  * @category errors
  */
-export class ServiceNotFoundError extends Data.TaggedError("NbdServiceNotFoundError")<{
+export class ServiceNotFoundError extends TaggedError("NbdServiceNotFoundError")<{
   readonly service: string
 }> {
   override get message(): string {
@@ -59,7 +59,7 @@ export class ServiceNotFoundError extends Data.TaggedError("NbdServiceNotFoundEr
  * @since 0.1.0
  * @category errors
  */
-export class ConnectionRefusedError extends Data.TaggedError("NbdConnectionRefusedError")<{
+export class ConnectionRefusedError extends TaggedError("NbdConnectionRefusedError")<{
   readonly target: string
   readonly network: "tcp" | "unix"
   readonly attempts: ReadonlyArray<Attempt>
@@ -75,7 +75,7 @@ export class ConnectionRefusedError extends Data.TaggedError("NbdConnectionRefus
  * @since 0.1.0
  * @category errors
  */
-export class UnreachableError extends Data.TaggedError("NbdUnreachableError")<{
+export class UnreachableError extends TaggedError("NbdUnreachableError")<{
   readonly target: string
   readonly network: "tcp" | "unix"
   readonly attempts: ReadonlyArray<Attempt>
@@ -92,7 +92,7 @@ export class UnreachableError extends Data.TaggedError("NbdUnreachableError")<{
  * @since 0.1.0
  * @category errors
  */
-export class ConnectTimeoutError extends Data.TaggedError("NbdConnectTimeoutError")<{
+export class ConnectTimeoutError extends TaggedError("NbdConnectTimeoutError")<{
   readonly target: string
   readonly network: "tcp" | "unix"
   readonly timeout: Duration.Duration
@@ -117,7 +117,7 @@ export class ConnectTimeoutError extends Data.TaggedError("NbdConnectTimeoutErro
  * @since 0.1.0
  * @category errors
  */
-export class SocketFolderError extends Data.TaggedError("NbdSocketFolderError")<{
+export class SocketFolderError extends TaggedError("NbdSocketFolderError")<{
   /** Where it was to be: the folder for temporary files, or the one that had been made in it. */
   readonly folder: string
   /** The system's code, for example `ENOENT` or `EMFILE`. */
@@ -135,7 +135,7 @@ export class SocketFolderError extends Data.TaggedError("NbdSocketFolderError")<
  * @since 0.1.0
  * @category errors
  */
-export class ProgramNotFoundError extends Data.TaggedError("NbdProgramNotFoundError")<{
+export class ProgramNotFoundError extends TaggedError("NbdProgramNotFoundError")<{
   readonly command: string
   readonly args: ReadonlyArray<string>
   /** `ENOENT` (no such program, interpreter or working directory), `EACCES` (not executable), … */
@@ -171,7 +171,7 @@ export class ProgramNotFoundError extends Data.TaggedError("NbdProgramNotFoundEr
  * @since 0.1.0
  * @category errors
  */
-export class ProgramExitedError extends Data.TaggedError("NbdProgramExitedError")<{
+export class ProgramExitedError extends TaggedError("NbdProgramExitedError")<{
   readonly command: string
   readonly args: ReadonlyArray<string>
   /** The exit status, or `null` when a signal ended it. */
@@ -193,7 +193,7 @@ export class ProgramExitedError extends Data.TaggedError("NbdProgramExitedError"
  * @since 0.1.0
  * @category errors
  */
-export class StreamNotOpenedError extends Data.TaggedError("NbdStreamNotOpenedError")<{
+export class StreamNotOpenedError extends TaggedError("NbdStreamNotOpenedError")<{
   readonly target: string
   readonly cause: unknown
 }> {
@@ -204,12 +204,40 @@ export class StreamNotOpenedError extends Data.TaggedError("NbdStreamNotOpenedEr
 }
 
 /**
+ * The stream has its one connection already, or has had it: the cause of a `StreamNotOpenedError`.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class StreamTakenError extends TaggedError("NbdStreamTakenError")<{ readonly target: string }> {
+  override get message(): string {
+    return `${this.target} is for one connection at a time`
+  }
+}
+
+/**
+ * An option of an SSH transport holds what may not get into a command line.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class SshArgumentError extends TaggedError("NbdSshArgumentError")<{
+  readonly option: "host" | "user" | "port" | "target"
+  readonly value: string
+  readonly reason: string
+}> {
+  override get message(): string {
+    return `cannot use ${JSON.stringify(this.value)} as the ${this.option} of an SSH transport: ${this.reason}`
+  }
+}
+
+/**
  * An open connection broke.
  *
  * @since 0.1.0
  * @category errors
  */
-export class TransportLostError extends Data.TaggedError("NbdTransportLostError")<{
+export class TransportLostError extends TaggedError("NbdTransportLostError")<{
   readonly peer: string
   /**
    * The system's code, for example `ECONNRESET` or `EPIPE`; `ERR_STREAM_PREMATURE_CLOSE` for a stream that was closed

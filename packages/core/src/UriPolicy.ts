@@ -4,8 +4,8 @@
  *
  * @since 0.1.0
  */
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import { TaggedError } from "./errors/TaggedError.ts"
 import { type NbdUri, schemeOf, type UriTransport } from "./NbdUri.ts"
 import type { TlsMode } from "./Tls.ts"
 
@@ -42,7 +42,7 @@ export const defaultPolicy: UriPolicy = {
  * @since 0.1.0
  * @category errors
  */
-export class UriNotPermittedError extends Data.TaggedError("NbdUriNotPermittedError")<{
+export class UriNotPermittedError extends TaggedError("NbdUriNotPermittedError")<{
   readonly scheme: string
   readonly part: string
   readonly reason: string

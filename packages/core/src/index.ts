@@ -60,6 +60,13 @@ export * as HandleState from "./HandleState.ts"
 export * as MetaContext from "./MetaContext.ts"
 
 /**
+ * What an error of this library means, whichever it is: questions that hold for every one of them.
+ *
+ * @since 0.1.0
+ */
+export * as NbdError from "./NbdError.ts"
+
+/**
  * NBD URIs (specification, "NBD URI"; C-232 … C-242): where a server is and which export is wanted of it.
  *
  * @since 0.1.0

@@ -272,6 +272,33 @@ describe("a silent server", () => {
     ))))
 })
 
+describe("a handle that this side shuts down", () => {
+  const refusal = { _tag: "NbdShutDownError", by: "Client" }
+
+  it.scoped("by shutdown says so, even if the server closes first afterwards", () =>
+    Effect.gen(function*() {
+      const { disconnectAll } = yield* FakeServer.FakeServer
+      const connected = yield* connect
+      yield* connected.shutdown
+      yield* disconnectAll
+      expect(yield* Effect.flip(connected.flush)).toMatchObject(refusal)
+    }).pipe(Effect.provide(server)))
+
+  it.scoped("by abort says so", () =>
+    Effect.gen(function*() {
+      const negotiating = yield* Handle.negotiate()
+      yield* negotiating.abort
+      expect(yield* Effect.flip(negotiating.list)).toMatchObject(refusal)
+    }).pipe(Effect.provide(server)))
+
+  it.effect("by the end of its scope says so, connected or not", () =>
+    Effect.gen(function*() {
+      const [connected, created] = yield* Effect.scoped(Effect.all([connect, Handle.make()]))
+      expect(yield* Effect.flip(connected.flush)).toMatchObject(refusal)
+      expect(yield* Effect.flip(created.flush)).toMatchObject(refusal)
+    }).pipe(Effect.provide(server)))
+})
+
 describe("a server that leaves", () => {
   it.scoped("between two options kills the handle at once", () =>
     Effect.gen(function*() {
@@ -286,8 +313,8 @@ describe("a server that leaves", () => {
       const { disconnectAll } = yield* FakeServer.FakeServer
       const connected = yield* connect
       yield* disconnectAll
-      expect((yield* connected.awaitState("Dead", "ShutDown"))._tag).toBe("ShutDown")
-      expect(yield* Effect.flip(connected.flush)).toMatchObject({ _tag: "NbdShutDownError" })
+      expect(yield* connected.awaitState("Dead", "ShutDown")).toMatchObject({ _tag: "ShutDown", by: "Server" })
+      expect(yield* Effect.flip(connected.flush)).toMatchObject({ _tag: "NbdShutDownError", by: "Server" })
     }).pipe(Effect.provide(server)))
 
   it.scoped("with ESHUTDOWN is left in order: that command fails, and no other is sent (C-162)", () =>
@@ -300,7 +327,7 @@ describe("a server that leaves", () => {
         errno: "ESHUTDOWN",
         serverMessage: "going down"
       })
-      expect(yield* Effect.flip(connected.read(0n, 512))).toMatchObject({ _tag: "NbdShutDownError" })
+      expect(yield* Effect.flip(connected.read(0n, 512))).toMatchObject({ _tag: "NbdShutDownError", by: "Server" })
       expect(yield* endings).toBe("Disconnected")
     }).pipe(Effect.provide(server)))
 
@@ -312,7 +339,8 @@ describe("a server that leaves", () => {
         option: "NBD_OPT_LIST",
         reply: "NBD_REP_ERR_SHUTDOWN"
       })
-      expect((yield* negotiating.state)._tag).toBe("ShutDown")
+      expect(yield* negotiating.state).toMatchObject({ _tag: "ShutDown", by: "Server" })
+      expect(yield* Effect.flip(negotiating.list)).toMatchObject({ _tag: "NbdShutDownError", by: "Server" })
       expect(yield* endings).toBe("Aborted")
     }).pipe(Effect.provide(FakeServer.layer({ exports: [], refuse: { LIST: "ERR_SHUTDOWN" } }))))
 })

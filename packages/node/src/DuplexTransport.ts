@@ -7,8 +7,7 @@
  */
 import type { Connection } from "@effect-nbd/core/Transport"
 import { Transport } from "@effect-nbd/core/Transport"
-import { StreamNotOpenedError } from "@effect-nbd/core/TransportError"
-import * as Data from "effect/Data"
+import { StreamNotOpenedError, StreamTakenError } from "@effect-nbd/core/TransportError"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
@@ -33,17 +32,7 @@ export interface Options {
   readonly hostname?: string | undefined
 }
 
-/**
- * The stream has its one connection already, or has had it.
- *
- * @since 0.1.0
- * @category errors
- */
-export class StreamTakenError extends Data.TaggedError("NbdStreamTakenError")<{ readonly target: string }> {
-  override get message(): string {
-    return `${this.target} is for one connection at a time`
-  }
-}
+export { StreamTakenError } from "@effect-nbd/core/TransportError"
 
 /**
  * Runs `acquire` for each `open`, in the scope of that connection. The stream carries bytes (no encoding set, not in

@@ -9,9 +9,9 @@
  */
 import { type NbdUri, of, type SshTarget } from "@effect-nbd/core/NbdUri"
 import { Transport } from "@effect-nbd/core/Transport"
+import { SshArgumentError } from "@effect-nbd/core/TransportError"
 import * as SshArguments from "@effect-nbd/core/uri/SshArguments"
 import { portRefusal } from "@effect-nbd/core/uri/UriModel"
-import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -39,21 +39,7 @@ export interface Options {
   readonly killGrace?: Duration.DurationInput | undefined
 }
 
-/**
- * An option holds what may not get into a command line.
- *
- * @since 0.1.0
- * @category errors
- */
-export class SshArgumentError extends Data.TaggedError("NbdSshArgumentError")<{
-  readonly option: "host" | "user" | "port" | "target"
-  readonly value: string
-  readonly reason: string
-}> {
-  override get message(): string {
-    return `cannot use ${JSON.stringify(this.value)} as the ${this.option} of an SSH transport: ${this.reason}`
-  }
-}
+export { SshArgumentError } from "@effect-nbd/core/TransportError"
 
 /**
  * Runs ssh once for each `open`, as a `CommandTransport`; what ssh complains of is in `ProgramExitedError`.

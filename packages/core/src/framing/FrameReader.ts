@@ -7,8 +7,8 @@
  *
  * @since 0.1.0
  */
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import { TaggedError } from "../errors/TaggedError.ts"
 import { Traffic } from "../Traffic.ts"
 import type { Connection, ConnectionEnd, Receiver } from "../Transport.ts"
 import { concat } from "../wire/Bytes.ts"
@@ -20,7 +20,7 @@ import { ReceiveBuffer } from "./ReceiveBuffer.ts"
  * @since 0.1.0
  * @category errors
  */
-export class StreamEnded extends Data.TaggedError("NbdStreamEnded")<{
+export class StreamEnded extends TaggedError("NbdStreamEnded")<{
   readonly end: ConnectionEnd
   /** Bytes that were asked for. */
   readonly wanted: number

@@ -132,7 +132,7 @@ const keepUp = (
   code: number,
   final: number | undefined
 ): Effect.Effect<void> => {
-  if (final === replyType.ERR_SHUTDOWN) return leave(cell, live)
+  if (final === replyType.ERR_SHUTDOWN) return leave(cell, live, "Server")
   // What it selected, and for which export, is the caller's to know.
   if (code === optionCode.SET_META_CONTEXT) return learn(cell, { contexts: Option.none() })
   if (final !== replyType.ACK) return Effect.void
@@ -145,7 +145,7 @@ const keepUp = (
     case optionCode.STARTTLS:
     case optionCode.GO:
       return Effect.sync(() => {
-        shutDownEarly(cell)
+        shutDownEarly(cell, "Client")
         live.channel.reader.connection.close()
       })
     default:

@@ -11,11 +11,12 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
+import { printable } from "../errors/Printed.ts"
 import { FrameReader } from "../framing/FrameReader.ts"
 import { checkNames, type Settings } from "../HandleConfig.ts"
 import type { StateError } from "../HandleError.ts"
 import { abort, sendAbort } from "../handshake/Abort.ts"
-import { type ConnectError, isFatal, isRetriable } from "../handshake/ConnectError.ts"
+import { type ConnectError, isFatal, isOpenError, isRetriable } from "../handshake/ConnectError.ts"
 import { ConnectInterruptedError, HandshakeTimeoutError } from "../handshake/HandshakeError.ts"
 import type { TlsSettings } from "../Tls.ts"
 import { Transport } from "../Transport.ts"
@@ -44,7 +45,7 @@ export const begin = <Op extends "connect" | "startConnect">(
       Effect.flatMap(guard(cell, operation), () => {
         cell.transport = transport
         const { target } = transport
-        cell.move({ _tag: "Connecting", state: { _tag: "Connecting", target } })
+        cell.move({ _tag: "Connecting", state: printable({ _tag: "Connecting", target }) })
         const established = establish(cell, configuration.current, scope, transport).pipe(
           Effect.tapBoth({
             onFailure: (error) => Effect.logDebug(`not connected: ${error.message}`),
@@ -150,7 +151,7 @@ const canBeLeftInOrder = (error: ConnectError): boolean => {
 const notOpened = (cell: HandleCell, error: ConnectError | undefined): void => {
   if (cell.current._tag !== "Connecting") return
   const back = (lastFailure: Option.Option<OpenError>) =>
-    cell.move({ _tag: "Created", state: { _tag: "Created", lastFailure } })
+    cell.move({ _tag: "Created", state: printable({ _tag: "Created", lastFailure }) })
   if (error === undefined || !isFatal(error)) return back(Option.none())
   return isOpenError(error) && isRetriable(error) ? back(Option.some(error)) : die(cell, error)
 }
@@ -159,20 +160,6 @@ const notAgreed = (cell: HandleCell, reader: FrameReader, error: ConnectError | 
   if (cell.current._tag !== "Connecting") return
   const phase = reader.received < size.start + size.newstyleRest ? "greeting" : "haggling"
   die(cell, error ?? new ConnectInterruptedError({ phase }))
-}
-
-const isOpenError = (error: ConnectError): error is OpenError => error._tag in openErrors
-
-const openErrors: { readonly [Tag in OpenError["_tag"]]: true } = {
-  NbdHostNotFoundError: true,
-  NbdServiceNotFoundError: true,
-  NbdConnectionRefusedError: true,
-  NbdUnreachableError: true,
-  NbdConnectTimeoutError: true,
-  NbdSocketFolderError: true,
-  NbdProgramNotFoundError: true,
-  NbdProgramExitedError: true,
-  NbdStreamNotOpenedError: true
 }
 
 /** The last word on a connection whose scope closes: goodbye where the protocol has one, and no one is left waiting. */
@@ -186,7 +173,7 @@ const leaveInOrder = (
     if (live._tag === "Connected" || live._tag === "ShutDown") {
       return live.transmission === undefined ? Effect.void : closeTransmission(cell, live.transmission, closeTimeout)
     }
-    shutDownEarly(cell)
+    shutDownEarly(cell, "Client")
     // While an option waits for its answer no other may be sent (C-020), and the connection can only be dropped.
     return live._tag === "Negotiating" && live.state.agreed.protocol === "newstyle-fixed" && !live.channel.underWay
       ? sendAbort(reader)
@@ -201,6 +188,6 @@ const leaveInOrder = (
  */
 export const close = (cell: HandleCell): Effect.Effect<void> =>
   Effect.sync(() => {
-    shutDownEarly(cell)
+    shutDownEarly(cell, "Client")
     cell.end()
   })

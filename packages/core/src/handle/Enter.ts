@@ -6,10 +6,11 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import { printable } from "../errors/Printed.ts"
 import { Export, type ExportFacts } from "../Export.ts"
 import type { FrameReader } from "../framing/FrameReader.ts"
 import { type Settings, wantedInfo } from "../HandleConfig.ts"
-import type { DeathReason } from "../HandleState.ts"
+import type { DeathReason, Ender } from "../HandleState.ts"
 import type { Agreed } from "../handshake/Agreed.ts"
 import { go, goByName } from "../handshake/InfoAndGo.ts"
 import { ServerDisconnectedError } from "../ProtocolError.ts"
@@ -55,12 +56,12 @@ export const enterTransmission = (
     traffic: cell.traffic,
     events: {
       onEnd: (end) => transmissionEnded(cell, end),
-      onServerShutdown: () => beginShutDown(cell)
+      onServerShutdown: () => beginShutDown(cell, "Server")
     }
   })
   const connected = {
     _tag: "Connected",
-    state: { _tag: "Connected", peer: reader.connection.peer, agreed, export: entered },
+    state: printable({ _tag: "Connected", peer: reader.connection.peer, agreed, export: entered }),
     transmission
   } as const
   cell.move(connected)
@@ -74,13 +75,13 @@ export const enterTransmission = (
  * @since 0.1.0
  * @category transitions
  */
-export const beginShutDown = (cell: HandleCell): void => {
+export const beginShutDown = (cell: HandleCell, by: Ender): void => {
   const live = cell.current
   if (live._tag !== "Connected") return
   const { agreed, export: known } = live.state
   cell.move({
     _tag: "ShutDown",
-    state: { _tag: "ShutDown", agreed: Option.some(agreed), export: Option.some(known) },
+    state: printable({ _tag: "ShutDown", by, agreed: Option.some(agreed), export: Option.some(known) }),
     transmission: live.transmission
   })
   live.transmission.drain()
@@ -101,7 +102,7 @@ export const closeTransmission = (
   atMost: Duration.DurationInput
 ): Effect.Effect<void> =>
   Effect.suspend(() => {
-    beginShutDown(cell)
+    beginShutDown(cell, "Client")
     transmission.empty()
     const close = Effect.sync(() => transmission.close())
     if (transmission.requestsInFlight === 0 || Duration.equals(atMost, Duration.zero)) return close
@@ -125,12 +126,13 @@ export const called = (register: (callback: () => void) => () => void): Effect.E
  * @since 0.1.0
  * @category transitions
  */
-export const shutDownEarly = (cell: HandleCell): void => {
+export const shutDownEarly = (cell: HandleCell, by: Ender): void => {
   const live = cell.current
   if (live._tag === "ShutDown" || live._tag === "Dead") return
   const agreed = live._tag === "Negotiating" ? Option.some(live.state.agreed) : Option.none()
   const known = live._tag === "Negotiating" ? live.state.export : Option.none()
-  cell.move({ _tag: "ShutDown", state: { _tag: "ShutDown", agreed, export: known }, transmission: undefined })
+  const state = printable({ _tag: "ShutDown", by, agreed, export: known })
+  cell.move({ _tag: "ShutDown", state, transmission: undefined })
 }
 
 /**
@@ -138,7 +140,7 @@ export const shutDownEarly = (cell: HandleCell): void => {
  * @category transitions
  */
 export const die = (cell: HandleCell, reason: DeathReason): void => {
-  if (cell.current._tag !== "Dead") cell.move({ _tag: "Dead", state: { _tag: "Dead", reason } })
+  if (cell.current._tag !== "Dead") cell.move({ _tag: "Dead", state: printable({ _tag: "Dead", reason }) })
 }
 
 /**
@@ -160,5 +162,6 @@ export const hungUp = (cell: HandleCell, { reader, underWay }: Channel): void =>
   reader.connection.close()
 }
 
+/** An end in order of a handle that is still `Connected` is the server's: this side shuts the handle down before it leaves. */
 const transmissionEnded = (cell: HandleCell, end: TransmissionEnd): void =>
-  end._tag === "Failed" ? die(cell, end.fault) : beginShutDown(cell)
+  end._tag === "Failed" ? die(cell, end.fault) : beginShutDown(cell, "Server")

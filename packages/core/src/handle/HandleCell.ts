@@ -166,7 +166,7 @@ const refusalOf = (live: LiveState, operation: Operation): Refusal => {
     case "Connected":
       return new AlreadyConnectedError(refused)
     case "ShutDown":
-      return new ShutDownError(refused)
+      return new ShutDownError({ ...refused, by: live.state.by })
     case "Dead":
       return new HandleDeadError({ ...refused, reason: live.state.reason })
   }

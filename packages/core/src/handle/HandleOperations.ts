@@ -8,6 +8,7 @@ import type * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import type { CommandOperation, Commands } from "../Commands.ts"
+import { printable } from "../errors/Printed.ts"
 import type { Export } from "../Export.ts"
 import type { Adjustment, HandleConfig } from "../HandleConfig.ts"
 import type { Refusal, StateError } from "../HandleError.ts"
@@ -44,7 +45,7 @@ export type Core = Effect.Effect.Success<ReturnType<typeof makeCore>>
  */
 export const makeCore = (config: HandleConfig) =>
   Effect.gen(function*() {
-    const cell = new HandleCell({ _tag: "Created", state: { _tag: "Created", lastFailure: Option.none() } })
+    const cell = new HandleCell({ _tag: "Created", state: printable({ _tag: "Created", lastFailure: Option.none() }) })
     const scope = yield* Effect.acquireRelease(
       Scope.make(),
       (scope, exit) => Effect.zipRight(closeWithoutTrace(scope, exit), Connect.close(cell))
@@ -163,7 +164,7 @@ const leaveFromAnyState = (cell: HandleCell): Effect.Effect<void, StateError<"sh
 
 const endTransmission = (cell: HandleCell, transmission: Transmission): Effect.Effect<void> =>
   Effect.gen(function*() {
-    beginShutDown(cell)
+    beginShutDown(cell, "Client")
     yield* called((callback) => transmission.onLeaving(callback))
     // The server has been told; one that keeps the connection open is left all the same (H-097).
     yield* Effect.timeoutOption(called((callback) => transmission.onOver(callback)), "1 second")

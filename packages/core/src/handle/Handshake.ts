@@ -6,6 +6,7 @@
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import { printable } from "../errors/Printed.ts"
 import type { FrameReader } from "../framing/FrameReader.ts"
 import { contextsToRequest, type Settings } from "../HandleConfig.ts"
 import type { Agreed } from "../handshake/Agreed.ts"
@@ -134,13 +135,13 @@ const startNegotiating = (
     const channel: Channel = { reader, scope, tls, turns: new Turns(), underWay: false }
     const negotiating = {
       _tag: "Negotiating",
-      state: {
+      state: printable({
         _tag: "Negotiating",
         peer: reader.connection.peer,
         agreed,
         export: Option.none(),
         contexts: Option.none()
-      },
+      }),
       channel
     } as const
     cell.move(negotiating)

@@ -202,7 +202,7 @@ export const setMetaContexts = (
  * @category haggling
  */
 export const abort = (cell: HandleCell): Effect.Effect<void, StateError<"abort">> =>
-  inTurn(cell, "abort", (live) => leave(cell, live))
+  inTurn(cell, "abort", (live) => leave(cell, live, "Client"))
 
 const mayAskForContexts = (option: number, live: Haggling, names: ReadonlyArray<string>) =>
   Effect.zipRight(

@@ -9,9 +9,10 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import { printable } from "../errors/Printed.ts"
 import type { Settings } from "../HandleConfig.ts"
 import type { StateError } from "../HandleError.ts"
-import type { Negotiating } from "../HandleState.ts"
+import type { Ender, Negotiating, Operation, PermittedTag } from "../HandleState.ts"
 import * as Abort from "../handshake/Abort.ts"
 import { type ConnectError, isFatal } from "../handshake/ConnectError.ts"
 import { type HagglingFault, HandshakeTimeoutError, OptionUnavailableError } from "../handshake/HandshakeError.ts"
@@ -30,22 +31,14 @@ import { type Admitted, guard, type HandleCell } from "./HandleCell.ts"
 export type OptionFault = HagglingFault | HandshakeTimeoutError
 
 /**
- * Operations that send an option: all of them on the same row of the table.
+ * Operations that send an option: those that the table of states allows while negotiating, and never else.
  *
  * @since 0.1.0
  * @category models
  */
-export type OptionOperation =
-  | "go"
-  | "info"
-  | "list"
-  | "listMetaContexts"
-  | "setMetaContexts"
-  | "structuredReplies"
-  | "extendedHeaders"
-  | "option"
-  | "startTls"
-  | "abort"
+export type OptionOperation = {
+  readonly [Op in Operation]: [PermittedTag<Op>] extends ["Negotiating"] ? Op : never
+}[Operation]
 
 /**
  * @since 0.1.0
@@ -94,8 +87,12 @@ export const bounded = <A, E extends ConnectError>(
         })
     }),
     Effect.tapError((error: ConnectError) => {
-      if (error._tag === "NbdOptionRefusedError" && error.replyType === replyType.ERR_SHUTDOWN) return leave(cell, live)
-      if (!isFatal(error)) return Effect.void
+      if (error._tag === "NbdOptionRefusedError" && error.replyType === replyType.ERR_SHUTDOWN) {
+        return leave(cell, live, "Server")
+      }
+      if (!isFatal(error)) {
+        return Effect.void
+      }
       return Effect.sync(() => {
         die(cell, error)
         live.channel.reader.connection.close()
@@ -160,9 +157,13 @@ const whileUnderWay = <A, E>(
  * @since 0.1.0
  * @category transitions
  */
-export const leave = (cell: HandleCell, { channel: { reader }, state: { agreed } }: Haggling): Effect.Effect<void> =>
+export const leave = (
+  cell: HandleCell,
+  { channel: { reader }, state: { agreed } }: Haggling,
+  by: Ender
+): Effect.Effect<void> =>
   Effect.suspend(() => {
-    shutDownEarly(cell)
+    shutDownEarly(cell, by)
     // Only fixed newstyle knows the option; the others are left by closing.
     return agreed.protocol === "newstyle-fixed" ? Abort.abort(reader) : Effect.void
   }).pipe(Effect.ensuring(Effect.sync(() => reader.connection.close())))
@@ -181,7 +182,7 @@ export const learn = (
     const live = cell.current
     if (live._tag !== "Negotiating") return
     const { agreed, contexts, export: known } = live.state
-    const state = { ...live.state, ...found }
+    const state = printable({ ...live.state, ...found })
     // Whoever watches the handle is told of what is new, and not of every option.
     if (state.agreed !== agreed || state.contexts !== contexts || state.export !== known) cell.move({ ...live, state })
   })

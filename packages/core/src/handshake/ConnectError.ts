@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import { rowOf, type TagsByConnection } from "../errors/ErrorTable.ts"
 import type { TlsError, TlsUnavailableError } from "../TlsError.ts"
 import type { OpenError } from "../TransportError.ts"
 import type { ExportRefusedError, GreetingFault, HagglingRefusal, HandshakeTimeoutError } from "./HandshakeError.ts"
@@ -23,6 +24,15 @@ export type ConnectError =
   | TlsError
 
 /**
+ * Nothing was opened.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isOpenError = (error: ConnectError): error is Extract<ConnectError, { readonly _tag: NothingOpened }> =>
+  rowOf(error._tag).connection === "None"
+
+/**
  * After these nothing was opened, and libnbd allows another try on the same handle: the name did not resolve, or no
  * address of a TCP host answered. A stream of the program's own, and a Unix socket whose queue stayed full, which libnbd
  * does not wait for, are like those.
@@ -31,19 +41,15 @@ export type ConnectError =
  * @category guards
  */
 export const isRetriable = (error: OpenError): boolean => {
-  switch (error._tag) {
-    case "NbdHostNotFoundError":
-    case "NbdServiceNotFoundError":
-    case "NbdStreamNotOpenedError":
-    case "NbdConnectTimeoutError":
+  const row = rowOf(error._tag)
+  if (row.connection !== "None") return false
+  switch (row.handle) {
+    case "Created":
       return true
-    case "NbdConnectionRefusedError":
-    case "NbdUnreachableError":
-      return error.network === "tcp"
-    case "NbdSocketFolderError":
-    case "NbdProgramNotFoundError":
-    case "NbdProgramExitedError":
+    case "Dead":
       return false
+    case "CreatedAfterTcp":
+      return "network" in error && error.network === "tcp"
   }
 }
 
@@ -53,18 +59,9 @@ export const isRetriable = (error: OpenError): boolean => {
  * @since 0.1.0
  * @category guards
  */
-export const isFatal = (error: ConnectError): error is Exclude<ConnectError, HagglingRefusal> => {
-  switch (error._tag) {
-    case "NbdOptionRefusedError":
-    case "NbdTlsRequiredError":
-    case "NbdOptionUnavailableError":
-    case "NbdExportUnknownError":
-    case "NbdExportNameInvalidError":
-    case "NbdOptionForbiddenError":
-    case "NbdMetaContextInvalidError":
-    case "NbdMetaContextNotGrantedError":
-      return false
-    default:
-      return true
-  }
-}
+export const isFatal = (error: ConnectError): error is Exclude<ConnectError, { readonly _tag: HagglingGoesOn }> =>
+  rowOf(error._tag).connection !== "Negotiating"
+
+type NothingOpened = TagsByConnection<"None">
+
+type HagglingGoesOn = TagsByConnection<"Negotiating">

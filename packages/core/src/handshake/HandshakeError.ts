@@ -4,8 +4,8 @@
  * @since 0.1.0
  * @public
  */
-import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
+import { TaggedError } from "../errors/TaggedError.ts"
 import type { NotNbdServerError, Phase, ProtocolError, ServerDisconnectedError } from "../ProtocolError.ts"
 import type { ConnectionFault } from "../Transport.ts"
 import { optionCode, optionName } from "../wire/NbdOption.ts"
@@ -28,7 +28,7 @@ const mayDoWithoutGo = (
  * @since 0.1.0
  * @category errors
  */
-export class OptionRefusedError extends Data.TaggedError("NbdOptionRefusedError")<{
+export class OptionRefusedError extends TaggedError("NbdOptionRefusedError")<{
   /** The option's name in the specification, for example `NBD_OPT_LIST`. */
   readonly option: string
   /** The export that was asked for, where the option names one. */
@@ -54,7 +54,7 @@ export class OptionRefusedError extends Data.TaggedError("NbdOptionRefusedError"
  * @since 0.1.0
  * @category errors
  */
-export class ExportUnknownError extends Data.TaggedError("NbdExportUnknownError")<{
+export class ExportUnknownError extends TaggedError("NbdExportUnknownError")<{
   readonly exportName: string
   readonly serverMessage: string
 }> {
@@ -70,7 +70,7 @@ export class ExportUnknownError extends Data.TaggedError("NbdExportUnknownError"
  * @since 0.1.0
  * @category errors
  */
-export class TlsRequiredError extends Data.TaggedError("NbdTlsRequiredError")<{
+export class TlsRequiredError extends TaggedError("NbdTlsRequiredError")<{
   readonly option: string
   readonly serverMessage: string
 }> {
@@ -86,7 +86,7 @@ export class TlsRequiredError extends Data.TaggedError("NbdTlsRequiredError")<{
  * @since 0.1.0
  * @category errors
  */
-export class ExportRefusedError extends Data.TaggedError("NbdExportRefusedError")<{
+export class ExportRefusedError extends TaggedError("NbdExportRefusedError")<{
   readonly exportName: string
 }> {
   override get message(): string {
@@ -109,7 +109,7 @@ export type TextFault = "longer than 4096 bytes" | "contains a NUL" | "contains 
  * @since 0.1.0
  * @category errors
  */
-export class ExportNameInvalidError extends Data.TaggedError("NbdExportNameInvalidError")<{
+export class ExportNameInvalidError extends TaggedError("NbdExportNameInvalidError")<{
   readonly exportName: string
   readonly reason: TextFault
 }> {
@@ -125,7 +125,7 @@ export class ExportNameInvalidError extends Data.TaggedError("NbdExportNameInval
  * @since 0.1.0
  * @category errors
  */
-export class OptionUnavailableError extends Data.TaggedError("NbdOptionUnavailableError")<{
+export class OptionUnavailableError extends TaggedError("NbdOptionUnavailableError")<{
   readonly wanted: string
   readonly protocol: "oldstyle" | "newstyle"
 }> {
@@ -140,7 +140,7 @@ export class OptionUnavailableError extends Data.TaggedError("NbdOptionUnavailab
  * @since 0.1.0
  * @category errors
  */
-export class OptionForbiddenError extends Data.TaggedError("NbdOptionForbiddenError")<{
+export class OptionForbiddenError extends TaggedError("NbdOptionForbiddenError")<{
   /** The option's name in the specification, for example `NBD_OPT_SET_META_CONTEXT`. */
   readonly option: string
   readonly why: string
@@ -159,7 +159,7 @@ export class OptionForbiddenError extends Data.TaggedError("NbdOptionForbiddenEr
  * @since 0.1.0
  * @category errors
  */
-export class MetaContextInvalidError extends Data.TaggedError("NbdMetaContextInvalidError")<{
+export class MetaContextInvalidError extends TaggedError("NbdMetaContextInvalidError")<{
   readonly context: string
   readonly reason: TextFault | "has no namespace before a colon"
 }> {
@@ -179,7 +179,7 @@ export class MetaContextInvalidError extends Data.TaggedError("NbdMetaContextInv
  * @since 0.1.0
  * @category errors
  */
-export class MetaContextNotGrantedError extends Data.TaggedError("NbdMetaContextNotGrantedError")<{
+export class MetaContextNotGrantedError extends TaggedError("NbdMetaContextNotGrantedError")<{
   readonly exportName: string
   /** Those that are missing, as they were asked for. */
   readonly contexts: ReadonlyArray<string>
@@ -209,7 +209,7 @@ const notGranted = {
  * @since 0.1.0
  * @category errors
  */
-export class HandshakeTimeoutError extends Data.TaggedError("NbdHandshakeTimeoutError")<{
+export class HandshakeTimeoutError extends TaggedError("NbdHandshakeTimeoutError")<{
   readonly peer: string
   readonly timeout: Duration.Duration
   /** Bytes that had come from the peer by then: none at all from one that waits for its client to speak, as HTTP does. */
@@ -231,7 +231,7 @@ export class HandshakeTimeoutError extends Data.TaggedError("NbdHandshakeTimeout
  * @since 0.1.0
  * @category errors
  */
-export class ConnectInterruptedError extends Data.TaggedError("NbdConnectInterruptedError")<{
+export class ConnectInterruptedError extends TaggedError("NbdConnectInterruptedError")<{
   readonly phase: Phase
 }> {
   override get message(): string {
@@ -293,7 +293,7 @@ export type HagglingRefusal = ContextRefusal | MetaContextNotGrantedError
  * @since 0.1.0
  * @category errors
  */
-export class ExportNotKnownError extends Data.TaggedError("NbdExportNotKnownError")<{}> {
+export class ExportNotKnownError extends TaggedError("NbdExportNotKnownError")<{}> {
   override get message(): string {
     return "nothing is known of the export yet: ask for it with info, or enter it with go"
   }

@@ -7,7 +7,7 @@
  * @since 0.1.0
  * @public
  */
-import * as Data from "effect/Data"
+import { TaggedError } from "../errors/TaggedError.ts"
 import type { ProtocolError, ServerDisconnectedError } from "../ProtocolError.ts"
 import type { CommandName, Request } from "../Request.ts"
 import type { ConnectionFault } from "../Transport.ts"
@@ -25,7 +25,7 @@ const range = (
  * @since 0.1.0
  * @category errors
  */
-export class OutOfBoundsError extends Data.TaggedError("NbdOutOfBoundsError")<{
+export class OutOfBoundsError extends TaggedError("NbdOutOfBoundsError")<{
   readonly command: CommandName
   readonly offset: bigint
   readonly length: number | bigint
@@ -42,7 +42,7 @@ export class OutOfBoundsError extends Data.TaggedError("NbdOutOfBoundsError")<{
  * @since 0.1.0
  * @category errors
  */
-export class UnalignedError extends Data.TaggedError("NbdUnalignedError")<{
+export class UnalignedError extends TaggedError("NbdUnalignedError")<{
   readonly command: CommandName
   readonly offset: bigint
   readonly length: number | bigint
@@ -59,7 +59,7 @@ export class UnalignedError extends Data.TaggedError("NbdUnalignedError")<{
  * @since 0.1.0
  * @category errors
  */
-export class ZeroLengthError extends Data.TaggedError("NbdZeroLengthError")<{
+export class ZeroLengthError extends TaggedError("NbdZeroLengthError")<{
   readonly command: CommandName
   readonly offset: bigint
 }> {
@@ -74,7 +74,7 @@ export class ZeroLengthError extends Data.TaggedError("NbdZeroLengthError")<{
  * @since 0.1.0
  * @category errors
  */
-export class RequestTooLargeError extends Data.TaggedError("NbdRequestTooLargeError")<{
+export class RequestTooLargeError extends TaggedError("NbdRequestTooLargeError")<{
   readonly command: CommandName
   readonly offset: bigint
   readonly length: number | bigint
@@ -92,7 +92,7 @@ export class RequestTooLargeError extends Data.TaggedError("NbdRequestTooLargeEr
  * @since 0.1.0
  * @category errors
  */
-export class ReadOnlyError extends Data.TaggedError("NbdReadOnlyError")<{
+export class ReadOnlyError extends TaggedError("NbdReadOnlyError")<{
   readonly command: CommandName
 }> {
   override get message(): string {
@@ -106,7 +106,7 @@ export class ReadOnlyError extends Data.TaggedError("NbdReadOnlyError")<{
  * @since 0.1.0
  * @category errors
  */
-export class UnsupportedError extends Data.TaggedError("NbdUnsupportedError")<{
+export class UnsupportedError extends TaggedError("NbdUnsupportedError")<{
   readonly command: CommandName
   /** The transmission flag that is missing, as the specification spells it. */
   readonly missing:
@@ -129,7 +129,7 @@ export class UnsupportedError extends Data.TaggedError("NbdUnsupportedError")<{
  * @since 0.1.0
  * @category errors
  */
-export class CommandFlagsError extends Data.TaggedError("NbdCommandFlagsError")<{
+export class CommandFlagsError extends TaggedError("NbdCommandFlagsError")<{
   readonly command: CommandName
   readonly flags: number
   /** All flags that it may have here. */
@@ -147,7 +147,7 @@ export class CommandFlagsError extends Data.TaggedError("NbdCommandFlagsError")<
  * @since 0.1.0
  * @category errors
  */
-export class NoMetaContextError extends Data.TaggedError("NbdNoMetaContextError")<{
+export class NoMetaContextError extends TaggedError("NbdNoMetaContextError")<{
   readonly command: CommandName
   readonly context: string | undefined
   readonly granted: ReadonlyArray<string>
@@ -165,7 +165,7 @@ export class NoMetaContextError extends Data.TaggedError("NbdNoMetaContextError"
  * @since 0.1.0
  * @category errors
  */
-export class CommandError extends Data.TaggedError("NbdCommandError")<{
+export class CommandError extends TaggedError("NbdCommandError")<{
   readonly command: CommandName
   readonly offset: bigint
   readonly length: number
@@ -195,7 +195,7 @@ export class CommandError extends Data.TaggedError("NbdCommandError")<{
  * @since 0.1.0
  * @category errors
  */
-export class ReplyInvalidError extends Data.TaggedError("NbdReplyInvalidError")<{
+export class ReplyInvalidError extends TaggedError("NbdReplyInvalidError")<{
   readonly command: CommandName
   readonly offset: bigint
   readonly length: number
@@ -219,7 +219,7 @@ export class ReplyInvalidError extends Data.TaggedError("NbdReplyInvalidError")<
  * @since 0.1.0
  * @category errors
  */
-export class HandleClosedError extends Data.TaggedError("NbdHandleClosedError")<{}> {
+export class HandleClosedError extends TaggedError("NbdHandleClosedError")<{}> {
   override get message(): string {
     return "the handle was closed"
   }
@@ -240,7 +240,7 @@ export type TransmissionFault = ProtocolError | ServerDisconnectedError | Connec
  * @since 0.1.0
  * @category errors
  */
-export class CommandLostError extends Data.TaggedError("NbdCommandLostError")<{
+export class CommandLostError extends TaggedError("NbdCommandLostError")<{
   readonly cookie: bigint
   readonly command: CommandName
   readonly offset: bigint

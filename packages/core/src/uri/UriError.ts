@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import * as Data from "effect/Data"
+import { TaggedError } from "../errors/TaggedError.ts"
 
 /**
  * The text is not an NBD URI. `part` is the offending piece, as it is written there. In `uri` and `part` a password and
@@ -12,7 +12,7 @@ import * as Data from "effect/Data"
  * @since 0.1.0
  * @category errors
  */
-export class UriError extends Data.TaggedError("NbdUriError")<{
+export class UriError extends TaggedError("NbdUriError")<{
   readonly uri: string
   readonly part: string
   readonly reason: string
@@ -29,7 +29,7 @@ export class UriError extends Data.TaggedError("NbdUriError")<{
  * @since 0.1.0
  * @category errors
  */
-export class UriUnsupportedError extends Data.TaggedError("NbdUriUnsupportedError")<{
+export class UriUnsupportedError extends TaggedError("NbdUriUnsupportedError")<{
   readonly uri: string
   readonly scheme: string
   readonly why: string
@@ -45,7 +45,7 @@ export class UriUnsupportedError extends Data.TaggedError("NbdUriUnsupportedErro
  * @since 0.1.0
  * @category errors
  */
-export class UriUnwritableError extends Data.TaggedError("NbdUriUnwritableError")<{
+export class UriUnwritableError extends TaggedError("NbdUriUnwritableError")<{
   readonly part:
     | "host"
     | "port"
@@ -70,7 +70,7 @@ export class UriUnwritableError extends Data.TaggedError("NbdUriUnwritableError"
  * @since 0.1.0
  * @category errors
  */
-export class NoUriError extends Data.TaggedError("NbdNoUriError")<{
+export class NoUriError extends TaggedError("NbdNoUriError")<{
   /** What the handle is connected to, in words; `undefined` where it never was. */
   readonly target: string | undefined
 }> {
