@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import * as NbdError from "@effect-nbd/core/NbdError"
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
@@ -59,6 +60,18 @@ export const isReaderGone = (fault: unknown): boolean =>
   fault instanceof OutputError
     ? fault.code === "EPIPE"
     : fault instanceof Error && fault.cause instanceof OutputError && isReaderGone(fault.cause)
+
+/**
+ * The exit code of a program that has failed: 141 if nobody reads its output any more, as a shell says of a program that
+ * SIGPIPE has ended, and otherwise that of the failure's outcome. 2 and 3 are answers to questions, and no failures.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const exitCodeOf = (fault: unknown): number =>
+  isReaderGone(fault) ? 141 : NbdError.isNbdError(fault) ? exitCodes[NbdError.outcomeOf(fault)] : 1
+
+const exitCodes = { NotSent: 1, Refused: 1, Failed: 1, Unknown: 1 } as const satisfies Record<NbdError.Outcome, number>
 
 /**
  * Text that is safe on one line of a terminal: line breaks become `; `, and what would not be seen `\xNN` or `\uNNNN`.

@@ -28,7 +28,16 @@ import { check } from "./commands/check.ts"
 import { copy, withProgressFd } from "./commands/copy.ts"
 import { info, withDefaultMap } from "./commands/info.ts"
 import { serve } from "./commands/serve.ts"
-import { type Fault, isReaderGone, ofCause, oneLine, OutputError, toJson, UsageError } from "./Failure.ts"
+import {
+  exitCodeOf as failureCodeOf,
+  type Fault,
+  isReaderGone,
+  ofCause,
+  oneLine,
+  OutputError,
+  toJson,
+  UsageError
+} from "./Failure.ts"
 import * as Help from "./Help.ts"
 import * as Json from "./Json.ts"
 import { complain, hasColours, note, print } from "./Output.ts"
@@ -109,7 +118,7 @@ const exitCodeOf = (exit: Exit.Exit<unknown, unknown>, signal: NodeJS.Signals | 
   // A signal is how a server is meant to end: `serve` has set the exit code beforehand. What failed because of it, as a
   // program of the same terminal that was sent it too, has not failed by itself.
   if (signal !== undefined) return Number(process.exitCode ?? Signals.exitCodeOf(signal))
-  return Option.exists(Cause.failureOption(exit.cause), isReaderGone) ? 141 : 1
+  return failureCodeOf(Option.getOrUndefined(Cause.failureOption(exit.cause)))
 }
 
 Signals.runMain(program, exitCodeOf)

@@ -6,6 +6,7 @@ import * as Failure from "#cli/Failure"
 import * as Json from "#cli/Json"
 import * as Size from "#cli/Size"
 import * as Conformance from "@effect-nbd/conformance/Conformance"
+import { CommandError, HandshakeError, NbdError, TransportError } from "@effect-nbd/core"
 import { describe, expect, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
@@ -168,6 +169,22 @@ class Sample extends Data.TaggedError("Sample")<{ readonly [name: string]: unkno
   }
 }
 
+/** One error of the library for each outcome. */
+const outcomes = [
+  new CommandError.CommandError({
+    command: "read",
+    offset: 0n,
+    length: 512,
+    errno: "EIO",
+    value: 5,
+    serverMessage: "",
+    errorOffset: undefined
+  }),
+  new TransportError.HostNotFoundError({ host: "nowhere", code: "ENOTFOUND" }),
+  new HandshakeError.ExportUnknownError({ exportName: "disk", serverMessage: "" }),
+  new TransportError.TransportLostError({ peer: "x", code: "ECONNRESET" })
+]
+
 describe("Failure", () => {
   it("is an object with tag, message and facts", () => {
     const error = new Sample({
@@ -202,6 +219,17 @@ describe("Failure", () => {
     expect(Failure.oneLine("a\n  b\r\nc\n")).toBe("a; b; c")
     expect(Failure.oneLine("\u001b[31mred\u0000\u009b\u202e\u2028ü")).toBe("\\x1b[31mred\\x00\\x9b\\u202e\\u2028ü")
     expect(Failure.oneLine("\u007f\u00ad\ufeff\u{e0041}\ud800")).toBe("\\x7f\\xad\\ufeff\\u{e0041}\\ud800")
+  })
+
+  it("has exit code 1, and 141 if nobody reads the output any more", () => {
+    const closed = new Failure.OutputError({ code: "EPIPE" })
+    expect(Failure.exitCodeOf(closed)).toBe(141)
+    expect(Failure.exitCodeOf(new CopyError({ operation: "write", of: "-", offset: 0n, cause: closed }))).toBe(141)
+    for (const fault of [undefined, new Sample({}), new Failure.OutputError({ code: "ENOSPC" }), ...outcomes]) {
+      expect(Failure.exitCodeOf(fault)).toBe(1)
+    }
+    const sorted = outcomes.map(NbdError.outcomeOf).toSorted()
+    expect(sorted).toEqual(["Failed", "NotSent", "Refused", "Unknown"])
   })
 
   it("names a defect as one", () => {
