@@ -2,6 +2,7 @@
 import { NbdError, TransportError } from "@effect-nbd/core"
 import { advice } from "@effect-nbd/core/errors/Advice"
 import { errorTable, type ErrorTag, retryByErrno, retryByReply } from "@effect-nbd/core/errors/ErrorTable"
+import { TaggedError } from "@effect-nbd/core/errors/TaggedError"
 import { type ConnectError, isFatal, isOpenError, isRetriable } from "@effect-nbd/core/handshake/ConnectError"
 import type { HagglingRefusal } from "@effect-nbd/core/handshake/HandshakeError"
 import { errno, type ErrnoName } from "@effect-nbd/core/wire/Errno"
@@ -95,6 +96,13 @@ describe("the table of errors", () => {
   it("has exactly the tags of the classes", () => {
     expectTypeOf<NbdError.NbdError["_tag"]>().toEqualTypeOf<ErrorTag>()
     expect(Object.keys(advice).toSorted()).toStrictEqual(Object.keys(errorTable).toSorted())
+  })
+
+  it("gives a class its tag, and none to one without a row", () => {
+    class Made extends TaggedError("NbdStreamEnded")<{ readonly n: bigint }> {}
+    expect(new Made({ n: 1n }).toJSON()).toStrictEqual({ _tag: "NbdStreamEnded", message: "", n: "1" })
+    // @ts-expect-error A tag that has no row does not compile.
+    expect(TaggedError("NbdUnheardOfError")).toBeDefined()
   })
 
   it("is where every error class of core and node has its tag from", () => {
