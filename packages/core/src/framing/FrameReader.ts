@@ -96,12 +96,15 @@ export class FrameReader implements Receiver {
     })
   }
 
-  /** The same for the rest of a message of which `head` was taken before: an end of the stream counts from its start. */
-  takeRest(head: Uint8Array, count: number): Effect.Effect<Uint8Array, StreamEnded> {
+  /**
+   * The same for the rest of a message of which `head` was taken before: an end of the stream counts from its start, and
+   * tells how much was wanted at most.
+   */
+  takeRest(head: Uint8Array, count: number, most = count): Effect.Effect<Uint8Array, StreamEnded> {
     return Effect.mapError(
-      this.take(count),
-      ({ end, received, wanted }) =>
-        new StreamEnded({ end, wanted: head.byteLength + wanted, received: concat([head, received]) })
+      this.take(count, most),
+      ({ end, received }) =>
+        new StreamEnded({ end, wanted: head.byteLength + most, received: concat([head, received]) })
     )
   }
 

@@ -15,6 +15,7 @@ import {
   decodeOldstyleRest,
   encodeClientFlags,
   mayBeMagic,
+  mayBeSecondMagic,
   type OldstyleGreeting,
   size
 } from "../wire/Greeting.ts"
@@ -65,14 +66,16 @@ export const greet = (
 
 /**
  * A peer that is not an NBD server may send fewer bytes than a greeting has, and then wait or leave: each byte is
- * checked as soon as it has arrived. There are at most 8 turns.
+ * checked as soon as it has arrived, of both magic numbers. There are at most 16 turns.
  */
 const greetingStart = (reader: FrameReader, patience: Duration.Duration) =>
   Effect.gen(function*() {
     let head = yield* inTime(reader, magicBytes(reader, new Uint8Array(0)), patience)
     while (head.byteLength < size.magic) head = yield* magicBytes(reader, head)
     reader.traffic.chunksReceived += 1
-    head = concat([head, yield* reader.takeRest(head, size.start - head.byteLength)])
+    while (head.byteLength < size.start && mayBeSecondMagic(head)) {
+      head = concat([head, yield* reader.takeRest(head, 1, size.start - head.byteLength)])
+    }
     const start = decodeGreetingStart(head)
     return isWireError(start) ? yield* fromWireError("greeting", start) : { head, start }
   })

@@ -53,20 +53,16 @@ export const decodeGreetingStart = (
 ): NewstyleGreeting["_tag"] | OldstyleGreeting["_tag"] | WireError => {
   const first = decodeMagic(bytes)
   if (isWireError(first)) return first
-  if (bytes.byteLength < size.start) return new WireError("16 bytes", `${bytes.byteLength} bytes`, "Greeting, C-010")
-  const second = viewOf(bytes).getBigUint64(8)
-  switch (second) {
-    case magic.OPTION:
-      return "NewstyleGreeting"
-    case magic.OLDSTYLE:
-      return "OldstyleGreeting"
-    default:
-      return new WireError(
-        `${hex(magic.OPTION, 8)} (newstyle) or ${hex(magic.OLDSTYLE, 8)} (oldstyle)`,
-        hex(second, 8),
-        "Greeting, C-010"
-      )
+  const second = bytes.subarray(size.magic, size.start)
+  if (!mayBeSecondMagic(bytes)) {
+    return new WireError(
+      `${hex(magic.OPTION, 8)} (newstyle) or ${hex(magic.OLDSTYLE, 8)} (oldstyle)`,
+      hexOf(second),
+      "Greeting, C-010"
+    )
   }
+  if (bytes.byteLength < size.start) return new WireError("16 bytes", `${bytes.byteLength} bytes`, "Greeting, C-010")
+  return beginsWith(newstyleBytes, second) ? "NewstyleGreeting" : "OldstyleGreeting"
 }
 
 /**
@@ -75,11 +71,35 @@ export const decodeGreetingStart = (
  * @since 0.1.0
  * @category guards
  */
-export const mayBeMagic = (bytes: Uint8Array): boolean =>
-  bytes.subarray(0, magicBytes.byteLength).every((byte, index) => byte === magicBytes[index])
+export const mayBeMagic = (bytes: Uint8Array): boolean => beginsWith(magicBytes, bytes.subarray(0, size.magic))
 
-const magicBytes = new Uint8Array(8)
-viewOf(magicBytes).setBigUint64(0, magic.GREETING)
+/**
+ * The same of the second 8 bytes, which are all that is compared.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const mayBeSecondMagic = (bytes: Uint8Array): boolean => {
+  const second = bytes.subarray(size.magic, size.start)
+  return beginsWith(newstyleBytes, second) || beginsWith(oldstyleBytes, second)
+}
+
+const beginsWith = (whole: Uint8Array, bytes: Uint8Array): boolean =>
+  bytes.every((byte, index) => byte === whole[index])
+
+const bytesOf = (value: bigint): Uint8Array => {
+  const bytes = new Uint8Array(8)
+  viewOf(bytes).setBigUint64(0, value)
+  return bytes
+}
+
+const magicBytes = bytesOf(magic.GREETING)
+const newstyleBytes = bytesOf(magic.OPTION)
+const oldstyleBytes = bytesOf(magic.OLDSTYLE)
+
+/** As many digits as the bytes that came have. */
+const hexOf = (bytes: Uint8Array): string =>
+  `0x${Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")}`
 
 /**
  * The first 8 bytes alone: enough to know that the peer is no NBD server.

@@ -108,6 +108,40 @@ describe("H-002 the second magic is unknown", () => {
     })
     expect(unexpected).toStrictEqual(zeros(0))
   })
+
+  it.each([
+    ["its first byte", utf8("X"), "0x58"],
+    ["a byte in the middle", utf8("IHAVEX"), "0x494841564558"],
+    ["its last byte", utf8("IHAVEOPX"), "0x49484156454f5058"],
+    ["oldstyle's last byte", u8(0, 0, 0x42, 0x02, 0x81, 0x86, 0x12, 0x54), "0x0000420281861254"],
+    ["oldstyle's, begun as newstyle's", u8(0x49, 0x48, 0x42), "0x494842"]
+  ])("is known by %s that cannot be right, whether the peer waits then or leaves (C-010)", (_, second, received) => {
+    for (const then of [[], [{ end: finished }], [{ end: broken }]]) {
+      for (const split of [1, 100]) {
+        const { outcome, unexpected } = converse(
+          (reader) => greet(reader, both),
+          [{ server: concat(utf8("NBDMAGIC"), second) }, ...then],
+          split
+        )
+        expect(outcome).toMatchObject({
+          _tag: "Failed",
+          error: { _tag: "NbdProtocolError", phase: "greeting", rule: "Greeting, C-010" }
+        })
+        if (outcome._tag !== "Failed" || outcome.error._tag !== "NbdProtocolError") throw new Error(outcome._tag)
+        // All that is wrong here is the last byte: it does not matter in how many pieces they come.
+        expect(outcome.error.received).toBe(received)
+        expect(unexpected).toStrictEqual(zeros(0))
+      }
+    }
+  })
+
+  it("is waited for as long as it can be right (C-010)", () => {
+    for (const greeting of [newstyleGreeting(3), oldstyleGreeting({ size: 1n, flags: 1 })]) {
+      for (let length = 8; length < 16; length++) {
+        expect(greeted([{ server: greeting.subarray(0, length) }]).outcome._tag).toBe("Waiting")
+      }
+    }
+  })
 })
 
 describe("H-003 the peer is gone inside the greeting", () => {

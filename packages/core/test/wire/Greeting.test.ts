@@ -10,7 +10,8 @@ import {
   decodeNewstyleRest,
   decodeOldstyleRest,
   encodeOldstyleGreeting,
-  mayBeMagic
+  mayBeMagic,
+  mayBeSecondMagic
 } from "@effect-nbd/core/wire/Greeting"
 import { describe, expect, it } from "@effect/vitest"
 import {
@@ -60,6 +61,19 @@ describe("the two magic numbers", () => {
       wrong[bit >> 3] = (wrong[bit >> 3] ?? 0) ^ (1 << (bit & 7))
       for (let length = 1; length <= 18; length++) {
         expect(mayBeMagic(wrong.subarray(0, length))).toBe(length <= bit >> 3)
+      }
+    }
+  })
+
+  it("are told from anything else by the first wrong byte of the second (C-010)", () => {
+    for (const whole of [newstyleGreeting(3), oldstyleGreeting({ size: 1n, flags: 1 })]) {
+      for (let length = 0; length <= 18; length++) expect(mayBeSecondMagic(whole.subarray(0, length))).toBe(true)
+      for (let bit = 64; bit < 128; bit++) {
+        const wrong = whole.slice(0, 18)
+        wrong[bit >> 3] = (wrong[bit >> 3] ?? 0) ^ (1 << (bit & 7))
+        for (let length = 9; length <= 18; length++) {
+          expect(mayBeSecondMagic(wrong.subarray(0, length))).toBe(length <= bit >> 3)
+        }
       }
     }
   })
