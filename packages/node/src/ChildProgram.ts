@@ -171,7 +171,6 @@ export const start = (program: Program, contact: Contact): ChildProgram => {
   let ending: NodeJS.Timeout | undefined
   const terminate = (): void => {
     if (ending !== undefined || exit !== undefined || child.pid === undefined) return
-    contact.farewell()
     ending = setTimeout(() => {
       child.kill("SIGTERM")
       isTold = true
@@ -179,6 +178,7 @@ export const start = (program: Program, contact: Contact): ChildProgram => {
         ending = setTimeout(() => child.kill("SIGKILL"), Math.min(killGraceMillis, longestTimer))
       }
     }, contact.farewellMillis)
+    contact.farewell()
   }
 
   child.once("exit", (code, signal) => {

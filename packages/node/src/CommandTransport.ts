@@ -45,7 +45,7 @@ export const make = (command: Command, options?: Options): Transport["Type"] => 
   const standard = runnable(command)
   return {
     target: `command ${standard.command}`,
-    open: CommandConnection.open(() => programOf(standard, options?.killGrace ?? "2 seconds"))
+    open: CommandConnection.open("Server", () => programOf(standard, options?.killGrace ?? "2 seconds"))
   }
 }
 

@@ -33,7 +33,7 @@ export interface Options extends StreamConnection.Options {
  * @category constructors
  */
 export const encryptable = (plain: StreamConnection.Attached, options: Options): StreamConnection.Attached => {
-  const { explain, hostname, peer, readable, writable } = options
+  const { explain, hostname, onEndWrites, peer, readable, writable } = options
   let current = plain
 
   /** Takes the streams away from the plaintext connection, in one step with the beginning of the handshake. */
@@ -49,7 +49,8 @@ export const encryptable = (plain: StreamConnection.Attached, options: Options):
         )
       }
       return Effect.map(shake(asDuplex(readable, writable)), (socket) => {
-        current = TlsConnection.attach(socket, role, { peer, explain, onClose: () => plain.connection.close() })
+        const onClose = (): void => plain.connection.close()
+        current = TlsConnection.attach(socket, role, { peer, explain, onEndWrites, onClose })
         return current.connection
       })
     })

@@ -42,7 +42,9 @@ export interface Options {
 export { SshArgumentError } from "@effect-nbd/core/TransportError"
 
 /**
- * Runs ssh once for each `open`, as a `CommandTransport`; what ssh complains of is in `ProgramExitedError`.
+ * Runs ssh once for each `open`, as a `CommandTransport`; what ssh complains of is in `ProgramExitedError`. Once our half has
+ * ended, as after a handle's goodbye, ssh has 200 ms to end by itself, and is then sent SIGTERM: a server on the other
+ * machine that keeps its half open, or a `nc` that does, delays nothing.
  *
  * @since 0.1.0
  * @category constructors
@@ -54,7 +56,7 @@ export const make = (options: Options): Effect.Effect<Transport["Type"], SshArgu
     return Effect.succeed({
       target: targetOf(options),
       uri: uriOf(options),
-      open: CommandConnection.open(() => ssh(options))
+      open: CommandConnection.open("Carrier", () => ssh(options))
     })
   })
 

@@ -41,6 +41,8 @@ export interface Options {
   readonly peer: string
   /** From how many bytes on that wait to leave `write` asks for patience. Default, and least: the stream's own. */
   readonly highWaterMark?: number | undefined
+  /** Called whenever our half is ended in order, after what was written. */
+  readonly onEndWrites?: (() => void) | undefined
   /** Called once, when `close` of the connection is called first. */
   readonly onClose?: (() => void) | undefined
   /**
@@ -77,7 +79,7 @@ export interface Attached {
  * @category constructors
  */
 export const attach = (options: Options, delivery: Delivery.Delivery, stopData: () => void): Attached => {
-  const { onClose, peer, readable, writable } = options
+  const { onClose, onEndWrites, peer, readable, writable } = options
   const writer = StreamWriter.make(writable, delivery.drained, options.highWaterMark)
   const explain = options.explain ?? ((end, report) => report(end))
   let ended = false
@@ -161,6 +163,7 @@ export const attach = (options: Options, delivery: Delivery.Delivery, stopData: 
       write: (chunks) => delivery.during(() => writer.write(chunks)),
       endWrites: () => {
         if (writable.writable) delivery.during(() => writable.end())
+        onEndWrites?.()
       },
       close: () => {
         if (closed) return

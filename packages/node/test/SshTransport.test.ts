@@ -1,11 +1,16 @@
+import { Handle } from "@effect-nbd/core"
 import { Transport } from "@effect-nbd/core/Transport"
+import * as DuplexConnection from "@effect-nbd/node/DuplexConnection"
 import * as NodeTransport from "@effect-nbd/node/NodeTransport"
 import * as SshTransport from "@effect-nbd/node/SshTransport"
+import * as FakeServer from "@effect-nbd/testing/FakeServer"
 import { describe, expect, it, vi } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as FiberSet from "effect/FiberSet"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { folder, listen, record } from "./Peers.ts"
+import { required, server as credentials } from "./TlsPairs.ts"
 
 /**
  * An ssh that records its arguments and does with the command what sshd would: it goes to a shell, as one string. The
@@ -48,6 +53,24 @@ const echoed = (transport: Transport["Type"]) =>
     return recorder.text
   }))
 
+/**
+ * An ssh whose other side never ends: it passes everything on, the end of its stdin included, and leaves its stdout open for
+ * ever, as with a server that does not close after the goodbye, or a `nc` that does not end with the server.
+ */
+const sshThatStays = Effect.gen(function*() {
+  const dir = yield* folder
+  const script = `
+    const net = require("node:net")
+    const socket = net.connect({ path: process.argv.at(-1), allowHalfOpen: true })
+    process.stdin.pipe(socket).pipe(process.stdout, { end: false })
+    setInterval(() => {}, 60000)`
+  fs.writeFileSync(path.join(dir, "ssh.cjs"), script)
+  const start = `exec "${process.execPath}" "${path.join(dir, "ssh.cjs")}" "$@"`
+  fs.writeFileSync(path.join(dir, "ssh"), `#!/bin/sh\n${start}\n`, { mode: 0o755 })
+  vi.stubEnv("PATH", `${dir}:${process.env["PATH"]}`)
+  yield* Effect.addFinalizer(() => Effect.sync(() => vi.unstubAllEnvs()))
+})
+
 const permitted: NodeTransport.Options = { policy: { transports: ["Ssh"] } }
 
 describe("SshTransport", () => {
@@ -85,6 +108,36 @@ describe("SshTransport", () => {
       expect(end).toMatchObject({ error: { _tag: "NbdProgramExitedError", command: "ssh", exitCode: 1 } })
       expect(end._tag === "Broken" && end.error.message).toContain(`ENOENT ${file}`)
     }))
+
+  // The clock of these stands still: a handle that only a time limit lets go would never be gone.
+  it.scoped.each(
+    [
+      ["in plaintext", undefined, undefined],
+      ["under TLS", required, { mode: "Require", settings: { credentials } }]
+    ] as const
+  )(
+    "lets a handle go when the server was told goodbye, though ssh stays, %s (H-097)",
+    ([, tls, serverTls]) =>
+      Effect.gen(function*() {
+        yield* sshThatStays
+        const exports = [{ name: "", size: 1_048_576 }]
+        const server = yield* FakeServer.make({ exports, ...(serverTls && { tls: serverTls }) })
+        const run = yield* FiberSet.makeRuntime()
+        const file = path.join(yield* folder, "nbd")
+        yield* listen((socket) => {
+          const connection = DuplexConnection.fromStreams({ readable: socket, writable: socket, peer: "client" })
+          run(server.serve(connection))
+        }, { path: file, allowHalfOpen: true })
+        const transport = yield* SshTransport.make({ host: "server", target: { _tag: "Socket", path: file } })
+        yield* Effect.scoped(Effect.gen(function*() {
+          const handle = yield* Effect.provideService(Handle.connect(tls && { tls }), Transport, transport)
+          expect(yield* handle.read(0n, 512)).toStrictEqual(new Uint8Array(512))
+          yield* handle.shutdown
+          expect(yield* handle.state).toMatchObject({ _tag: "ShutDown" })
+        }))
+        expect(yield* server.awaitEnds(1)).toMatchObject([{ ending: { _tag: "Disconnected" } }])
+      })
+  )
 
   it.scopedLive("is not to be had where there is no ssh", () =>
     Effect.gen(function*() {
