@@ -58,6 +58,13 @@ const broken = (change: (bytes: Uint8Array) => Partial<BlockDevice.Functions>) =
     })
   })
 
+type Sound = Effect.Effect.Success<ReturnType<typeof broken>>
+
+/** The sound one, with requests that do something else before any check is made. */
+const unchecked = (
+  change: (device: Sound) => Partial<Sound>
+) => Effect.map(broken(() => ({})), (device) => ({ ...device, ...change(device) }))
+
 /** The law whose name has these words fails, and says with which program. */
 const isBroken = (device: ReturnType<typeof broken>, words: string) =>
   Effect.gen(function*() {
@@ -131,5 +138,59 @@ describe("a device that breaks a law is found", () => {
           Stream.succeed({ offset, length: length > 512n ? length - 512n : length, allocated: true, zero: false })
       })),
       "extents cover the range"
+    ))
+
+  it.effect("what it refuses has changed something", () =>
+    isBroken(
+      unchecked((device) => ({
+        write: (offset, written) => {
+          const done = device.write(offset, written)
+          return offset + BigInt(written.byteLength) > device.size
+            ? Effect.zipRight(device.write(0n, new Uint8Array(512).fill(9)), done)
+            : done
+        }
+      })),
+      "is refused, and changes nothing"
+    ))
+
+  it.effect.each(
+    [
+      ["past the end", (offset: bigint, length: number) => offset + BigInt(length) > BigInt(size)],
+      ["before the start", (offset: bigint) => offset < 0n],
+      ["from inside a block", (offset: bigint) => offset % 512n !== 0n],
+      ["of a part of a block", (_offset: bigint, length: number) => length % 512 !== 0]
+    ] as const
+  )("it reads %s, where there is nothing to be read", ([, isNonsense]) =>
+    isBroken(
+      unchecked((device) => ({
+        read: (offset, length) =>
+          isNonsense(offset, length) ? Effect.succeed(new Uint8Array(0)) : device.read(offset, length)
+      })),
+      "is refused, and changes nothing"
+    ))
+
+  it.effect("its writes of no bytes change something", () =>
+    isBroken(
+      unchecked((device) => ({
+        write: (offset, written) =>
+          device.write(offset, written.byteLength === 0 ? new Uint8Array(512).fill(9) : written)
+      })),
+      "a range of no bytes"
+    ))
+
+  it.effect("its reads of no bytes are refused", () =>
+    isBroken(
+      unchecked((device) => ({
+        read: (offset, length) => device.read(offset, length === 0 ? 1 : length)
+      })),
+      "a range of no bytes"
+    ))
+
+  it.effect("its reads of no bytes give some", () =>
+    isBroken(
+      unchecked((device) => ({
+        read: (offset, length) => length === 0 ? Effect.succeed(new Uint8Array(1)) : device.read(offset, length)
+      })),
+      "a range of no bytes"
     ))
 })

@@ -54,8 +54,8 @@ const echoed = (transport: Transport["Type"]) =>
   }))
 
 /**
- * An ssh whose other side never ends: it passes everything on, the end of its stdin included, and leaves its stdout open for
- * ever, as with a server that does not close after the goodbye, or a `nc` that does not end with the server.
+ * An ssh whose other side never ends: it passes everything on up to the end of its stdin, that included, and then says
+ * nothing more, as with a server that does not close after the goodbye, or a `nc` that does not end with the server.
  */
 const sshThatStays = Effect.gen(function*() {
   const dir = yield* folder
@@ -63,6 +63,7 @@ const sshThatStays = Effect.gen(function*() {
     const net = require("node:net")
     const socket = net.connect({ path: process.argv.at(-1), allowHalfOpen: true })
     process.stdin.pipe(socket).pipe(process.stdout, { end: false })
+    process.stdin.on("end", () => socket.unpipe(process.stdout).resume())
     setInterval(() => {}, 60000)`
   fs.writeFileSync(path.join(dir, "ssh.cjs"), script)
   const start = `exec "${process.execPath}" "${path.join(dir, "ssh.cjs")}" "$@"`
