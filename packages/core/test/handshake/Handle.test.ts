@@ -20,6 +20,7 @@ import {
   option,
   optionReply,
   rep,
+  u16,
   u32,
   u64,
   utf8,
@@ -90,6 +91,25 @@ describe("an oldstyle server", () => {
       agreed: { protocol: "oldstyle", replyStyle: "Simple" },
       export: { name: "", size: 512n }
     })
+  })
+})
+
+describe("a server that exports are entered on by NBD_OPT_EXPORT_NAME", () => {
+  it("H-037 with transmission flags of zero has broken the protocol (C-123)", () => {
+    for (const noZeroes of [0, 2]) {
+      const script = [
+        { server: newstyleGreeting(noZeroes) },
+        { client: concat(u32(noZeroes), option(opt.EXPORT_NAME, utf8("disk"))) },
+        { server: concat(u64(512n), u16(0), zeros(noZeroes === 0 ? 124 : 0)) }
+      ]
+      expect(connected(script, { exportName: "disk", acceptZeroFlags: true })).toMatchObject({
+        exit: { _tag: "Right" },
+        state: { _tag: "Connected", export: { name: "disk", size: 512n, flags: 0, isReadOnly: false, canFlush: false } }
+      })
+      expect(connected(script, { exportName: "disk" })).toMatchObject(
+        left({ _tag: "NbdProtocolError", phase: "haggling", rule: "Transmission flags, C-123" })
+      )
+    }
   })
 })
 
