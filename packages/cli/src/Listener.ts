@@ -18,7 +18,7 @@ import type * as Scope from "effect/Scope"
 import * as fs from "node:fs"
 import { rm } from "node:fs/promises"
 import * as net from "node:net"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import { UsageError } from "./Failure.ts"
 import * as FileCalls from "./FileCalls.ts"
 
@@ -114,8 +114,24 @@ const listenUnix = (path: string, session: Session): Effect.Effect<void, ListenE
     listening,
     ({ code }) => code === "EADDRINUSE",
     () => Effect.zipRight(removeLeftOver(path), listening)
-  )
+  ).pipe(Effect.catchIf(
+    ({ code }) => code === "EACCES" || code === "ENOTDIR",
+    (error) => Effect.zipRight(lookAtFolder(dirname(path), path), error)
+  ))
 }
+
+/** Where a folder is missing Node says EACCES, as Windows does: then it is the folder that is wrong. */
+const lookAtFolder = (folder: string, path: string): Effect.Effect<void, ListenError> =>
+  fileCall<fs.Stats>(path, (done) => fs.stat(folder, done)).pipe(
+    Effect.mapError(({ code, reason = "it cannot be looked at" }) =>
+      new ListenError({ address: path, code, reason: `the folder ${folder}: ${reason}` })
+    ),
+    Effect.flatMap((stats) =>
+      stats.isDirectory()
+        ? Effect.void
+        : new ListenError({ address: path, code: "ENOTDIR", reason: `the folder ${folder}: not a directory` })
+    )
+  )
 
 /**
  * Removes a socket that nobody listens on.

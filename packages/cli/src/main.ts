@@ -28,6 +28,7 @@ import { check } from "./commands/check.ts"
 import { copy, withProgressFd } from "./commands/copy.ts"
 import { info, withDefaultMap } from "./commands/info.ts"
 import { serve } from "./commands/serve.ts"
+import { withEmptyValues } from "./commands/values.ts"
 import {
   exitCodeOf as failureCodeOf,
   type Fault,
@@ -92,7 +93,7 @@ const words = (argv: ReadonlyArray<string>): ReadonlyArray<string> =>
     return name === undefined || value === undefined ? [word] : [name, value]
   })
 
-const argv = words(withProgressFd(withDefaultMap(Brackets.join(process.argv))))
+const argv = withEmptyValues(words(withProgressFd(withDefaultMap(Brackets.join(process.argv)))))
 
 const tell = (fault: Fault): Effect.Effect<void> =>
   isReaderGone(fault)

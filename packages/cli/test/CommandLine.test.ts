@@ -1,7 +1,7 @@
 /** What is done to the command line, and to help, around @effect/cli. */
 import * as Brackets from "#cli/Brackets"
 import { withDefaultMap } from "#cli/commands/info"
-import { parseDuration } from "#cli/commands/values"
+import { parseDuration, withEmptyValues } from "#cli/commands/values"
 import { describe, expect, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -36,6 +36,13 @@ describe("options", () => {
       "--map=a:b",
       "--",
       "--map"
+    ])
+  })
+
+  it("that may be there several times may have an empty value", () => {
+    const argv = ["serve", "--export", "", "--host", "", "--bitmap", "", "--", "--export", "", ""]
+    expect(withEmptyValues(argv)).toEqual([
+      ...["serve", "--export", "\0", "--host", "", "--bitmap", "\0", "--", "--export", "", ""]
     ])
   })
 

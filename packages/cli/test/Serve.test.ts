@@ -339,6 +339,8 @@ describe("values that make no sense", () => {
       yield* refused(["--port=0", `--export=a,description=${"d".repeat(4097)}`], /may have 4096 bytes/)
       yield* refused(["--port=0", "--tls-psk="], /--tls-psk is empty/)
       yield* refused(["--port=0", "--export=a,bitmap="], /a bitmap needs a name/)
+      yield* refused(["--port=0", "--bitmap="], /a bitmap needs a name/)
+      yield* refused(["--port=0", "--bitmap", "a", "--bitmap", ""], /a bitmap needs a name/)
       yield* refused(["--port=0", "--size=8E"], /--size 8E: an export can have 9223372036854775807 bytes/)
       yield* refused(["--port=0", "--export=a,size=9223372036854775808"], /can have 9223372036854775807 bytes/)
       yield* refused(["--port=0", "--delay=2147484s"], /at most a day/)
@@ -377,6 +379,24 @@ describe("a Unix socket", () => {
       }
       expect(readFileSync(file, "utf8")).toBe("a file")
       expect(readdirSync(directory)).toEqual(["file", "link"])
+    }))
+
+  it.scopedLive("needs a folder, which is named where it is missing or none", () =>
+    Effect.gen(function*() {
+      const directory = yield* folder
+      const file = join(directory, "file")
+      writeFileSync(file, "")
+      const missing = join(directory, "missing")
+      for (
+        const [parent, code] of [[missing, "ENOENT"], [file, "ENOTDIR"], [join(file, "inside"), "ENOTDIR"]] as const
+      ) {
+        const path = join(parent, "socket")
+        const ended = yield* cli("serve", `--unix=${path}`)
+        expect(ended).toMatchObject({ code: 1, stdout: "" })
+        expect(ended.stderr).toMatch(new RegExp(`^effect-nbd: cannot listen on ${path}: .+ \\(${code}\\)\n$`))
+        expect(ended.stderr.includes(`the folder ${parent}: `)).toBe(true)
+      }
+      expect(readdirSync(directory)).toEqual(["file"])
     }))
 
   it.scopedLive("that is left over goes to one of those that want it at a time", () =>

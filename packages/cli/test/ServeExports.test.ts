@@ -51,6 +51,15 @@ describe("an export on the command line", () => {
 })
 
 describe("exports", () => {
+  it.scopedLive("may be the one with the empty name, beside others", () =>
+    Effect.gen(function*() {
+      for (const words of [["--export=", "--export=b"], ["--export", "", "--export", "b"]]) {
+        const { uri } = yield* serving("--port=0", ...words)
+        const { stdout } = yield* cli("info", "--list", "--json", uri)
+        expect(json(stdout)).toMatchObject({ exports: [{ "export-name": "" }, { "export-name": "b" }] })
+      }
+    }))
+
   itWith("nbdinfo")(
     "have flags, sizes, contexts and descriptions of their own, and the rest in common",
     () =>

@@ -27,7 +27,15 @@ import * as Record from "../Record.ts"
 import * as Size from "../Size.ts"
 import * as Target from "../Target.ts"
 import { printMap } from "./map.ts"
-import { forceExportNameOption, invalid, parseDuration, positional, recordOption, switchOf } from "./values.ts"
+import {
+  forceExportNameOption,
+  invalid,
+  parseDuration,
+  positional,
+  recordOption,
+  repeatable,
+  switchOf
+} from "./values.ts"
 
 const wordOf = (name: string, aliases: ReadonlyArray<string>, description: string) =>
   aliases.reduce((option, alias) => Options.withAlias(option, alias), Options.text(name)).pipe(
@@ -91,12 +99,14 @@ export const info = Command.make(
     uriOnly: Options.boolean("uri").pipe(
       Options.withDescription("Print only the URI of the export, with everything in it that has a default")
     ),
-    map: Options.text("map").pipe(
+    map: repeatable("map").pipe(
+      Options.mapEffect((contexts) =>
+        contexts.includes("") ? Effect.fail(invalid("--map: a context needs a name")) : Effect.succeed(contexts)
+      ),
       Options.withPseudoName("CONTEXT"),
       Options.withDescription(
         "Print the extents of the export: where they begin, how long they are, their type and what it means. --map alone is --map=base:allocation; with several contexts extents end where any of them changes"
-      ),
-      Options.repeated
+      )
     ),
     totals: Options.boolean("totals").pipe(
       Options.withAlias("total"),

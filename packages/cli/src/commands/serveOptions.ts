@@ -8,7 +8,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as BlockSize from "../BlockSize.ts"
 import * as ExportSpec from "../ExportSpec.ts"
-import { invalid, recordOption } from "./values.ts"
+import { invalid, recordOption, repeatable } from "./values.ts"
 
 /**
  * Where to serve.
@@ -70,8 +70,7 @@ const blockSize = Options.text("block-size").pipe(
  * @category options
  */
 export const what = {
-  exports: Options.text("export").pipe(
-    Options.repeated,
+  exports: repeatable("export").pipe(
     Options.mapEffect((texts) =>
       Effect.forEach(texts, (text) => {
         const found = ExportSpec.parse(text)
@@ -97,8 +96,7 @@ export const what = {
     Options.withDescription("What clients are told of each export in words")
   ),
   blockSize,
-  bitmaps: Options.text("bitmap").pipe(
-    Options.repeated,
+  bitmaps: repeatable("bitmap").pipe(
     Options.withDescription(
       "Keep a dirty bitmap of this name, may be given several times: clients know it as qemu:dirty-bitmap:NAME"
     )

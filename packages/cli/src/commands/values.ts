@@ -40,6 +40,45 @@ export const positional = (name: string, allowed?: "-"): Args.Args<string> =>
     )
   )
 
+/** No argument can have a zero byte. */
+const emptyValue = "\0"
+
+/**
+ * An option that may be there several times. Its values come through `withEmptyValues`.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export const repeatable = (name: Repeatable): Options.Options<ReadonlyArray<string>> =>
+  Options.text(name).pipe(
+    Options.repeated,
+    Options.map((texts) => texts.map((text) => text === emptyValue ? "" : text))
+  )
+
+const repeatables = ["export", "bitmap", "map"] as const
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Repeatable = typeof repeatables[number]
+
+/**
+ * An empty value of an option that may be there several times, such as the export with the empty name, which @effect/cli
+ * would leave out as if the option were not there. `--name=value` is two words here.
+ *
+ * @since 0.1.0
+ * @category decoding
+ */
+export const withEmptyValues = (words: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const operands = words.indexOf("--")
+  return words.map((word, index) =>
+    word === "" && (operands === -1 || index < operands) && options.has(words[index - 1] ?? "") ? emptyValue : word
+  )
+}
+
+const options: ReadonlySet<string> = new Set(repeatables.map((name) => `--${name}`))
+
 /**
  * A time such as `20ms`, `1.5s` or `2m`; `undefined` for anything else.
  *
