@@ -306,6 +306,35 @@ describe("one fact alone", () => {
 })
 
 describe("info, of servers that are hard to find", () => {
+  itWith("file")("more to tell than is kept, in a handshake or of all exports together", () =>
+    Effect.gen(function*() {
+      const contexts = Array.from({ length: 1800 }, (_, index) => ({
+        name: `x-mine:${index}`.padEnd(4096, "."),
+        status: (_offset: bigint, length: bigint) => Effect.succeed([{ length, flags: 0n }])
+      }))
+      const exports = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"].map((name) => ({ name, size: 512, contexts }))
+      const uri = yield* faked({ exports })
+      // Over one connection it is the handshake that has a bound; where each export is entered over its own, all of them.
+      const together = yield* cli("info", "--list", uri)
+      expect({ code: together.code, stdout: together.stdout }).toEqual({ code: 1, stdout: "" })
+      expect(together.stderr).toMatch(/expected at most 67108864 bytes in all of the handshake/)
+      const apart = yield* cli("info", "--list", "--content", uri)
+      expect(apart).toMatchObject({ code: 1, stdout: "" })
+      expect(apart.stderr).toBe(
+        "effect-nbd: the server tells more than 67108864 bytes about 9 of its 10 exports: " +
+          "name one of them in the URI, and leave out --list\n"
+      )
+      expect((yield* cli("info", "--list", "--size", uri)).code).toBe(1)
+    }), 120_000)
+
+  it.scopedLive("a context without a name is no context", () =>
+    Effect.gen(function*() {
+      const uri = yield* faked({ exports: [{ name: "", size: 512 }] })
+      const { code, stderr, stdout } = yield* cli("info", "--map=", uri)
+      expect({ code, stdout }).toEqual({ code: 1, stdout: "" })
+      expect(stderr).toBe("effect-nbd: --map: a context needs a name (see --help)\n")
+    }))
+
   itWith("nbdinfo", "file")("the server has another name for the export", () =>
     Effect.gen(function*() {
       const uri = yield* faked({
