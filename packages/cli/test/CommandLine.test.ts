@@ -42,7 +42,17 @@ describe("options", () => {
   it("that may be there several times may have an empty value", () => {
     const argv = ["serve", "--export", "", "--host", "", "--bitmap", "", "--", "--export", "", ""]
     expect(withEmptyValues(argv)).toEqual([
-      ...["serve", "--export", "\0", "--host", "", "--bitmap", "\0", "--", "--export", "", ""]
+      "serve",
+      "--export",
+      "\0",
+      "--host",
+      "",
+      "--bitmap",
+      "\0",
+      "--",
+      "--export",
+      "",
+      ""
     ])
   })
 
