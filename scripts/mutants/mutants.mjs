@@ -336,7 +336,7 @@ export const mutants = [
     rule: "the table of states",
     fault: "a read is let through while the handle negotiates",
     file: `${core}/HandleState.ts`,
-    find: `  read: whenConnected,`,
-    replace: `  read: ["Negotiating", "Connected"],`
+    find: `  ...requests,`,
+    replace: `  ...requests,\n  read: ["Negotiating", "Connected"],`
   }
 ]

@@ -6,7 +6,7 @@ import * as Failure from "#cli/Failure"
 import * as Json from "#cli/Json"
 import * as Size from "#cli/Size"
 import * as Conformance from "@effect-nbd/conformance/Conformance"
-import { CommandError, HandshakeError, NbdError, TransportError } from "@effect-nbd/core"
+import { CommandError, HandshakeError, NbdError, Request, TransportError } from "@effect-nbd/core"
 import { describe, expect, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
@@ -175,6 +175,7 @@ const outcomes = [
     command: "read",
     offset: 0n,
     length: 512,
+    request: new Request.Read(0n, 512),
     errno: "EIO",
     value: 5,
     serverMessage: "",

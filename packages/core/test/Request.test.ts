@@ -107,7 +107,7 @@ describe("each method", () => {
       const dispatch = dispatchOver((request) => {
         const operation = Request.operationOf(request)
         refused.push(operation)
-        return new ShutDownError({ operation, permitted: HandleState.permitted[operation] })
+        return new ShutDownError({ operation, permitted: HandleState.permitted[operation], by: "Client" })
       }, { strictness: strict })
       for (const [request] of printed) yield* Effect.flip(dispatch(request))
       expect(refused).toStrictEqual(printed.map(([request]) => Request.operationOf(request)))

@@ -77,6 +77,7 @@ describe("every error", () => {
       command: "read",
       offset: digits,
       length: 512,
+      request: { _tag: "Read", offset: digits, length: "512" },
       reason: {
         _tag: "NbdTransportLostError",
         message: "connection to tcp localhost:10809 lost (ECONNRESET)",
