@@ -7,7 +7,7 @@
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import ts from "typescript"
-import { isMain, lineOf, report, repositoryRoot, shown, typescriptFiles } from "./lib/sources.mjs"
+import { isMain, librariesOf, lineOf, report, repositoryRoot, shown, typescriptFiles } from "./lib/sources.mjs"
 
 const isExported = (statement) =>
   ts.isExportAssignment(statement) || ts.isExportDeclaration(statement) ||
@@ -64,7 +64,7 @@ export const undocumented = (root, file) => {
 
 /** A line for each undocumented export of the packages that are libraries. */
 export const checkDocs = (root) =>
-  ["block", "core", "node", "testing", "conformance"].flatMap((name) =>
+  librariesOf(root).flatMap((name) =>
     typescriptFiles(join(root, "packages", name, "src")).flatMap((file) => undocumented(root, file))
   )
 

@@ -20,6 +20,7 @@ const isFrom = (name) => (specifier) => specifier === name || specifier.startsWi
 const packages = {
   block: [isEffect],
   core: [isEffect],
+  client: [isEffect, isOurs("block"), isOurs("core")],
   node: [isEffect, isOurs("core"), isFrom("@effect/platform"), isNode],
   testing: [isEffect, isOurs("block"), isOurs("core")],
   conformance: [isEffect, isOurs("core")],

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import { checkImports } from "./check-imports.mjs"
+import { packagesOf, repositoryRoot } from "./lib/sources.mjs"
 import { withTree } from "./lib/temporaryTree.mjs"
 
 /** Checks a tree made of these files, whose paths are relative to packages/. */
@@ -85,7 +86,7 @@ const offences = [
     `import "@effect/cli/Command"`,
     "@effect/cli belongs in packages/cli/src/main.ts and packages/cli/src/commands"
   ],
-  ...["block", "core", "node", "testing", "cli"].flatMap((name) => [
+  ...packagesOf(repositoryRoot).flatMap((name) => [
     [`effect's barrel in ${name}`, `${name}/src/A.ts`, `import { Effect } from "effect"`, barrelMessage],
     [`inline types of the barrel in ${name}`, `${name}/src/A.ts`, `import { type Effect } from "effect"`, barrelMessage]
   ])

@@ -6,7 +6,7 @@ import { spawnSync } from "node:child_process"
 import { mkdirSync, readFileSync, rmSync } from "node:fs"
 import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
-import { isMain, report, repositoryRoot } from "./lib/sources.mjs"
+import { isMain, packagesOf, report, repositoryRoot } from "./lib/sources.mjs"
 
 const require = createRequire(import.meta.url)
 
@@ -66,7 +66,7 @@ export const checkPackages = (root) => {
   const folder = join(root, "build", "packages")
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })
-  return ["block", "core", "node", "testing", "conformance", "cli"].flatMap((name) => checkPackage(root, name, folder))
+  return packagesOf(root).flatMap((name) => checkPackage(root, name, folder))
 }
 
 if (isMain(import.meta)) report("check-packages", checkPackages(repositoryRoot))

@@ -15,7 +15,7 @@ import { misbehaviours } from "./generate/misbehaviours.mjs"
 import { mutantsPage } from "./generate/mutants.mjs"
 import { performancePage } from "./generate/performance.mjs"
 import { ruleTable } from "./generate/ruleTable.mjs"
-import { isMain, report, repositoryRoot, shown } from "./lib/sources.mjs"
+import { isMain, librariesOf, report, repositoryRoot, shown } from "./lib/sources.mjs"
 
 /** Brings `file` up to date, or with `check` says why it is not. */
 const settle = (root, check, file, text) => {
@@ -43,7 +43,7 @@ const buildTables = (root) => {
 export const generate = async (root, { check }) => {
   const violations = []
   // Barrels first: packages do not build without their own, and the last steps need core and testing built.
-  for (const name of ["block", "core", "node", "testing", "conformance"]) {
+  for (const name of librariesOf(root)) {
     const source = join(root, "packages", name, "src")
     const { text, violations: found } = barrel(root, source)
     violations.push(...found)

@@ -1,11 +1,18 @@
 /**
  * What the checks share: where the sources are, and how a script reports.
  */
-import { existsSync, readdirSync, realpathSync } from "node:fs"
-import { join, relative, sep } from "node:path"
+import { existsSync, readdirSync, readFileSync, realpathSync } from "node:fs"
+import { basename, join, relative, sep } from "node:path"
 import { fileURLToPath } from "node:url"
 
 export const repositoryRoot = fileURLToPath(new URL("../..", import.meta.url))
+
+/** The names of the packages' folders: the workspaces of the root. */
+export const packagesOf = (root) =>
+  JSON.parse(readFileSync(join(root, "package.json"), "utf8")).workspaces.map((folder) => basename(folder))
+
+/** Those that are libraries: all but the program. */
+export const librariesOf = (root) => packagesOf(root).filter((name) => name !== "cli")
 
 /** A path below `root` with forward slashes, as it is printed. */
 export const shown = (root, file) => relative(root, file).split(sep).join("/")

@@ -77,7 +77,7 @@ export type BlockStatusError =
  */
 export interface StructuredRead {
   /** All bytes of the range; holes are zeroes in it. */
-  readonly bytes: Uint8Array
+  readonly bytes: Uint8Array<ArrayBuffer>
   /** The chunks, in the order in which they came; those that go on where one of their kind ended are one. */
   readonly pieces: ReadonlyArray<Piece>
 }
@@ -99,9 +99,9 @@ export interface StructuredRead {
  */
 export interface Commands<R> {
   /**
-   * Reads `length` bytes, at most 64 MiB. All or nothing; the bytes are the caller's own. Results of up to 16 KiB share an `ArrayBuffer` with others: `slice` one before you transfer it.
+   * Reads `length` bytes, at most 64 MiB. All or nothing; the bytes are the caller's own, in memory that is not shared: Web Crypto, `Blob` and `Response` take them. Results of up to 16 KiB share an `ArrayBuffer` with others: `slice` one before you transfer it.
    */
-  readonly read: (offset: bigint, length: number) => Effect.Effect<Uint8Array, R | ReadError>
+  readonly read: (offset: bigint, length: number) => Effect.Effect<Uint8Array<ArrayBuffer>, R | ReadError>
   /**
    * Reads into the caller's memory, as many bytes as it has: the way to read without allocating. What is in it after a
    * failure is undefined; after an interruption it is not written to any more.

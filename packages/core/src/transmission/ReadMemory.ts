@@ -31,7 +31,7 @@ export class ReadMemory {
     else pending.destination ??= this.take(length)
   }
 
-  private take(length: number): Uint8Array {
+  private take(length: number): Uint8Array<ArrayBuffer> {
     if (length > small) return new Uint8Array(length)
     if (length > this.slab.byteLength - this.at) {
       this.slab = new Uint8Array(slabSize)
