@@ -22,7 +22,8 @@ const packages = {
   core: [isEffect],
   client: [isEffect, isOurs("block"), isOurs("core")],
   node: [isEffect, isOurs("core"), isFrom("@effect/platform"), isNode],
-  testing: [isEffect, isOurs("block"), isOurs("core")],
+  server: [isEffect, isOurs("block"), isOurs("core")],
+  testing: [isEffect, isOurs("block"), isOurs("core"), isOurs("server")],
   conformance: [isEffect, isOurs("core")],
   cli: [() => true]
 }

@@ -72,6 +72,7 @@ const firstFailure = (root, args) => {
     "--reporter=json",
     `--outputFile.json=${report}`,
     "--project=core",
+    "--project=server",
     "--project=testing",
     "--project=conformance"
   ]
@@ -92,7 +93,9 @@ const firstFailure = (root, args) => {
 const citing = (citations, rule) => [
   ...new Set(
     citations
-      .filter(({ file, rules }) => rules.includes(rule) && /^packages\/(?:core|testing|conformance)\/test\//.test(file))
+      .filter(({ file, rules }) =>
+        rules.includes(rule) && /^packages\/(?:core|server|testing|conformance)\/test\//.test(file)
+      )
       .map(({ file }) => file)
   )
 ]

@@ -1,5 +1,5 @@
 /**
- * `npm run test:delivery`: the tests of core, testing and conformance once for each way in which bytes can arrive, with the arguments
+ * `npm run test:delivery`: the tests of core, server, testing and conformance once for each way in which bytes can arrive, with the arguments
  * it was given. A test that names a delivery of its own keeps it.
  */
 import { spawnSync } from "node:child_process"
@@ -9,6 +9,8 @@ import { isMain, repositoryRoot } from "./lib/sources.mjs"
 /** The policies of `MemoryPipe.policies` that need no clock, and one more seed. */
 const policies = ["whole", "bytes", "coalesced", "random", "random:7"]
 
+const projects = ["core", "server", "testing", "conformance"]
+
 const main = (root, args) => {
   const failed = []
   for (const policy of policies) {
@@ -16,7 +18,7 @@ const main = (root, args) => {
     const vitest = join(root, "node_modules", "vitest", "vitest.mjs")
     const { status } = spawnSync(
       process.execPath,
-      [vitest, "run", "--no-isolate", "--project", "core", "--project", "testing", "--project", "conformance", ...args],
+      [vitest, "run", "--no-isolate", ...projects.map((name) => `--project=${name}`), ...args],
       { cwd: root, env: { ...process.env, EFFECT_NBD_DELIVERY: policy }, stdio: ["ignore", "inherit", "inherit"] }
     )
     const seconds = Math.round((performance.now() - from) / 1000)

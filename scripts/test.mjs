@@ -35,7 +35,7 @@ export const inWords = ({ failed, passed, skipped }) =>
  * and half of those of the fake server. The others look at what their process holds, and start from nothing.
  */
 const runs = [
-  { projects: ["block", "core", "client", "testing", "conformance"], options: ["--no-isolate"] },
+  { projects: ["block", "core", "client", "server", "testing", "conformance"], options: ["--no-isolate"] },
   { projects: ["node", "cli", "benchmarks"], options: [] }
 ]
 

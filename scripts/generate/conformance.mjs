@@ -30,7 +30,7 @@ export const parseRules = (text) => {
 
 /** The fake server's own tests tell what it notices of a client's breach, which proves nothing of this client. */
 const isOfServer = (file) =>
-  /^packages\/(?:testing|conformance)\/test\//.test(file) && basename(file) !== "Conformance.test.ts"
+  /^packages\/(?:server|testing|conformance)\/test\//.test(file) && basename(file) !== "Conformance.test.ts"
 
 /** The tests of the packages and the conformance suite, with what they cite: `{ file, title, rules }`. */
 export const findCitations = (root) => {

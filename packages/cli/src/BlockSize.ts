@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import type { BlockSize } from "@effect-nbd/testing/FakeExport"
+import type { BlockSize } from "@effect-nbd/server/ServedExport"
 import * as Size from "./Size.ts"
 
 /**

@@ -4,7 +4,7 @@
  *
  * @since 0.1.0
  */
-import type { BlockSize, Capabilities, FakeExportConfig } from "@effect-nbd/testing/FakeExport"
+import type { BlockSize, Capabilities, ExportConfig } from "@effect-nbd/server/ServedExport"
 import * as BlockSizes from "./BlockSize.ts"
 import * as Size from "./Size.ts"
 
@@ -187,8 +187,8 @@ export interface Defaults {
 export const configOf = (
   spec: ExportSpec,
   defaults: Defaults,
-  file?: Required<Pick<FakeExportConfig, "size" | "disk">>
-): FakeExportConfig => {
+  file?: Required<Pick<ExportConfig, "size" | "disk">>
+): ExportConfig => {
   const blockSize = spec.blockSize ?? defaults.blockSize
   const cannot = Object.fromEntries(spec.without.map((ability) => [ability, false]))
   return {

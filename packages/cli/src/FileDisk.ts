@@ -7,7 +7,7 @@
  * @since 0.1.0
  */
 import { errno, type ErrnoName } from "@effect-nbd/core/wire/Errno"
-import { type Disk, DiskError } from "@effect-nbd/testing/Disk"
+import { type Disk, DiskError } from "@effect-nbd/server/Disk"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"

@@ -1,6 +1,6 @@
 /** `info --map` beside `nbdinfo --map`, and what only the former does. */
 import * as Listener from "#cli/Listener"
-import type { FakeContext } from "@effect-nbd/testing/FakeContext"
+import type { ServedContext } from "@effect-nbd/server/ServedContext"
 import * as FakeServer from "@effect-nbd/testing/FakeServer"
 import * as Steering from "@effect-nbd/testing/Steering"
 import { describe, expect, it } from "@effect/vitest"
@@ -116,7 +116,7 @@ describe("info --map", () => {
 })
 
 /** Every other 16 KiB are a hole. */
-const stripes: FakeContext = {
+const stripes: ServedContext = {
   name: "base:allocation",
   status: (offset, length) =>
     Effect.sync(() => {

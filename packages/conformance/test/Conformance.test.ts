@@ -2,7 +2,8 @@
  * The conformance suite over the fake server in memory: every protocol, reply style and way of delivery.
  */
 import { Conformance } from "@effect-nbd/conformance"
-import { type Disk, FakeServer, MemoryPipe } from "@effect-nbd/testing"
+import { type Disk } from "@effect-nbd/server"
+import { FakeServer, MemoryPipe } from "@effect-nbd/testing"
 import { describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 

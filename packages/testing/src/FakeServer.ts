@@ -8,19 +8,19 @@
  */
 import { type Connection, Transport } from "@effect-nbd/core/Transport"
 import { ConnectionRefusedError, type OpenError } from "@effect-nbd/core/TransportError"
+import type { DiskError } from "@effect-nbd/server/Disk"
+import type { ServedExport } from "@effect-nbd/server/ServedExport"
+import * as Session from "@effect-nbd/server/session/Session"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import type { DiskError } from "./Disk.ts"
-import type { FakeExport } from "./FakeExport.ts"
 import * as MemoryPipe from "./MemoryPipe.ts"
 import type { Misbehaviour } from "./misbehaviour/Model.ts"
 import type { RecordedClientFlags, RecordedOption, RecordedRequest, SessionEnd, Violation } from "./Recording.ts"
 import { faultOf } from "./session/ConfigCheck.ts"
 import { type FakeServerConfig, sharedOf } from "./session/ServerConfig.ts"
-import * as Session from "./session/Session.ts"
 import type { Handler } from "./Steering.ts"
 
 export {
@@ -39,7 +39,7 @@ export {
  */
 export interface FakeServerService {
   /** The exports by name. */
-  readonly exports: ReadonlyMap<string, FakeExport>
+  readonly exports: ReadonlyMap<string, ServedExport>
   /** The bytes of an export, behind the protocol's back. A name that is not exported is a defect. */
   readonly exportBytes: (name: string, offset: bigint, length: number) => Effect.Effect<Uint8Array, DiskError>
 

@@ -19,27 +19,6 @@ export * as Arbitraries from "./Arbitraries.ts"
 export * as BlockDeviceLaws from "./BlockDeviceLaws.ts"
 
 /**
- * What stands behind an export: functions that read, write and tell what is where.
- *
- * @since 0.1.0
- */
-export * as Disk from "./Disk.ts"
-
-/**
- * Meta contexts: what a server can tell of the blocks of an export, by NBD_CMD_BLOCK_STATUS.
- *
- * @since 0.1.0
- */
-export * as FakeContext from "./FakeContext.ts"
-
-/**
- * What the fake server exports: a disk in memory, or one of functions, and what is said of it.
- *
- * @since 0.1.0
- */
-export * as FakeExport from "./FakeExport.ts"
-
-/**
  * An NBD server in memory, as a Layer: it provides the Transport that connects to it, and itself to look at and to
  * steer.
  *
@@ -82,20 +61,6 @@ export * as Recording from "./Recording.ts"
  * @since 0.1.0
  */
 export * as ScriptedServer from "./ScriptedServer.ts"
-
-/**
- * The server's side of the handshake: the greeting, and option haggling until an export is agreed on.
- *
- * @since 0.1.0
- */
-export * as ServerHandshake from "./ServerHandshake.ts"
-
-/**
- * The server's side of the transmission phase: requests in, replies out.
- *
- * @since 0.1.0
- */
-export * as ServerTransmission from "./ServerTransmission.ts"
 
 /**
  * What a test tells the fake server to do with a request.

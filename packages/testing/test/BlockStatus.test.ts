@@ -4,16 +4,17 @@ import { CommandFlags, TransmissionFlags } from "@effect-nbd/core/wire/Flags"
 import { chunkType } from "@effect-nbd/core/wire/Reply"
 import { commandCode } from "@effect-nbd/core/wire/RequestHeader"
 import { isWireError } from "@effect-nbd/core/wire/WireError"
-import { Disk, FakeContext, FakeExport, FakeServer, Steering } from "@effect-nbd/testing"
-import type { Request } from "@effect-nbd/testing/session/Request"
-import { statusChunks } from "@effect-nbd/testing/session/StatusReply"
-import type { Terms } from "@effect-nbd/testing/session/Terms"
+import { Disk, ServedContext, ServedExport } from "@effect-nbd/server"
+import type { Request } from "@effect-nbd/server/session/Request"
+import { statusChunks } from "@effect-nbd/server/session/StatusReply"
+import type { Terms } from "@effect-nbd/server/session/Terms"
+import { FakeServer, Steering } from "@effect-nbd/testing"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { connect, filled, pattern, type RawChunk, type RawClient, transmittingExtended } from "./fixtures/RawClient.ts"
 
 const page = 65_536
-const { HOLE, ZERO } = FakeContext.allocationFlags
+const { HOLE, ZERO } = ServedContext.allocationFlags
 const both = HOLE | ZERO
 
 type Width = "compact" | "extended"
@@ -59,15 +60,15 @@ const statuses = (client: RawClient, width: Width, request: Asked) =>
   Effect.map(ask(client, width, request), (all) => all.map(([, status]) => status))
 
 const serving = (
-  config: Partial<FakeExport.FakeExportConfig>,
+  config: Partial<ServedExport.ExportConfig>,
   rest: Partial<FakeServer.FakeServerConfig> = {}
 ) => FakeServer.make({ exports: [{ name: "disk", size: 8 * page, ...config }], ...rest })
 
 const custom = (
   name: string,
   status: ReadonlyArray<Status>,
-  more: Partial<FakeContext.FakeContext> = {}
-): FakeContext.FakeContext => ({
+  more: Partial<ServedContext.ServedContext> = {}
+): ServedContext.ServedContext => ({
   name,
   status: () => Effect.succeed(status.map(([length, flags]) => ({ length, flags }))),
   ...more
@@ -208,7 +209,7 @@ describe.each(["compact", "extended"] as const)("%s headers", (width) => {
 
   it.scoped("S-080: a context that fails, dies or says nothing fails its request alone", () =>
     Effect.gen(function*() {
-      const failing: ReadonlyArray<readonly [string, FakeContext.FakeContext["status"], number]> = [
+      const failing: ReadonlyArray<readonly [string, ServedContext.ServedContext["status"], number]> = [
         ["x-a:fails", () => new Disk.DiskError({ errno: "ENOMEM", reason: "too hot" }), 12],
         ["x-a:dies", () => Effect.die("bug"), 5],
         ["x-a:empty", () => Effect.succeed([]), 5],
@@ -388,13 +389,13 @@ describe("64 bits", () => {
 it.effect("no reply has more than 64 MiB, however many contexts were selected", () =>
   Effect.gen(function*() {
     const [even, odd] = [{ length: 512n, flags: 0n }, { length: 512n, flags: 1n }] as const
-    const context = (at: number): FakeContext.FakeContext => ({
+    const context = (at: number): ServedContext.ServedContext => ({
       name: `x-test:${at}`,
       status: () => Effect.succeed(Array.from({ length: 1_048_576 }, (_, index) => index % 2 === 0 ? even : odd))
     })
     const contexts = Array.from({ length: 5 }, (_, id) => ({ id, context: context(id) }))
     const terms: Terms = {
-      export: FakeExport.make({ name: "disk", size: 2n ** 40n }),
+      export: ServedExport.make({ name: "disk", size: 2n ** 40n }),
       replyStyle: "Extended",
       contexts,
       flags: TransmissionFlags(1)

@@ -1,13 +1,13 @@
 import { maxRuns, Pages } from "@effect-nbd/block/Pages"
 import type { ReplyStyle } from "@effect-nbd/core/Export"
 import { TransmissionFlags } from "@effect-nbd/core/wire/Flags"
-import { FakeExport } from "@effect-nbd/testing"
+import { ServedExport } from "@effect-nbd/server"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as FastCheck from "effect/FastCheck"
 import { filled, pattern } from "./fixtures/RawClient.ts"
 
-const { pageSize } = FakeExport
+const { pageSize } = ServedExport
 
 describe("against a plain array", () => {
   const size = 4 * pageSize + 1000
@@ -23,7 +23,7 @@ describe("against a plain array", () => {
     value: FastCheck.integer({ min: 1, max: 255 })
   })
   const generated = pattern(size, 5)
-  const contents: ReadonlyArray<readonly [string, FakeExport.Content | undefined]> = [
+  const contents: ReadonlyArray<readonly [string, ServedExport.Content | undefined]> = [
     ["nothing", undefined],
     ["bytes", pattern(pageSize + 500, 3)],
     ["a function", (offset, length) => generated.slice(Number(offset), Number(offset) + length)]
@@ -133,10 +133,10 @@ it("holes in content are remembered up to a bound: beyond it trimming does nothi
 
 describe("transmission flags", () => {
   const flags = (
-    config: Partial<FakeExport.FakeExportConfig>,
+    config: Partial<ServedExport.ExportConfig>,
     replyStyle: ReplyStyle = "Structured",
     hasContexts = true
-  ): number => FakeExport.make({ name: "disk", size: 1, ...config }).flags(replyStyle, hasContexts)
+  ): number => ServedExport.make({ name: "disk", size: 1, ...config }).flags(replyStyle, hasContexts)
 
   it("S-009 S-010: everything by default, HAS_FLAGS always", () => {
     expect(flags({})).toBe(0x0ded)

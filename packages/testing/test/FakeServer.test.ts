@@ -3,7 +3,8 @@ import { Transport } from "@effect-nbd/core/Transport"
 import { encodeText } from "@effect-nbd/core/wire/Bytes"
 import { encodeOption, optionCode } from "@effect-nbd/core/wire/NbdOption"
 import { replyType } from "@effect-nbd/core/wire/OptionReply"
-import { FakeExport, FakeServer, MemoryPipe, Misbehaviour, Steering } from "@effect-nbd/testing"
+import { ServedExport } from "@effect-nbd/server"
+import { FakeServer, MemoryPipe, Misbehaviour, Steering } from "@effect-nbd/testing"
 import { describe, expect, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
@@ -467,8 +468,8 @@ describe("the service", () => {
     ["the export \"\" has 18446744073709551616 bytes", { exports: [disk, { name: "", size: 2n ** 64n }] }],
     ["the export \"disk\" has 1.5 bytes", { exports: [{ name: "disk", size: 1.5 }] }],
     ["the export \"disk\" has NaN bytes", { exports: [{ name: "disk", size: NaN }] }],
-    ["the export \"disk\" has -1 bytes", { exports: [FakeExport.make({ name: "disk", size: -1n })] }],
-    ["there are several exports called \"disk\"", { exports: [disk, { name: "", size }, FakeExport.make(disk)] }],
+    ["the export \"disk\" has -1 bytes", { exports: [ServedExport.make({ name: "disk", size: -1n })] }],
+    ["there are several exports called \"disk\"", { exports: [disk, { name: "", size }, ServedExport.make(disk)] }],
     [
       "the export \"disk\": there are several meta contexts called \"qemu:dirty-bitmap:a\"",
       { exports: [{ ...disk, dirtyBitmaps: [{ name: "a" }, { name: "b" }, { name: "a" }] }] }
@@ -500,7 +501,7 @@ describe("the service", () => {
 
   it.scoped("a disk given as such is shared with the test", () =>
     Effect.gen(function*() {
-      const disk = FakeExport.make({ name: "disk", size })
+      const disk = ServedExport.make({ name: "disk", size })
       const server = yield* FakeServer.make({ exports: [disk] })
       yield* disk.write(5n, filled(2, 9))
       expect(yield* server.exportBytes("disk", 4n, 4)).toEqual(Uint8Array.of(0, 9, 9, 0))

@@ -1,5 +1,6 @@
 /** The memory for payload that the sessions of a fake server share. */
-import { type Disk, FakeServer, MemoryPipe } from "@effect-nbd/testing"
+import { type Disk } from "@effect-nbd/server"
+import { FakeServer, MemoryPipe } from "@effect-nbd/testing"
 import { expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"

@@ -4,17 +4,18 @@ import { encodeMetaContextRequest } from "@effect-nbd/core/wire/MetaContext"
 import { optionCode } from "@effect-nbd/core/wire/NbdOption"
 import { type OptionReply, replyType } from "@effect-nbd/core/wire/OptionReply"
 import { chunkType } from "@effect-nbd/core/wire/Reply"
-import { type FakeContext, FakeServer } from "@effect-nbd/testing"
+import { type ServedContext } from "@effect-nbd/server"
+import { FakeServer } from "@effect-nbd/testing"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { connect, filled, type RawClient } from "./fixtures/RawClient.ts"
 
-const heat: FakeContext.FakeContext = {
+const heat: ServedContext.ServedContext = {
   name: "x-test:heat",
   status: (_, length) => Effect.succeed([{ length, flags: 7n }])
 }
-const wide: FakeContext.FakeContext = { ...heat, name: "x-test:wide", wide: true }
+const wide: ServedContext.ServedContext = { ...heat, name: "x-test:wide", wide: true }
 
 const disk = {
   name: "disk",

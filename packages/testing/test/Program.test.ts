@@ -2,7 +2,8 @@
  * Random programs over the fake server: every reply style, delivery and shape of replies, faults and ends; and proof that
  * a client's fault is found, and shown in a few lines.
  */
-import { Arbitraries, type Disk, FakeServer, MemoryPipe, Program } from "@effect-nbd/testing"
+import { type Disk } from "@effect-nbd/server"
+import { Arbitraries, FakeServer, MemoryPipe, Program } from "@effect-nbd/testing"
 import { expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as FastCheck from "effect/FastCheck"

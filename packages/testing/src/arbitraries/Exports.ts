@@ -3,9 +3,9 @@
  *
  * @since 0.1.0
  */
+import type { DirtyBitmapConfig } from "@effect-nbd/server/disk/DirtyBitmap"
+import type { BlockSize, Capabilities, ExportConfig } from "@effect-nbd/server/ServedExport"
 import * as FastCheck from "effect/FastCheck"
-import type { DirtyBitmapConfig } from "../disk/DirtyBitmap.ts"
-import type { BlockSize, Capabilities, FakeExportConfig } from "../FakeExport.ts"
 import type { FakeServerConfig } from "../FakeServer.ts"
 import * as MemoryPipe from "../MemoryPipe.ts"
 import { displayText, optional } from "./Fields.ts"
@@ -84,7 +84,7 @@ const bitmaps = (size: number): FastCheck.Arbitrary<ReadonlyArray<DirtyBitmapCon
  * @since 0.1.0
  * @category constructors
  */
-export const exportConfig = (options?: ExportOptions): FastCheck.Arbitrary<FakeExportConfig> =>
+export const exportConfig = (options?: ExportOptions): FastCheck.Arbitrary<ExportConfig> =>
   FastCheck.record({
     size: FastCheck.integer({ min: 1, max: options?.maxSize ?? 1_048_576 }),
     blockSize: optional(blockSize)

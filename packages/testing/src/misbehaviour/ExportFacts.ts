@@ -7,7 +7,7 @@
  */
 import { TransmissionFlags } from "@effect-nbd/core/wire/Flags"
 import { encodeInfo, infoType } from "@effect-nbd/core/wire/Info"
-import type { BlockSize } from "../FakeExport.ts"
+import type { BlockSize } from "@effect-nbd/server/ServedExport"
 import { make, type Misbehaviour, type MomentOf, type Speech } from "./Model.ts"
 import { beforeAck, firstReply, ofInfo, onExport } from "./ReplyChanges.ts"
 

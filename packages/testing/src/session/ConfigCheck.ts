@@ -6,7 +6,7 @@
  * @since 0.1.0
  */
 import { encodeText, maxStringBytes } from "@effect-nbd/core/wire/Bytes"
-import { FakeExport, type FakeExportConfig } from "../FakeExport.ts"
+import { type ExportConfig, ServedExport } from "@effect-nbd/server/ServedExport"
 import type { FakeServerConfig } from "./ServerConfig.ts"
 
 /**
@@ -40,7 +40,7 @@ const isCount = (count: number): boolean => Number.isInteger(count) && count >= 
 const isSize = (size: bigint | number): boolean =>
   typeof size === "bigint" ? size >= 0n && size < 2n ** 64n : Number.isSafeInteger(size) && size >= 0
 
-const faultOfTexts = (served: FakeExportConfig | FakeExport): string | undefined => {
+const faultOfTexts = (served: ExportConfig | ServedExport): string | undefined => {
   const { canonicalName, description, name } = served
   for (const text of [name, canonicalName ?? name, description ?? ""]) {
     const { byteLength } = encodeText(text)
@@ -52,8 +52,8 @@ const faultOfTexts = (served: FakeExportConfig | FakeExport): string | undefined
   return again === undefined ? undefined : `there are several meta contexts called ${inQuotes(again)}`
 }
 
-const contextsOf = (served: FakeExportConfig | FakeExport): ReadonlyArray<string> =>
-  served instanceof FakeExport
+const contextsOf = (served: ExportConfig | ServedExport): ReadonlyArray<string> =>
+  served instanceof ServedExport
     ? served.contexts.map(({ name }) => name)
     : [
       ...(served.dirtyBitmaps ?? []).map(({ name }) => `qemu:dirty-bitmap:${name}`),

@@ -3,17 +3,17 @@
  *
  * @since 0.1.0
  */
+import * as ServedExport from "@effect-nbd/server/ServedExport"
+import { Memory } from "@effect-nbd/server/session/Memory"
+import type { HandshakeRules, Protocol, Refusals, TlsRules } from "@effect-nbd/server/session/ServerHandshake"
+import type { Shared } from "@effect-nbd/server/session/Session"
+import { Turns } from "@effect-nbd/server/session/Turns"
 import * as Duration from "effect/Duration"
-import * as FakeExport from "../FakeExport.ts"
 import type * as MemoryPipe from "../MemoryPipe.ts"
 import type { Misbehaviour } from "../misbehaviour/Model.ts"
 import { Manners } from "../misbehaviour/Voice.ts"
 import { Recorder } from "../Recording.ts"
-import type { HandshakeRules, Protocol, Refusals, TlsRules } from "../ServerHandshake.ts"
 import { Steering } from "../Steering.ts"
-import { Memory } from "./Memory.ts"
-import type { Shared } from "./Session.ts"
-import { Turns } from "./Turns.ts"
 
 /**
  * What to serve and how. Everything but the exports has a default.
@@ -23,7 +23,7 @@ import { Turns } from "./Turns.ts"
  */
 export interface FakeServerConfig {
   /** In the order of listing. The first is the default export, unless one has the empty name. */
-  readonly exports: ReadonlyArray<FakeExport.FakeExportConfig | FakeExport.FakeExport>
+  readonly exports: ReadonlyArray<ServedExport.ExportConfig | ServedExport.ServedExport>
   /** `newstyle-fixed` by default. */
   readonly protocol?: Protocol
   /** Whether structured replies can be negotiated; `true` by default. */
@@ -94,7 +94,7 @@ export interface FakeServerConfig {
  */
 export const sharedOf = (config: FakeServerConfig): Shared => {
   const handshake: HandshakeRules = {
-    exports: config.exports.map(FakeExport.make),
+    exports: config.exports.map(ServedExport.make),
     protocol: config.protocol ?? "newstyle-fixed",
     structuredReplies: config.structuredReplies ?? true,
     extendedHeaders: config.extendedHeaders ?? true,

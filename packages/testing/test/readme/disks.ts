@@ -1,4 +1,5 @@
-import { Disk, FakeServer } from "@effect-nbd/testing"
+import { Disk } from "@effect-nbd/server"
+import { FakeServer } from "@effect-nbd/testing"
 import { Effect } from "effect"
 
 // Every sector holds its own number, and the second half cannot be read.

@@ -9,7 +9,7 @@ import { type InfoRequest, optionCode, optionName } from "@effect-nbd/core/wire/
 import { type OptionReply, replyType } from "@effect-nbd/core/wire/OptionReply"
 import { WireError } from "@effect-nbd/core/wire/WireError"
 import * as Effect from "effect/Effect"
-import type { FakeExport } from "../FakeExport.ts"
+import type { ServedExport } from "../ServedExport.ts"
 import { type ClientMisbehavedError, misbehaved, note } from "../session/SessionContext.ts"
 import type { Terms } from "../session/Terms.ts"
 import type { Haggling } from "./Haggling.ts"
@@ -99,7 +99,7 @@ const infosOf = (
 }
 
 /** Contexts that were selected for another name do not count: the client's name is what it goes by (C-057, C-149). */
-const termsOf = ({ progress: { replyStyle, selection } }: Haggling, found: FakeExport, name: string): Terms => {
+const termsOf = ({ progress: { replyStyle, selection } }: Haggling, found: ServedExport, name: string): Terms => {
   const contexts = selection?.exportName === name ? selection.contexts : []
   return { export: found, replyStyle, contexts, flags: found.flags(replyStyle, contexts.length > 0) }
 }

@@ -6,7 +6,7 @@
 import { Runs } from "@effect-nbd/block/Runs"
 import type { StatusDescriptor } from "@effect-nbd/core/wire/BlockStatus"
 import * as Effect from "effect/Effect"
-import { dirtyFlag, type FakeContext } from "../FakeContext.ts"
+import { dirtyFlag, type ServedContext } from "../ServedContext.ts"
 
 /**
  * @since 0.1.0
@@ -33,7 +33,7 @@ const maxRuns = 1_048_576
  * @since 0.1.0
  * @category models
  */
-export class DirtyBitmap implements FakeContext {
+export class DirtyBitmap implements ServedContext {
   readonly name: string
   private readonly granularity: bigint
   private bits = new Runs(false)

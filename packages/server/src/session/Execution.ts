@@ -12,7 +12,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { DiskError } from "../Disk.ts"
-import type { FakeExport } from "../FakeExport.ts"
+import type { ServedExport } from "../ServedExport.ts"
 import type { Failure } from "../Steering.ts"
 import type { Request } from "./Request.ts"
 
@@ -24,7 +24,7 @@ import type { Request } from "./Request.ts"
  * @category constructors
  */
 export const carryOut = (
-  target: FakeExport,
+  target: ServedExport,
   request: Request,
   payload: Uint8Array
 ): Effect.Effect<void, Failure> => {
@@ -32,7 +32,7 @@ export const carryOut = (
   return safely((request.flags & CommandFlags.FUA) === 0 ? changed : Effect.zipRight(changed, target.flush))
 }
 
-const change = (target: FakeExport, request: Request, payload: Uint8Array): Effect.Effect<void, DiskError> => {
+const change = (target: ServedExport, request: Request, payload: Uint8Array): Effect.Effect<void, DiskError> => {
   const { command, flags, length, offset } = request
   switch (command) {
     case commandCode.WRITE:

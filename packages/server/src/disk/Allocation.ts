@@ -7,7 +7,7 @@ import type { Pages, PageState } from "@effect-nbd/block/Pages"
 import type { StatusDescriptor } from "@effect-nbd/core/wire/BlockStatus"
 import * as Effect from "effect/Effect"
 import type { DiskError, Extent } from "../Disk.ts"
-import { allocationFlags, type FakeContext } from "../FakeContext.ts"
+import { allocationFlags, type ServedContext } from "../ServedContext.ts"
 
 function* mapped<A extends { readonly length: bigint }>(
   items: Iterable<A>,
@@ -22,7 +22,7 @@ function* mapped<A extends { readonly length: bigint }>(
  */
 export const allocation = (
   extents: (offset: bigint, length: bigint) => Effect.Effect<Iterable<Extent>, DiskError>
-): FakeContext => ({
+): ServedContext => ({
   name: "base:allocation",
   status: (offset, length) =>
     Effect.map(
@@ -41,7 +41,7 @@ const depths: Record<PageState, bigint> = { Absent: 0n, Content: 2n, Hole: 1n, Z
  * @since 0.1.0
  * @category constructors
  */
-export const allocationDepth = (pages: Pages): FakeContext => ({
+export const allocationDepth = (pages: Pages): ServedContext => ({
   name: "qemu:allocation-depth",
   status: (offset, length) => Effect.sync(() => mapped(pages.stretches(offset, length), ({ state }) => depths[state]))
 })

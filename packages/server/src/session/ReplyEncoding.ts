@@ -12,7 +12,7 @@ import { type Chunk, encodeChunk, encodeExtendedChunk, encodeSimpleReply } from 
 import { commandCode } from "@effect-nbd/core/wire/RequestHeader"
 import * as Effect from "effect/Effect"
 import type { DiskError } from "../Disk.ts"
-import type { FakeExport } from "../FakeExport.ts"
+import type { ServedExport } from "../ServedExport.ts"
 import type { Failure } from "../Steering.ts"
 import { safely } from "./Execution.ts"
 import type { Request } from "./Request.ts"
@@ -146,7 +146,7 @@ const encode = ({ replyStyle }: Terms, { cookie, offset }: Request, flags: Reply
 
 /** The content of the first `length` bytes of a READ: holes as holes, data cut to size (S-075, S-078). */
 const contentOf = Effect.fnUntraced(
-  function*(rules: ReplyRules, target: FakeExport, { flags, offset }: Request, length: number) {
+  function*(rules: ReplyRules, target: ServedExport, { flags, offset }: Request, length: number) {
     const found = yield* runs(target, offset, length)
     const isWhole = (flags & CommandFlags.DF) !== 0 && found.some(({ zero }) => !zero)
     const parts: ReadonlyArray<ContentRun> = isWhole ? [{ offset, length, zero: false }] : found
@@ -167,7 +167,7 @@ const contentOf = Effect.fnUntraced(
 
 /** Extents told apart by their content alone: whether a hole is allocated does not matter to a READ. */
 const runs = (
-  target: FakeExport,
+  target: ServedExport,
   offset: bigint,
   length: number
 ): Effect.Effect<ReadonlyArray<ContentRun>, DiskError> =>

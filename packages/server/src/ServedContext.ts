@@ -16,7 +16,7 @@ import type { DiskError } from "./Disk.ts"
  * @since 0.1.0
  * @category models
  */
-export interface FakeContext {
+export interface ServedContext {
   /** A namespace, a colon and a name, for example `x-mine:heat`. */
   readonly name: string
   /**

@@ -8,7 +8,7 @@ import type { TlsError } from "@effect-nbd/core/TlsError"
 import type { TransportLostError } from "@effect-nbd/core/TransportError"
 import type { OptionName } from "@effect-nbd/core/wire/NbdOption"
 import type { ReplyTypeName } from "@effect-nbd/core/wire/OptionReply"
-import type { FakeExport } from "../FakeExport.ts"
+import type { ServedExport } from "../ServedExport.ts"
 import type { Terms } from "../session/Terms.ts"
 
 /**
@@ -58,7 +58,7 @@ export interface TlsRules {
  */
 export interface HandshakeRules {
   /** In the order of NBD_OPT_LIST. The first is the oldstyle one, and the default where none has the empty name. */
-  readonly exports: ReadonlyArray<FakeExport>
+  readonly exports: ReadonlyArray<ServedExport>
   readonly protocol: Protocol
   readonly structuredReplies: boolean
   readonly extendedHeaders: boolean

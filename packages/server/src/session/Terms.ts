@@ -5,8 +5,8 @@
  */
 import type { ReplyStyle } from "@effect-nbd/core/Export"
 import type { TransmissionFlags } from "@effect-nbd/core/wire/Flags"
-import type { FakeContext } from "../FakeContext.ts"
-import type { FakeExport } from "../FakeExport.ts"
+import type { ServedContext } from "../ServedContext.ts"
+import type { ServedExport } from "../ServedExport.ts"
 
 /**
  * A meta context that a client has selected, under the id that it was given for it.
@@ -16,7 +16,7 @@ import type { FakeExport } from "../FakeExport.ts"
  */
 export interface SelectedContext {
   readonly id: number
-  readonly context: FakeContext
+  readonly context: ServedContext
 }
 
 /**
@@ -24,7 +24,7 @@ export interface SelectedContext {
  * @category models
  */
 export interface Terms {
-  readonly export: FakeExport
+  readonly export: ServedExport
   /** `Extended`: by extended headers in both directions. */
   readonly replyStyle: ReplyStyle
   /** The meta contexts of the export that were selected, in the order of their ids. */

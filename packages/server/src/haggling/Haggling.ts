@@ -8,7 +8,7 @@ import { optionName } from "@effect-nbd/core/wire/NbdOption"
 import { encodeOptionReply, isErrorType, type OptionReply, replyType } from "@effect-nbd/core/wire/OptionReply"
 import { WireError } from "@effect-nbd/core/wire/WireError"
 import * as Effect from "effect/Effect"
-import type { FakeExport } from "../FakeExport.ts"
+import type { ServedExport } from "../ServedExport.ts"
 import { note, type SessionContext } from "../session/SessionContext.ts"
 import type { SelectedContext } from "../session/Terms.ts"
 import type { ErrorReplyName, HandshakeRules } from "./Rules.ts"
@@ -61,12 +61,12 @@ export class Haggling {
   }
 
   /** The exports that this client may know of, in the order of listing. */
-  get exports(): ReadonlyArray<FakeExport> {
+  get exports(): ReadonlyArray<ServedExport> {
     return this.progress.encrypted ? this.rules.exports : this.rules.exports.filter(({ tlsOnly }) => !tlsOnly)
   }
 
   /** An export that this client may know of. */
-  find(name: string): FakeExport | undefined {
+  find(name: string): ServedExport | undefined {
     const named = this.exports.find((candidate) => candidate.name === name)
     return named ?? (name === "" ? this.exports[0] : undefined)
   }

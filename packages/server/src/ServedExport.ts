@@ -14,7 +14,7 @@ import * as Effect from "effect/Effect"
 import { type Disk, DiskError, type Extent, ofPages, type ZeroOptions } from "./Disk.ts"
 import { allocation, allocationDepth } from "./disk/Allocation.ts"
 import { DirtyBitmap, type DirtyBitmapConfig } from "./disk/DirtyBitmap.ts"
-import type { FakeContext } from "./FakeContext.ts"
+import type { ServedContext } from "./ServedContext.ts"
 
 export {
   /**
@@ -85,7 +85,7 @@ export interface Capabilities {
  * @since 0.1.0
  * @category models
  */
-export interface FakeExportConfig {
+export interface ExportConfig {
   readonly name: string
   /** Bytes, up to 2^64 - 1. */
   readonly size: bigint | number
@@ -124,7 +124,7 @@ export interface FakeExportConfig {
   /** Offer a context `qemu:dirty-bitmap:NAME` for each; none by default. */
   readonly dirtyBitmaps?: ReadonlyArray<DirtyBitmapConfig>
   /** Further meta contexts; none by default. */
-  readonly contexts?: ReadonlyArray<FakeContext>
+  readonly contexts?: ReadonlyArray<ServedContext>
 }
 
 /**
@@ -133,7 +133,7 @@ export interface FakeExportConfig {
  * @since 0.1.0
  * @category models
  */
-export class FakeExport {
+export class ServedExport {
   readonly name: string
   readonly size: bigint
   readonly readOnly: boolean
@@ -143,7 +143,7 @@ export class FakeExport {
   readonly blockSize: BlockSize | undefined
   readonly tlsOnly: boolean
   /** What it can tell of its blocks, in the order of listing. */
-  readonly contexts: ReadonlyArray<FakeContext>
+  readonly contexts: ReadonlyArray<ServedContext>
   /** Its disk is in memory, where everything is done at once. */
   readonly isImmediate: boolean
   /** Some of its contexts are functions of others. */
@@ -153,7 +153,7 @@ export class FakeExport {
   private readonly disk: Disk
   private readonly bitmaps: ReadonlyArray<DirtyBitmap>
 
-  constructor(config: FakeExportConfig) {
+  constructor(config: ExportConfig) {
     this.name = config.name
     this.size = BigInt(config.size)
     this.description = config.description ?? ""
@@ -290,5 +290,5 @@ const capabilitiesOf = (disk: Disk, wanted: Capabilities): Capabilities => ({
  * @since 0.1.0
  * @category constructors
  */
-export const make = (config: FakeExportConfig | FakeExport): FakeExport =>
-  config instanceof FakeExport ? config : new FakeExport(config)
+export const make = (config: ExportConfig | ServedExport): ServedExport =>
+  config instanceof ServedExport ? config : new ServedExport(config)

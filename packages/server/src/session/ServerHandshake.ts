@@ -18,17 +18,11 @@ import {
 import { decodeOptionHeader, headerSize, optionCode, optionName } from "@effect-nbd/core/wire/NbdOption"
 import { hex, isWireError, WireError } from "@effect-nbd/core/wire/WireError"
 import * as Effect from "effect/Effect"
-import { Haggling } from "./haggling/Haggling.ts"
-import { answer } from "./haggling/Options.ts"
-import type { HandshakeRules, Settled } from "./haggling/Rules.ts"
-import {
-  type ClientMisbehavedError,
-  misbehaved,
-  type SessionContext,
-  takeRest,
-  takeStart
-} from "./session/SessionContext.ts"
-import type { Terms } from "./session/Terms.ts"
+import { Haggling } from "../haggling/Haggling.ts"
+import { answer } from "../haggling/Options.ts"
+import type { HandshakeRules, Settled } from "../haggling/Rules.ts"
+import { type ClientMisbehavedError, misbehaved, type SessionContext, takeRest, takeStart } from "./SessionContext.ts"
+import type { Terms } from "./Terms.ts"
 
 export {
   /**
@@ -61,7 +55,7 @@ export {
    * @category models
    */
   type TlsRules
-} from "./haggling/Rules.ts"
+} from "../haggling/Rules.ts"
 
 /**
  * Most bytes of option data that are read. The longest INFO request there can be has 135,172; anything above this is

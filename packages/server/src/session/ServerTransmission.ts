@@ -14,13 +14,13 @@ import { WireError } from "@effect-nbd/core/wire/WireError"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
-import { type Accepted, Answering, type TransmissionRules } from "./session/Answering.ts"
-import type { Request } from "./session/Request.ts"
-import { check, checkManners, filtered, isFiltered, longestFilter } from "./session/RequestCheck.ts"
-import { skipPayload, takeHeader, takePayload } from "./session/RequestIntake.ts"
-import { type ClientMisbehavedError, note, type SessionContext } from "./session/SessionContext.ts"
-import type { Terms } from "./session/Terms.ts"
-import type { Failure, Steering } from "./Steering.ts"
+import type { Failure, Steering } from "../Steering.ts"
+import { type Accepted, Answering, type TransmissionRules } from "./Answering.ts"
+import type { Request } from "./Request.ts"
+import { check, checkManners, filtered, isFiltered, longestFilter } from "./RequestCheck.ts"
+import { skipPayload, takeHeader, takePayload } from "./RequestIntake.ts"
+import { type ClientMisbehavedError, note, type SessionContext } from "./SessionContext.ts"
+import type { Terms } from "./Terms.ts"
 
 export {
   /**
@@ -28,7 +28,7 @@ export {
    * @category models
    */
   type TransmissionRules
-} from "./session/Answering.ts"
+} from "./Answering.ts"
 
 /**
  * How the transmission phase ended, short of failing.
