@@ -81,7 +81,7 @@ export const mutants = [
     fault: "the memory of an interrupted read is written to",
     file: `${core}/transmission/WaitingFiber.ts`,
     find: `return RuntimeFlags.interruptible(this.flags) &&`,
-    replace: `return this.operation === undefined &&`
+    replace: `return this.fiber === undefined &&`
   },
   {
     rule: "C-127",

@@ -23,9 +23,8 @@ import type { TlsSettings } from "../Tls.ts"
 import { TlsAlreadyStartedError, type TlsCredentialsError, type TlsUnavailableError } from "../TlsError.ts"
 import { optionCode } from "../wire/NbdOption.ts"
 import { replyType } from "../wire/OptionReply.ts"
-import type { Configuration } from "./Configuration.ts"
 import { shutDownEarly } from "./Enter.ts"
-import type { HandleCell } from "./HandleCell.ts"
+import type { HandleContext } from "./HandleContext.ts"
 import {
   bounded,
   type Haggling,
@@ -73,14 +72,13 @@ export type StartTlsError =
  * @category haggling
  */
 export const structuredReplies = (
-  cell: HandleCell,
-  configuration: Configuration
+  handle: HandleContext
 ): Effect.Effect<boolean, StateError<"structuredReplies"> | AgreeError> =>
-  runOption(cell, configuration, "structuredReplies", (live) =>
+  runOption(handle, "structuredReplies", (live) =>
     live.state.agreed.replyStyle === "Simple"
       ? needsFixed(optionCode.STRUCTURED_REPLY, live).pipe(
         Effect.zipRight(structuredReply(live.channel.reader)),
-        Effect.tap((agrees) => agrees ? restyle(cell, live, "Structured") : Effect.void)
+        Effect.tap((agrees) => agrees ? restyle(handle, live, "Structured") : Effect.void)
       )
       : Effect.succeed(true))
 
@@ -91,15 +89,14 @@ export const structuredReplies = (
  * @category haggling
  */
 export const extendedHeaders = (
-  cell: HandleCell,
-  configuration: Configuration
+  handle: HandleContext
 ): Effect.Effect<boolean, StateError<"extendedHeaders"> | AgreeError> =>
-  runOption(cell, configuration, "extendedHeaders", (live) =>
+  runOption(handle, "extendedHeaders", (live) =>
     live.state.agreed.replyStyle === "Extended"
       ? Effect.succeed(true)
       : needsFixed(optionCode.EXTENDED_HEADERS, live).pipe(
         Effect.zipRight(askExtendedHeaders(live.channel.reader)),
-        Effect.tap((agrees) => agrees ? restyle(cell, live, "Extended") : Effect.void)
+        Effect.tap((agrees) => agrees ? restyle(handle, live, "Extended") : Effect.void)
       ))
 
 /**
@@ -110,42 +107,40 @@ export const extendedHeaders = (
  * @category haggling
  */
 export const option = (
-  cell: HandleCell,
-  configuration: Configuration,
+  handle: HandleContext,
   code: number,
   data: Uint8Array = new Uint8Array(0)
 ): Effect.Effect<ReadonlyArray<RawReply>, StateError<"option"> | RawOptionError> =>
   runOption(
-    cell,
-    configuration,
+    handle,
     "option",
     (live) =>
       Effect.zipRight(refuseIf(checkRawOption(code)), needsFixed(code, live)).pipe(
         Effect.zipRight(rawOption(live.channel.reader, code, data)),
-        Effect.tap((replies) => keepUp(cell, live, code, replies.at(-1)?.type))
+        Effect.tap((replies) => keepUp(handle, live, code, replies.at(-1)?.type))
       )
   )
 
 const keepUp = (
-  cell: HandleCell,
+  handle: HandleContext,
   live: Haggling,
   code: number,
   final: number | undefined
 ): Effect.Effect<void> => {
-  if (final === replyType.ERR_SHUTDOWN) return leave(cell, live, "Server")
+  if (final === replyType.ERR_SHUTDOWN) return leave(handle, live, "Server")
   // What it selected, and for which export, is the caller's to know.
-  if (code === optionCode.SET_META_CONTEXT) return learn(cell, { contexts: Option.none() })
+  if (code === optionCode.SET_META_CONTEXT) return learn(handle, { contexts: Option.none() })
   if (final !== replyType.ACK) return Effect.void
   switch (code) {
     case optionCode.STRUCTURED_REPLY:
-      return live.state.agreed.replyStyle === "Extended" ? Effect.void : restyle(cell, live, "Structured")
+      return live.state.agreed.replyStyle === "Extended" ? Effect.void : restyle(handle, live, "Structured")
     case optionCode.EXTENDED_HEADERS:
-      return restyle(cell, live, "Extended")
+      return restyle(handle, live, "Extended")
     case optionCode.ABORT:
     case optionCode.STARTTLS:
     case optionCode.GO:
       return Effect.sync(() => {
-        shutDownEarly(cell, "Client")
+        shutDownEarly(handle.cell, "Client")
         live.channel.reader.connection.close()
       })
     default:
@@ -154,8 +149,8 @@ const keepUp = (
 }
 
 /** What was told under another style of replies does not hold any more. */
-const restyle = (cell: HandleCell, live: Haggling, replyStyle: ReplyStyle): Effect.Effect<void> =>
-  learn(cell, { agreed: { ...live.state.agreed, replyStyle }, export: Option.none(), contexts: Option.none() })
+const restyle = (handle: HandleContext, live: Haggling, replyStyle: ReplyStyle): Effect.Effect<void> =>
+  learn(handle, { agreed: { ...live.state.agreed, replyStyle }, export: Option.none(), contexts: Option.none() })
 
 /**
  * Encrypts the connection; whatever was agreed on or learned before is forgotten, and has to be asked again (C-078).
@@ -164,11 +159,10 @@ const restyle = (cell: HandleCell, live: Haggling, replyStyle: ReplyStyle): Effe
  * @category haggling
  */
 export const startTls = (
-  cell: HandleCell,
-  configuration: Configuration,
+  handle: HandleContext,
   tls: Omit<TlsSettings, "mode"> | undefined
 ): Effect.Effect<void, StateError<"startTls"> | StartTlsError> =>
-  inTurn(cell, "startTls", (live) =>
+  inTurn(handle, "startTls", (live) =>
     Effect.gen(function*() {
       const { reader, tls: usual } = live.channel
       yield* needsFixed(optionCode.STARTTLS, live)
@@ -177,15 +171,15 @@ export const startTls = (
       // Up to here nothing was sent, and whatever is wrong leaves the handle as it was.
       const upgrade = yield* StartTls.prepare(reader.connection, { ...usual, ...tls })
       yield* bounded(
-        cell,
-        configuration.current,
+        handle,
+        handle.configuration.current,
         live,
         Effect.flatMap(
           StartTls.startTls(reader, upgrade),
           (refusal) => refusal === undefined ? Effect.void : Effect.fail(refused(optionCode.STARTTLS, refusal))
         )
       )
-      yield* learn(cell, {
+      yield* learn(handle, {
         agreed: { ...live.state.agreed, replyStyle: "Simple", tls: true },
         export: Option.none(),
         contexts: Option.none()

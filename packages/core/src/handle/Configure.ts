@@ -10,8 +10,8 @@ import type { StateError } from "../HandleError.ts"
 import type { HandleState } from "../HandleState.ts"
 import type { ExportNameInvalidError, MetaContextInvalidError } from "../handshake/HandshakeError.ts"
 import * as NbdUri from "../NbdUri.ts"
-import type { Configuration } from "./Configuration.ts"
-import { admit, guard, type HandleCell } from "./HandleCell.ts"
+import { admit, guard } from "./HandleCell.ts"
+import type { HandleContext } from "./HandleContext.ts"
 import { learn } from "./OptionRun.ts"
 
 /**
@@ -22,22 +22,21 @@ import { learn } from "./OptionRun.ts"
  * @category transitions
  */
 export const configure = (
-  cell: HandleCell,
-  configuration: Configuration,
+  handle: HandleContext,
   adjustment: Adjustment
 ): Effect.Effect<void, StateError<"configure"> | ExportNameInvalidError | MetaContextInvalidError> =>
   Effect.suspend((): Effect.Effect<
     void,
     StateError<"configure"> | ExportNameInvalidError | MetaContextInvalidError
   > => {
-    const admission = admit(cell, "configure")
+    const admission = admit(handle.cell, "configure")
     if (admission._tag === "Refused") return Effect.fail(admission.refusal)
-    const before = exportMeant(cell, configuration)
-    const fault = configuration.adjust(adjustment)
+    const before = exportMeant(handle)
+    const fault = handle.configuration.adjust(adjustment)
     if (fault !== undefined) return Effect.fail(fault)
-    return before === exportMeant(cell, configuration)
+    return before === exportMeant(handle)
       ? Effect.void
-      : learn(cell, { export: Option.none(), contexts: Option.none() })
+      : learn(handle, { export: Option.none(), contexts: Option.none() })
   })
 
 /**
@@ -47,8 +46,8 @@ export const configure = (
  * @since 0.1.0
  * @category getters
  */
-export const exportMeant = (cell: HandleCell, configuration: Configuration): string =>
-  configuration.current.exportName ?? cell.transport?.exportName ?? ""
+export const exportMeant = (handle: HandleContext): string =>
+  handle.configuration.current.exportName ?? handle.cell.transport?.exportName ?? ""
 
 /**
  * A URI of what the handle is connected to, with the export that it has entered or means, and `nbds` where it came to
@@ -58,16 +57,15 @@ export const exportMeant = (cell: HandleCell, configuration: Configuration): str
  * @category getters
  */
 export const uri = (
-  cell: HandleCell,
-  configuration: Configuration
+  handle: HandleContext
 ): Effect.Effect<string, StateError<"uri"> | NbdUri.NoUriError | NbdUri.UriUnwritableError> =>
-  Effect.flatMap(guard(cell, "uri"), ({ state }): Effect.Effect<
+  Effect.flatMap(guard(handle.cell, "uri"), ({ state }): Effect.Effect<
     string,
     NbdUri.NoUriError | NbdUri.UriUnwritableError
   > => {
-    const { transport } = cell
+    const { transport } = handle.cell
     if (transport?.uri === undefined) return Effect.fail(new NbdUri.NoUriError({ target: transport?.target }))
-    const { exportName = exportMeant(cell, configuration), required = transport.uri.tls.required } = cameTo(state)
+    const { exportName = exportMeant(handle), required = transport.uri.tls.required } = cameTo(state)
     return NbdUri.format({ ...transport.uri, exportName, tls: { ...transport.uri.tls, required } })
   })
 

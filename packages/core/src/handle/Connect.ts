@@ -22,9 +22,9 @@ import type { TlsSettings } from "../Tls.ts"
 import { Transport } from "../Transport.ts"
 import type { OpenError } from "../TransportError.ts"
 import { size } from "../wire/Greeting.ts"
-import type { Configuration } from "./Configuration.ts"
 import { closeTransmission, die, shutDownEarly } from "./Enter.ts"
 import { type Established, guard, type HandleCell } from "./HandleCell.ts"
+import type { HandleContext } from "./HandleContext.ts"
 import { shake } from "./Handshake.ts"
 
 /**
@@ -35,9 +35,7 @@ import { shake } from "./Handshake.ts"
  * @category transitions
  */
 export const begin = <Op extends "connect" | "startConnect">(
-  cell: HandleCell,
-  configuration: Configuration,
-  scope: Scope.Scope,
+  { cell, configuration, scope }: HandleContext,
   operation: Op
 ): Effect.Effect<Fiber.Fiber<Established, ConnectError>, StateError<Op>, Transport> =>
   Effect.flatMap(Transport, (transport) =>
@@ -66,13 +64,11 @@ export const begin = <Op extends "connect" | "startConnect">(
  * @category transitions
  */
 export const connect = (
-  cell: HandleCell,
-  configuration: Configuration,
-  scope: Scope.Scope
+  handle: HandleContext
 ): Effect.Effect<Established, StateError<"connect"> | ConnectError, Transport> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.flatMap(
-      begin(cell, configuration, scope, "connect"),
+      begin(handle, "connect"),
       (fiber) => Effect.onInterrupt(restore(Fiber.join(fiber)), () => Fiber.interrupt(fiber))
     )
   )

@@ -26,6 +26,7 @@ import * as Connect from "./Connect.ts"
 import { dispatchOver } from "./Dispatch.ts"
 import { beginShutDown, called } from "./Enter.ts"
 import { admit, guard, HandleCell } from "./HandleCell.ts"
+import type { HandleContext } from "./HandleContext.ts"
 import * as Negotiation from "./Negotiation.ts"
 import { traced, tracedExtents } from "./Tracing.ts"
 
@@ -50,10 +51,9 @@ export const makeCore = (config: HandleConfig) =>
       Scope.make(),
       (scope, exit) => Effect.zipRight(closeWithoutTrace(scope, exit), Connect.close(cell))
     )
-    const configuration = new Configuration(config)
-    const connect = Connect.connect(cell, configuration, scope)
-    const operations = operationsOf(cell, configuration, scope, Effect.asVoid(connect))
-    return { cell, configuration, connect, operations }
+    const handle: HandleContext = { cell, configuration: new Configuration(config), scope }
+    const connect = Connect.connect(handle)
+    return { ...handle, connect, operations: operationsOf(handle, Effect.asVoid(connect)) }
   })
 
 /**
@@ -68,51 +68,47 @@ const closeWithoutTrace = (scope: Scope.CloseableScope, exit: Exit.Exit<unknown,
   )
 
 const operationsOf = <E, R>(
-  cell: HandleCell,
-  configuration: Configuration,
-  scope: Scope.Scope,
+  handle: HandleContext,
   connect: Effect.Effect<void, E, R>
 ) => ({
-  ...observe(cell, configuration),
+  ...observe(handle),
   ...commandsOf((operation): Transmission | StateError<CommandOperation> => {
-    const admission = admit(cell, operation)
+    const admission = admit(handle.cell, operation)
     return admission._tag === "Admitted" ? admission.live.transmission : admission.refusal
-  }, configuration),
-  isCreated: is(cell, "Created"),
-  isConnecting: is(cell, "Connecting"),
-  isNegotiating: is(cell, "Negotiating"),
-  isReady: is(cell, "Connected"),
-  isClosed: is(cell, "ShutDown"),
-  isDead: is(cell, "Dead"),
-  configure: (adjustment: Adjustment) => Configure.configure(cell, configuration, adjustment),
-  uri: Configure.uri(cell, configuration),
+  }, handle.configuration),
+  isCreated: is(handle.cell, "Created"),
+  isConnecting: is(handle.cell, "Connecting"),
+  isNegotiating: is(handle.cell, "Negotiating"),
+  isReady: is(handle.cell, "Connected"),
+  isClosed: is(handle.cell, "ShutDown"),
+  isDead: is(handle.cell, "Dead"),
+  configure: (adjustment: Adjustment) => Configure.configure(handle, adjustment),
+  uri: Configure.uri(handle),
   connect,
-  startConnect: Effect.asVoid(Connect.begin(cell, configuration, scope, "startConnect")),
-  go: (exportName?: string) => Effect.asVoid(Negotiation.go(cell, configuration, exportName)),
-  info: (exportName?: string) => Negotiation.info(cell, configuration, exportName),
-  list: Negotiation.list(cell, configuration),
-  listMetaContexts: (options?: Negotiation.ListMetaContextsOptions) =>
-    Negotiation.listMetaContexts(cell, configuration, options),
-  setMetaContexts: (options?: Negotiation.SetMetaContextsOptions) =>
-    Negotiation.setMetaContexts(cell, configuration, options),
-  structuredReplies: Agreement.structuredReplies(cell, configuration),
-  extendedHeaders: Agreement.extendedHeaders(cell, configuration),
-  option: (code: number, data?: Uint8Array) => Agreement.option(cell, configuration, code, data),
-  startTls: (tls?: Omit<TlsSettings, "mode">) => Agreement.startTls(cell, configuration, tls),
-  abort: Negotiation.abort(cell),
+  startConnect: Effect.asVoid(Connect.begin(handle, "startConnect")),
+  go: (exportName?: string) => Effect.asVoid(Negotiation.go(handle, exportName)),
+  info: (exportName?: string) => Negotiation.info(handle, exportName),
+  list: Negotiation.list(handle),
+  listMetaContexts: (options?: Negotiation.ListMetaContextsOptions) => Negotiation.listMetaContexts(handle, options),
+  setMetaContexts: (options?: Negotiation.SetMetaContextsOptions) => Negotiation.setMetaContexts(handle, options),
+  structuredReplies: Agreement.structuredReplies(handle),
+  extendedHeaders: Agreement.extendedHeaders(handle),
+  option: (code: number, data?: Uint8Array) => Agreement.option(handle, code, data),
+  startTls: (tls?: Omit<TlsSettings, "mode">) => Agreement.startTls(handle, tls),
+  abort: Negotiation.abort(handle),
   agreed: Effect.flatMap(
-    guard(cell, "agreed"),
+    guard(handle.cell, "agreed"),
     ({ state }) => state._tag === "ShutDown" ? known(state.agreed) : Effect.succeed(state.agreed)
   ),
   exportInfo: Effect.flatMap(
-    guard(cell, "exportInfo"),
+    guard(handle.cell, "exportInfo"),
     ({ state }) => state._tag === "Connected" ? Effect.succeed(state.export) : known(state.export)
   ),
   inFlight: Effect.map(
-    guard(cell, "inFlight"),
+    guard(handle.cell, "inFlight"),
     (live) => live._tag === "Dead" ? 0 : live.transmission?.requestsInFlight ?? 0
   ),
-  shutdown: leaveFromAnyState(cell)
+  shutdown: leaveFromAnyState(handle)
 })
 
 /**
@@ -141,7 +137,7 @@ export const commandsOf = <R extends Refusal>(
  * @since 0.1.0
  * @category constructors
  */
-export const observe = (cell: HandleCell, configuration: Configuration) => ({
+export const observe = ({ cell, configuration }: HandleContext) => ({
   state: Effect.sync(() => cell.current.state),
   changes: cell.changes,
   statistics: Effect.sync(() => cell.traffic.statistics),
@@ -156,11 +152,11 @@ const known = <A>(option: Option.Option<A>): Effect.Effect<A, ExportNotKnownErro
   Option.match(option, { onNone: () => Effect.fail(new ExportNotKnownError()), onSome: Effect.succeed })
 
 /** An abort waits for the option under way, after which the handle may be in another state: so the guard is asked again. */
-const leaveFromAnyState = (cell: HandleCell): Effect.Effect<void, StateError<"shutdown">> =>
-  Effect.flatMap(guard(cell, "shutdown"), (live) =>
+const leaveFromAnyState = (handle: HandleContext): Effect.Effect<void, StateError<"shutdown">> =>
+  Effect.flatMap(guard(handle.cell, "shutdown"), (live) =>
     live._tag === "Connected"
-      ? endTransmission(cell, live.transmission)
-      : Effect.catchAll(Negotiation.abort(cell), () => leaveFromAnyState(cell)))
+      ? endTransmission(handle.cell, live.transmission)
+      : Effect.catchAll(Negotiation.abort(handle), () => leaveFromAnyState(handle)))
 
 const endTransmission = (cell: HandleCell, transmission: Transmission): Effect.Effect<void> =>
   Effect.gen(function*() {

@@ -34,23 +34,23 @@ export type NegotiatingRefusal = AlreadyConnectedError | ShutDownError | HandleD
  * @category constructors
  */
 export const connectedView = (
-  { cell, configuration, operations }: Core,
+  core: Core,
   { state, transmission }: Extract<Established, { readonly _tag: "Connected" }>
 ) => ({
-  ...observe(cell, configuration),
+  ...observe(core),
   ...commandsOf((operation): Transmission | ShutDownError | HandleDeadError => {
-    const admission = admit(cell, operation)
+    const admission = admit(core.cell, operation)
     if (admission._tag === "Admitted") return admission.live.transmission
     const { refusal } = admission
     if (refusal._tag === "NbdShutDownError" || refusal._tag === "NbdHandleDeadError") return refusal
     throw refusal
-  }, configuration),
+  }, core.configuration),
   peer: state.peer,
   agreed: state.agreed,
   export: state.export,
-  uri: neverBack(operations.uri),
+  uri: neverBack(core.operations.uri),
   inFlight: Effect.sync(() => transmission.requestsInFlight),
-  shutdown: neverBack(operations.shutdown)
+  shutdown: neverBack(core.operations.shutdown)
 })
 
 /**
@@ -61,9 +61,9 @@ export const negotiatingView = (
   core: Core,
   { state: { peer } }: Extract<Established, { readonly _tag: "Negotiating" }>
 ) => {
-  const { cell, configuration, operations } = core
+  const { operations } = core
   return {
-    ...observe(cell, configuration),
+    ...observe(core),
     peer,
     // Whoever has negotiated has agreed on something, and knows it until the handle dies.
     agreed: Effect.catchTag(neverBack(operations.agreed), "NbdExportNotKnownError", Effect.die),
@@ -71,7 +71,7 @@ export const negotiatingView = (
     configure: (adjustment: Adjustment) => neverBack(operations.configure(adjustment)),
     go: (exportName?: string) =>
       Effect.map(
-        neverBack(Negotiation.go(cell, configuration, exportName)),
+        neverBack(Negotiation.go(core, exportName)),
         (established) => connectedView(core, established)
       ),
     info: (exportName?: string) => neverBack(operations.info(exportName)),

@@ -22,10 +22,10 @@ import * as InfoAndGo from "../handshake/InfoAndGo.ts"
 import * as List from "../handshake/List.ts"
 import * as MetaContext from "../handshake/MetaContext.ts"
 import { optionCode } from "../wire/NbdOption.ts"
-import type { Configuration } from "./Configuration.ts"
 import { exportMeant } from "./Configure.ts"
 import { askToEnter, enterTransmission } from "./Enter.ts"
-import { type Established, guard, type HandleCell } from "./HandleCell.ts"
+import { type Established, guard } from "./HandleCell.ts"
+import type { HandleContext } from "./HandleContext.ts"
 import {
   type Haggling,
   inTurn,
@@ -101,17 +101,16 @@ export interface SetMetaContextsOptions {
  * @category haggling
  */
 export const go = (
-  cell: HandleCell,
-  configuration: Configuration,
+  handle: HandleContext,
   exportName: string | undefined
 ): Effect.Effect<Extract<Established, { readonly _tag: "Connected" }>, StateError<"go"> | GoError> =>
-  named(cell, configuration, "go", exportName, (live, settings, exportName) =>
+  named(handle, "go", exportName, (live, settings, exportName) =>
     Effect.gen(function*() {
-      yield* learn(cell, { export: Option.none() })
-      const contexts = yield* contextsFor(cell, live, settings, exportName)
+      yield* learn(handle, { export: Option.none() })
+      const contexts = yield* contextsFor(handle, live, settings, exportName)
       const { channel: { reader }, state: { agreed } } = live
       const told = yield* askToEnter(reader, settings, agreed, exportName)
-      const connected = enterTransmission(cell, reader, settings, agreed, { ...told, contexts })
+      const connected = enterTransmission(handle.cell, reader, settings, agreed, { ...told, contexts })
       // Only the end of its scope can have ended the handle in the middle of an option.
       return connected === undefined ? yield* Effect.interrupt : connected
     }))
@@ -123,19 +122,18 @@ export const go = (
  * @category haggling
  */
 export const info = (
-  cell: HandleCell,
-  configuration: Configuration,
+  handle: HandleContext,
   exportName: string | undefined
 ): Effect.Effect<Export, StateError<"info"> | InfoError> =>
-  named(cell, configuration, "info", exportName, (live, settings, exportName) =>
+  named(handle, "info", exportName, (live, settings, exportName) =>
     Effect.gen(function*() {
       yield* needsFixed(optionCode.INFO, live)
-      yield* learn(cell, { export: Option.none() })
-      const contexts = yield* contextsFor(cell, live, settings, exportName)
+      yield* learn(handle, { export: Option.none() })
+      const contexts = yield* contextsFor(handle, live, settings, exportName)
       const { channel: { reader }, state: { agreed } } = live
       const told = yield* InfoAndGo.info(reader, agreed, exportName, wantedInfo(settings))
       const known = new Export({ ...told, contexts })
-      yield* learn(cell, { export: Option.some(known) })
+      yield* learn(handle, { export: Option.some(known) })
       return known
     }))
 
@@ -146,12 +144,10 @@ export const info = (
  * @category haggling
  */
 export const list = (
-  cell: HandleCell,
-  configuration: Configuration
+  handle: HandleContext
 ): Effect.Effect<ReadonlyArray<List.ListedExport>, StateError<"list"> | ListError> =>
   runOption(
-    cell,
-    configuration,
+    handle,
     "list",
     (live) => Effect.zipRight(needsFixed(optionCode.LIST, live), List.list(live.channel.reader))
   )
@@ -163,11 +159,10 @@ export const list = (
  * @category haggling
  */
 export const listMetaContexts = (
-  cell: HandleCell,
-  configuration: Configuration,
+  handle: HandleContext,
   options: ListMetaContextsOptions = {}
 ): Effect.Effect<ReadonlyArray<string>, StateError<"listMetaContexts"> | ListMetaContextsError> =>
-  named(cell, configuration, "listMetaContexts", options.exportName, (live, settings, exportName) => {
+  named(handle, "listMetaContexts", options.exportName, (live, settings, exportName) => {
     const queries = options.queries ?? settings.metaContexts.map(({ name }) => name)
     return Effect.zipRight(
       mayAskForContexts(optionCode.LIST_META_CONTEXT, live, queries),
@@ -182,15 +177,14 @@ export const listMetaContexts = (
  * @category haggling
  */
 export const setMetaContexts = (
-  cell: HandleCell,
-  configuration: Configuration,
+  handle: HandleContext,
   options: SetMetaContextsOptions = {}
 ): Effect.Effect<ReadonlyArray<GrantedContext>, StateError<"setMetaContexts"> | SetMetaContextsError> =>
-  named(cell, configuration, "setMetaContexts", options.exportName, (live, settings, exportName) => {
+  named(handle, "setMetaContexts", options.exportName, (live, settings, exportName) => {
     const wanted = options.contexts?.map(wantedContext) ?? settings.metaContexts
     const names = wanted.map(({ name }) => name)
     return mayAskForContexts(optionCode.SET_META_CONTEXT, live, names).pipe(
-      Effect.zipRight(select(cell, live, exportName, names)),
+      Effect.zipRight(select(handle, live, exportName, names)),
       Effect.tap((granted) => MetaContext.requireContexts(exportName, wanted, granted, "NotOffered"))
     )
   })
@@ -201,8 +195,8 @@ export const setMetaContexts = (
  * @since 0.1.0
  * @category haggling
  */
-export const abort = (cell: HandleCell): Effect.Effect<void, StateError<"abort">> =>
-  inTurn(cell, "abort", (live) => leave(cell, live, "Client"))
+export const abort = (handle: HandleContext): Effect.Effect<void, StateError<"abort">> =>
+  inTurn(handle, "abort", (live) => leave(handle, live, "Client"))
 
 const mayAskForContexts = (option: number, live: Haggling, names: ReadonlyArray<string>) =>
   Effect.zipRight(
@@ -211,7 +205,7 @@ const mayAskForContexts = (option: number, live: Haggling, names: ReadonlyArray<
   )
 
 /** The contexts of an export: those that are to be requested, or else those that were last selected for it (C-149). */
-const contextsFor = (cell: HandleCell, live: Haggling, settings: Settings, exportName: string) => {
+const contextsFor = (handle: HandleContext, live: Haggling, settings: Settings, exportName: string) => {
   const wanted = contextsToRequest(settings)
   const { contexts } = live.state
   return wanted.length > 0
@@ -219,7 +213,7 @@ const contextsFor = (cell: HandleCell, live: Haggling, settings: Settings, expor
       live.state.agreed,
       exportName,
       wanted,
-      (names) => select(cell, live, exportName, names)
+      (names) => select(handle, live, exportName, names)
     )
     : Effect.succeed(
       Option.isSome(contexts) && contexts.value.exportName === exportName ? contexts.value.contexts : []
@@ -227,25 +221,24 @@ const contextsFor = (cell: HandleCell, live: Haggling, settings: Settings, expor
 }
 
 /** From the request on the earlier selection is gone, also when it is refused (C-112, H-056). */
-const select = (cell: HandleCell, live: Haggling, exportName: string, names: ReadonlyArray<string>) =>
-  learn(cell, { contexts: Option.none() }).pipe(
+const select = (handle: HandleContext, live: Haggling, exportName: string, names: ReadonlyArray<string>) =>
+  learn(handle, { contexts: Option.none() }).pipe(
     Effect.zipRight(MetaContext.setContexts(live.channel.reader, exportName, names)),
-    Effect.tap((contexts) => learn(cell, { contexts: Option.some({ exportName, contexts }) }))
+    Effect.tap((contexts) => learn(handle, { contexts: Option.some({ exportName, contexts }) }))
   )
 
 const named = <A, E extends GoError>(
-  cell: HandleCell,
-  configuration: Configuration,
+  handle: HandleContext,
   operation: OptionOperation,
   exportName: string | undefined,
   option: (live: Haggling, settings: Settings, exportName: string) => Effect.Effect<A, E>
 ) =>
-  guard(cell, operation).pipe(
+  guard(handle.cell, operation).pipe(
     Effect.flatMap(() => {
-      const name = exportName ?? exportMeant(cell, configuration)
+      const name = exportName ?? exportMeant(handle)
       return Effect.zipRight(
         refuseIf(checkExportName(name)),
-        runOption(cell, configuration, operation, (live, settings) => option(live, settings, name))
+        runOption(handle, operation, (live, settings) => option(live, settings, name))
       )
     })
   )

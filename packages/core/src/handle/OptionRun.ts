@@ -18,9 +18,9 @@ import { type ConnectError, isFatal } from "../handshake/ConnectError.ts"
 import { type HagglingFault, HandshakeTimeoutError, OptionUnavailableError } from "../handshake/HandshakeError.ts"
 import { optionName } from "../wire/NbdOption.ts"
 import { replyType } from "../wire/OptionReply.ts"
-import type { Configuration } from "./Configuration.ts"
 import { die, hungUp, shutDownEarly } from "./Enter.ts"
-import { type Admitted, guard, type HandleCell } from "./HandleCell.ts"
+import { type Admitted, guard } from "./HandleCell.ts"
+import type { HandleContext } from "./HandleContext.ts"
 
 /**
  * What ends the connection in the middle of an option.
@@ -54,14 +54,13 @@ export type Haggling = Admitted<OptionOperation>
  * @category haggling
  */
 export const runOption = <A, E extends ConnectError>(
-  cell: HandleCell,
-  configuration: Configuration,
+  handle: HandleContext,
   operation: OptionOperation,
   option: (live: Haggling, settings: Settings) => Effect.Effect<A, E>
 ): Effect.Effect<A, StateError<OptionOperation> | E | HandshakeTimeoutError> =>
-  inTurn(cell, operation, (live) => {
-    const settings = configuration.current
-    return bounded(cell, settings, live, option(live, settings))
+  inTurn(handle, operation, (live) => {
+    const settings = handle.configuration.current
+    return bounded(handle, settings, live, option(live, settings))
   })
 
 /**
@@ -71,7 +70,7 @@ export const runOption = <A, E extends ConnectError>(
  * @category haggling
  */
 export const bounded = <A, E extends ConnectError>(
-  cell: HandleCell,
+  handle: HandleContext,
   settings: Settings,
   live: Haggling,
   option: Effect.Effect<A, E>
@@ -88,13 +87,11 @@ export const bounded = <A, E extends ConnectError>(
     }),
     Effect.tapError((error: ConnectError) => {
       if (error._tag === "NbdOptionRefusedError" && error.replyType === replyType.ERR_SHUTDOWN) {
-        return leave(cell, live, "Server")
+        return leave(handle, live, "Server")
       }
-      if (!isFatal(error)) {
-        return Effect.void
-      }
+      if (!isFatal(error)) return Effect.void
       return Effect.sync(() => {
-        die(cell, error)
+        die(handle.cell, error)
         live.channel.reader.connection.close()
       })
     })
@@ -108,14 +105,14 @@ export const bounded = <A, E extends ConnectError>(
  * @category haggling
  */
 export const inTurn = <A, E>(
-  cell: HandleCell,
+  handle: HandleContext,
   operation: OptionOperation,
   option: (live: Haggling) => Effect.Effect<A, E>
 ): Effect.Effect<A, StateError<OptionOperation> | E> =>
-  guard(cell, operation).pipe(
+  guard(handle.cell, operation).pipe(
     Effect.flatMap(({ channel: { scope, turns } }) => {
-      const once = guard(cell, operation).pipe(
-        Effect.flatMap((live) => whileUnderWay(cell, live, option(live))),
+      const once = guard(handle.cell, operation).pipe(
+        Effect.flatMap((live) => whileUnderWay(handle, live, option(live))),
         Effect.interruptible
       )
       return Effect.uninterruptibleMask((restore) =>
@@ -134,7 +131,7 @@ export const inTurn = <A, E>(
 
 /** An interrupted option stays under way: its answer is still to come, and only the end of the connection ends it. */
 const whileUnderWay = <A, E>(
-  cell: HandleCell,
+  handle: HandleContext,
   { channel }: Haggling,
   option: Effect.Effect<A, E>
 ): Effect.Effect<A, E> =>
@@ -146,7 +143,7 @@ const whileUnderWay = <A, E>(
       Effect.sync(() => {
         if (Exit.isInterrupted(exit)) return
         channel.underWay = false
-        hungUp(cell, channel)
+        hungUp(handle.cell, channel)
       })
     )
   )
@@ -158,12 +155,12 @@ const whileUnderWay = <A, E>(
  * @category transitions
  */
 export const leave = (
-  cell: HandleCell,
+  handle: HandleContext,
   { channel: { reader }, state: { agreed } }: Haggling,
   by: Ender
 ): Effect.Effect<void> =>
   Effect.suspend(() => {
-    shutDownEarly(cell, by)
+    shutDownEarly(handle.cell, by)
     // Only fixed newstyle knows the option; the others are left by closing.
     return agreed.protocol === "newstyle-fixed" ? Abort.abort(reader) : Effect.void
   }).pipe(Effect.ensuring(Effect.sync(() => reader.connection.close())))
@@ -175,16 +172,18 @@ export const leave = (
  * @category transitions
  */
 export const learn = (
-  cell: HandleCell,
+  handle: HandleContext,
   found: Partial<Pick<Negotiating, "agreed" | "export" | "contexts">>
 ): Effect.Effect<void> =>
   Effect.sync(() => {
-    const live = cell.current
+    const live = handle.cell.current
     if (live._tag !== "Negotiating") return
     const { agreed, contexts, export: known } = live.state
     const state = printable({ ...live.state, ...found })
     // Whoever watches the handle is told of what is new, and not of every option.
-    if (state.agreed !== agreed || state.contexts !== contexts || state.export !== known) cell.move({ ...live, state })
+    if (state.agreed !== agreed || state.contexts !== contexts || state.export !== known) {
+      handle.cell.move({ ...live, state })
+    }
   })
 
 /**
