@@ -93,7 +93,7 @@ export const mutants = [
   {
     rule: "C-158",
     fault: "chunks are taken that were never agreed on",
-    file: `${core}/transmission/ReplyMagic.ts`,
+    file: `${core}/transmission/ReplyCheck.ts`,
     find: `Simple: [magic.SIMPLE_REPLY],`,
     replace: `Simple: [magic.SIMPLE_REPLY, magic.STRUCTURED_REPLY],`
   },
@@ -114,21 +114,21 @@ export const mutants = [
   {
     rule: "C-165",
     fault: "a data chunk may be longer than its request",
-    file: `${core}/transmission/ChunkCheck.ts`,
+    file: `${core}/transmission/ReplyCheck.ts`,
     find: `length > payloadHead.OFFSET_DATA && length <= longest`,
     replace: `length > payloadHead.OFFSET_DATA`
   },
   {
     rule: "C-172",
     fault: "a NONE chunk need not be the last",
-    file: `${core}/transmission/ChunkCheck.ts`,
+    file: `${core}/transmission/ReplyCheck.ts`,
     find: `return isLast ? undefined : [`,
     replace: `return isLast || length === 0 ? undefined : [`
   },
   {
     rule: "C-167",
     fault: "chunks of unknown types are skipped",
-    file: `${core}/transmission/ChunkCheck.ts`,
+    file: `${core}/transmission/ReplyCheck.ts`,
     find: `if (!isErrorChunk(type)) {`,
     replace: `if (!isErrorChunk(type) && type < 4) {`
   },

@@ -1,7 +1,7 @@
 /**
  * Whose turn it is, whenever somebody stops waiting for his: at every single step of the fiber that does.
  */
-import { Turns } from "@effect-nbd/core/handle/Turns"
+import { Turns } from "@effect-nbd/core/handle/Channel"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"

@@ -7,7 +7,6 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { ReplyStyle } from "../Export.ts"
 import type { StateError } from "../HandleError.ts"
-import { extendedHeaders as askExtendedHeaders } from "../handshake/ExtendedHeaders.ts"
 import { type RawReply, refused } from "../handshake/Haggling.ts"
 import type {
   HandshakeTimeoutError,
@@ -17,8 +16,8 @@ import type {
   OptionUnavailableError
 } from "../handshake/HandshakeError.ts"
 import { checkRawOption, rawOption } from "../handshake/RawOption.ts"
+import { extendedHeaders as askExtendedHeaders, structuredReply } from "../handshake/ReplyStyle.ts"
 import * as StartTls from "../handshake/StartTls.ts"
-import { structuredReply } from "../handshake/StructuredReply.ts"
 import type { TlsSettings } from "../Tls.ts"
 import { TlsAlreadyStartedError, type TlsCredentialsError, type TlsUnavailableError } from "../TlsError.ts"
 import { optionCode } from "../wire/NbdOption.ts"

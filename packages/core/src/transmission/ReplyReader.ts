@@ -17,7 +17,6 @@ import { ReplyFlags } from "../wire/Flags.ts"
 import { magic } from "../wire/Magic.ts"
 import { chunkType, decodeCookie, isErrorChunk, payloadHead, size } from "../wire/Reply.ts"
 import { hex, isWireError, WireError } from "../wire/WireError.ts"
-import { checkChunk } from "./ChunkCheck.ts"
 import type { InFlight, PendingCommand } from "./InFlight.ts"
 import { clear } from "./LentMemory.ts"
 import { addPiece } from "./Piece.ts"
@@ -29,7 +28,7 @@ import {
   complete,
   destinationOf
 } from "./ReplyAssembly.ts"
-import { checkMagic, magicBytes } from "./ReplyMagic.ts"
+import { checkChunk, checkMagic, magicBytes } from "./ReplyCheck.ts"
 import { StatusGather } from "./StatusGather.ts"
 
 /**

@@ -3,7 +3,7 @@
  */
 import { checkExportName, enterByName } from "@effect-nbd/core/handshake/ExportName"
 import { go, info, type Wanted } from "@effect-nbd/core/handshake/InfoAndGo"
-import { structuredReply } from "@effect-nbd/core/handshake/StructuredReply"
+import { structuredReply } from "@effect-nbd/core/handshake/ReplyStyle"
 import { describe, expect, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
 import * as Option from "effect/Option"

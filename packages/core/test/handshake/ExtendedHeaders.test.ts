@@ -2,8 +2,8 @@
  * NBD_OPT_EXTENDED_HEADERS, NBD_OPT_STRUCTURED_REPLY after it, and what is forbidden once headers are extended
  * (C-104, C-105, C-217 to C-220, C-230, H-049).
  */
-import { bestReplyStyle, extendedHeaders } from "@effect-nbd/core/handshake/ExtendedHeaders"
 import { go, goByName } from "@effect-nbd/core/handshake/InfoAndGo"
+import { bestReplyStyle, extendedHeaders } from "@effect-nbd/core/handshake/ReplyStyle"
 import { describe, expect, it } from "@effect/vitest"
 import { concat, infoRequest, opt, option, optionReply, rep, u64, utf8, zeros } from "../fixtures/HandWritten.ts"
 import { ack, asked, fixed, goTo, goWith, nothing, plain } from "./Haggled.ts"

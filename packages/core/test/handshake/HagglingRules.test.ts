@@ -4,10 +4,9 @@
  */
 import { Handle, Transport } from "@effect-nbd/core"
 import { abort } from "@effect-nbd/core/handshake/Abort"
-import { extendedHeaders } from "@effect-nbd/core/handshake/ExtendedHeaders"
 import { go, info } from "@effect-nbd/core/handshake/InfoAndGo"
 import { list } from "@effect-nbd/core/handshake/List"
-import { structuredReply } from "@effect-nbd/core/handshake/StructuredReply"
+import { extendedHeaders, structuredReply } from "@effect-nbd/core/handshake/ReplyStyle"
 import { TlsHandshakeError } from "@effect-nbd/core/TlsError"
 import { optionCode } from "@effect-nbd/core/wire/NbdOption"
 import { FakeServer } from "@effect-nbd/testing"

@@ -4,7 +4,7 @@
 import { greet } from "@effect-nbd/core/handshake/Greet"
 import { go } from "@effect-nbd/core/handshake/InfoAndGo"
 import { list } from "@effect-nbd/core/handshake/List"
-import { structuredReply } from "@effect-nbd/core/handshake/StructuredReply"
+import { structuredReply } from "@effect-nbd/core/handshake/ReplyStyle"
 import { HandshakeFlags } from "@effect-nbd/core/wire/Flags"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"

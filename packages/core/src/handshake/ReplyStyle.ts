@@ -1,5 +1,6 @@
 /**
- * NBD_OPT_EXTENDED_HEADERS: headers with 64 bits for every length, and replies in chunks with them.
+ * NBD_OPT_STRUCTURED_REPLY: replies in chunks. NBD_OPT_EXTENDED_HEADERS: headers with 64 bits for every length, and replies in
+ * chunks with them.
  *
  * @since 0.1.0
  */
@@ -9,7 +10,15 @@ import type { FrameReader } from "../framing/FrameReader.ts"
 import { optionCode } from "../wire/NbdOption.ts"
 import { agreesTo } from "./Haggling.ts"
 import type { HagglingFault, OptionRefusedError } from "./HandshakeError.ts"
-import { structuredReply } from "./StructuredReply.ts"
+
+/**
+ * Whether replies come in chunks from now on; otherwise they stay simple (C-104, C-105).
+ *
+ * @since 0.1.0
+ * @category haggling
+ */
+export const structuredReply = (reader: FrameReader): Effect.Effect<boolean, OptionRefusedError | HagglingFault> =>
+  agreesTo(reader, optionCode.STRUCTURED_REPLY)
 
 /**
  * Whether requests and replies have extended headers from now on; otherwise they stay as they were (C-217, C-218).

@@ -1,12 +1,47 @@
 /**
- * What is wrong with a reply chunk, judged by its header alone: before anything of its payload is waited for or kept.
+ * What is wrong with a reply, judged by its magic number and by a chunk's header alone: before anything of its payload is
+ * waited for or kept.
  *
  * @since 0.1.0
  */
+import type { ReplyStyle } from "../Export.ts"
 import { isStatusLength, type StatusWidth } from "../wire/BlockStatus.ts"
+import { magic } from "../wire/Magic.ts"
 import { chunkType, isErrorChunk, payloadHead } from "../wire/Reply.ts"
-import { hex } from "../wire/WireError.ts"
+import { hex, WireError } from "../wire/WireError.ts"
 import type { PendingCommand } from "./InFlight.ts"
+
+/**
+ * Bytes of a magic number: as many as it takes to know a message that is no reply, however much of it is still to come.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const magicBytes = 4
+
+/** As the reply style that was agreed on has it (C-153, C-158, C-219). */
+const magics: { readonly [Style in ReplyStyle]: ReadonlyArray<number> } = {
+  Simple: [magic.SIMPLE_REPLY],
+  Structured: [magic.SIMPLE_REPLY, magic.STRUCTURED_REPLY],
+  Extended: [magic.EXTENDED_REPLY]
+}
+
+/**
+ * What is wrong with the start of a reply; `undefined` for one that may come.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const checkMagic = (style: ReplyStyle, found: number): WireError | undefined => {
+  const expected = magics[style]
+  return expected.includes(found)
+    ? undefined
+    : new WireError(
+      `reply magic ${expected.map((each) => hex(each, magicBytes)).join(" or ")}`,
+      hex(found, magicBytes),
+      "C-153, C-158, C-219"
+    )
+}
 
 /**
  * What was expected, what came, and which rule says so.
