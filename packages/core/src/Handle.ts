@@ -18,9 +18,7 @@ import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type * as Commands from "./Commands.ts"
 import type { Export, GrantedContext } from "./Export.ts"
-import type { AgreeError, RawOptionError, StartTlsError } from "./handle/Agreement.ts"
-import { makeCore } from "./handle/HandleOperations.ts"
-import { connectedView, type NegotiatingRefusal, negotiatingView } from "./handle/HandleView.ts"
+import type { AgreeError, RawOptionError, StartTlsError } from "./handle/ConnectionOptions.ts"
 import type {
   GoError,
   InfoError,
@@ -29,7 +27,9 @@ import type {
   ListMetaContextsOptions,
   SetMetaContextsError,
   SetMetaContextsOptions
-} from "./handle/Negotiation.ts"
+} from "./handle/ExportOptions.ts"
+import { makeCore } from "./handle/HandleOperations.ts"
+import { connectedView, type NegotiatingRefusal, negotiatingView } from "./handle/HandleView.ts"
 import type { Adjustment, HandleConfig, Settings } from "./HandleConfig.ts"
 import type { HandleDeadError, ShutDownError, StateError } from "./HandleError.ts"
 import type { HandleState, StateTag } from "./HandleState.ts"

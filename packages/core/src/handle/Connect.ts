@@ -22,10 +22,10 @@ import type { TlsSettings } from "../Tls.ts"
 import { Transport } from "../Transport.ts"
 import type { OpenError } from "../TransportError.ts"
 import { size } from "../wire/Greeting.ts"
-import { closeTransmission, die, shutDownEarly } from "./Enter.ts"
+import { connectHandshake } from "./ConnectHandshake.ts"
+import { closeTransmission, die, shutDownEarly } from "./EnterExport.ts"
 import { type Established, guard, type HandleCell } from "./HandleCell.ts"
 import type { HandleContext } from "./HandleContext.ts"
-import { shake } from "./Handshake.ts"
 
 /**
  * Admits the connect, moves the handle to `Connecting`, and starts a fiber in the handle's scope that does the rest: the
@@ -104,7 +104,7 @@ const establish = (
         settings.greetingTimeout ?? transport.greetingTimeout ?? settings.handshakeTimeout,
         settings.handshakeTimeout
       )
-      const handshake = shake(cell, settings, { scope, reader, exportName, tls, patience }).pipe(
+      const handshake = connectHandshake(cell, settings, { scope, reader, exportName, tls, patience }).pipe(
         Effect.timeoutFail({
           duration: settings.handshakeTimeout,
           onTimeout: () =>

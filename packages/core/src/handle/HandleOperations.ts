@@ -18,16 +18,16 @@ import { operationOf } from "../Request.ts"
 import type { TlsSettings } from "../Tls.ts"
 import type { Strictness } from "../transmission/Strictness.ts"
 import { Transmission } from "../transmission/Transmission.ts"
-import * as Agreement from "./Agreement.ts"
 import { methodsOf } from "./CommandMethods.ts"
 import { Configuration } from "./Configuration.ts"
 import * as Configure from "./Configure.ts"
 import * as Connect from "./Connect.ts"
+import * as ConnectionOptions from "./ConnectionOptions.ts"
 import { dispatchOver } from "./Dispatch.ts"
-import { beginShutDown, called } from "./Enter.ts"
+import { beginShutDown, called } from "./EnterExport.ts"
+import * as ExportOptions from "./ExportOptions.ts"
 import { admit, guard, HandleCell } from "./HandleCell.ts"
 import type { HandleContext } from "./HandleContext.ts"
-import * as Negotiation from "./Negotiation.ts"
 import { traced, tracedExtents } from "./Tracing.ts"
 
 /**
@@ -86,16 +86,17 @@ const operationsOf = <E, R>(
   uri: Configure.uri(handle),
   connect,
   startConnect: Effect.asVoid(Connect.begin(handle, "startConnect")),
-  go: (exportName?: string) => Effect.asVoid(Negotiation.go(handle, exportName)),
-  info: (exportName?: string) => Negotiation.info(handle, exportName),
-  list: Negotiation.list(handle),
-  listMetaContexts: (options?: Negotiation.ListMetaContextsOptions) => Negotiation.listMetaContexts(handle, options),
-  setMetaContexts: (options?: Negotiation.SetMetaContextsOptions) => Negotiation.setMetaContexts(handle, options),
-  structuredReplies: Agreement.structuredReplies(handle),
-  extendedHeaders: Agreement.extendedHeaders(handle),
-  option: (code: number, data?: Uint8Array) => Agreement.option(handle, code, data),
-  startTls: (tls?: Omit<TlsSettings, "mode">) => Agreement.startTls(handle, tls),
-  abort: Negotiation.abort(handle),
+  go: (exportName?: string) => Effect.asVoid(ExportOptions.go(handle, exportName)),
+  info: (exportName?: string) => ExportOptions.info(handle, exportName),
+  list: ExportOptions.list(handle),
+  listMetaContexts: (options?: ExportOptions.ListMetaContextsOptions) =>
+    ExportOptions.listMetaContexts(handle, options),
+  setMetaContexts: (options?: ExportOptions.SetMetaContextsOptions) => ExportOptions.setMetaContexts(handle, options),
+  structuredReplies: ConnectionOptions.structuredReplies(handle),
+  extendedHeaders: ConnectionOptions.extendedHeaders(handle),
+  option: (code: number, data?: Uint8Array) => ConnectionOptions.option(handle, code, data),
+  startTls: (tls?: Omit<TlsSettings, "mode">) => ConnectionOptions.startTls(handle, tls),
+  abort: ExportOptions.abort(handle),
   agreed: Effect.flatMap(
     guard(handle.cell, "agreed"),
     ({ state }) => state._tag === "ShutDown" ? known(state.agreed) : Effect.succeed(state.agreed)
@@ -156,7 +157,7 @@ const leaveFromAnyState = (handle: HandleContext): Effect.Effect<void, StateErro
   Effect.flatMap(guard(handle.cell, "shutdown"), (live) =>
     live._tag === "Connected"
       ? endTransmission(handle.cell, live.transmission)
-      : Effect.catchAll(Negotiation.abort(handle), () => leaveFromAnyState(handle)))
+      : Effect.catchAll(ExportOptions.abort(handle), () => leaveFromAnyState(handle)))
 
 const endTransmission = (cell: HandleCell, transmission: Transmission): Effect.Effect<void> =>
   Effect.gen(function*() {

@@ -17,9 +17,9 @@ import type {
 } from "../HandleError.ts"
 import type { TlsSettings } from "../Tls.ts"
 import type { Transmission } from "../transmission/Transmission.ts"
+import * as ExportOptions from "./ExportOptions.ts"
 import { admit, type Established } from "./HandleCell.ts"
 import { commandsOf, type Core, observe } from "./HandleOperations.ts"
-import * as Negotiation from "./Negotiation.ts"
 
 /**
  * What a view of a negotiating handle can meet later: somebody else's `go`, an end, or a death.
@@ -71,14 +71,14 @@ export const negotiatingView = (
     configure: (adjustment: Adjustment) => neverBack(operations.configure(adjustment)),
     go: (exportName?: string) =>
       Effect.map(
-        neverBack(Negotiation.go(core, exportName)),
+        neverBack(ExportOptions.go(core, exportName)),
         (established) => connectedView(core, established)
       ),
     info: (exportName?: string) => neverBack(operations.info(exportName)),
     list: neverBack(operations.list),
-    listMetaContexts: (options?: Negotiation.ListMetaContextsOptions) =>
+    listMetaContexts: (options?: ExportOptions.ListMetaContextsOptions) =>
       neverBack(operations.listMetaContexts(options)),
-    setMetaContexts: (options?: Negotiation.SetMetaContextsOptions) => neverBack(operations.setMetaContexts(options)),
+    setMetaContexts: (options?: ExportOptions.SetMetaContextsOptions) => neverBack(operations.setMetaContexts(options)),
     structuredReplies: neverBack(operations.structuredReplies),
     extendedHeaders: neverBack(operations.extendedHeaders),
     option: (code: number, data?: Uint8Array) => neverBack(operations.option(code, data)),

@@ -19,7 +19,7 @@ import { bestReplyStyle } from "../handshake/ReplyStyle.ts"
 import * as StartTls from "../handshake/StartTls.ts"
 import { ProtocolError } from "../ProtocolError.ts"
 import { type Channel, Turns } from "./Channel.ts"
-import { askToEnter, enterTransmission, hungUp } from "./Enter.ts"
+import { askToEnter, enterTransmission, hungUp } from "./EnterExport.ts"
 import type { Established, HandleCell } from "./HandleCell.ts"
 
 /**
@@ -40,7 +40,11 @@ export type Opened = Omit<Channel, "turns" | "underWay"> & {
  * @since 0.1.0
  * @category transitions
  */
-export const shake = (cell: HandleCell, settings: Settings, opened: Opened): Effect.Effect<Established, ConnectError> =>
+export const connectHandshake = (
+  cell: HandleCell,
+  settings: Settings,
+  opened: Opened
+): Effect.Effect<Established, ConnectError> =>
   Effect.gen(function*() {
     const { exportName, patience, reader, tls } = opened
     const intent = yield* StartTls.intend(reader.connection, tls)

@@ -23,7 +23,7 @@ import * as List from "../handshake/List.ts"
 import * as MetaContext from "../handshake/MetaContext.ts"
 import { optionCode } from "../wire/NbdOption.ts"
 import { exportMeant } from "./Configure.ts"
-import { askToEnter, enterTransmission } from "./Enter.ts"
+import { askToEnter, enterTransmission } from "./EnterExport.ts"
 import { type Established, guard } from "./HandleCell.ts"
 import type { HandleContext } from "./HandleContext.ts"
 import {
