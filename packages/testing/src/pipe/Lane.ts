@@ -30,6 +30,9 @@ export const lowWater = 65_536
 const scribble = 0xdb
 const finished: ConnectionEnd = { _tag: "Finished", program: undefined }
 
+/** What comes after it comes in a microtask, for a fraction of what `queueMicrotask` takes: once for each byte. */
+const settled = Promise.resolve()
+
 /**
  * One direction of a pipe.
  *
@@ -49,6 +52,8 @@ export class Lane {
   private left: number
   private doomed = false
   private readonly buffer = new Uint8Array(bufferSize)
+  /** What the last turn filled of it: deliveries are often as long as the one before. */
+  private filled = this.buffer
   /** Where the next bytes go, asked when those before had been delivered; so the first ones have none. */
   private place: Uint8Array | undefined
   private queue: Array<{ readonly bytes: Uint8Array; readonly last: boolean }> = []
@@ -189,10 +194,10 @@ export class Lane {
   private schedule(): void {
     if (this.scheduled || !this.ready) return
     this.scheduled = true
-    queueMicrotask(() => this.turn())
+    void settled.then(this.turn)
   }
 
-  private turn(): void {
+  private readonly turn = (): void => {
     this.scheduled = false
     if (!this.ready) return
     if (this.arrived > 0) this.deliver()
@@ -209,13 +214,20 @@ export class Lane {
     const { place } = this
     const count = Math.min(this.pick(this), this.arrived, place?.byteLength ?? bufferSize)
     if (count === 0) return
-    const bytes = (place ?? this.buffer).subarray(0, count)
+    const bytes = place?.subarray(0, count) ?? this.delivery(count)
     this.fill(bytes)
     const more = this.receiver?.onBytes(bytes)
     if (more === false) this.paused = true
     // As the system does, it keeps the answer until there are bytes, and puts them there whatever happens meanwhile.
     this.place = this.paused ? undefined : this.receiver?.place?.()
-    if (place === undefined) bytes.fill(scribble)
+    if (place !== undefined) return
+    if (count === 1) bytes[0] = scribble
+    else bytes.fill(scribble)
+  }
+
+  private delivery(count: number): Uint8Array {
+    if (this.filled.byteLength !== count) this.filled = this.buffer.subarray(0, count)
+    return this.filled
   }
 
   private fill(bytes: Uint8Array): void {
@@ -224,7 +236,8 @@ export class Lane {
       const entry = this.queue[this.head]
       if (entry === undefined) break
       const taken = Math.min(count - at, entry.bytes.byteLength - this.within)
-      bytes.set(entry.bytes.subarray(this.within, this.within + taken), at)
+      if (taken === 1) bytes[at] = entry.bytes[this.within] ?? 0
+      else bytes.set(entry.bytes.subarray(this.within, this.within + taken), at)
       at += taken
       this.within += taken
       if (this.within === entry.bytes.byteLength) {
