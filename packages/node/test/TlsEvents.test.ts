@@ -1,8 +1,8 @@
 /**
  * TLS where Node.js cannot be told of a buffer: by 'data' events, with the same promises.
  */
+import * as OnreadTls from "@effect-nbd/node/OnreadTls"
 import { afterAll, beforeAll, expect, vi } from "vitest"
-import * as OnreadTls from "../src/OnreadTls.ts"
 import { keepsThePromises } from "./ConnectionContract.ts"
 import { asClient, asServer } from "./TlsPairs.ts"
 
