@@ -23,9 +23,9 @@ import { Transport } from "../Transport.ts"
 import type { OpenError } from "../TransportError.ts"
 import { size } from "../wire/Greeting.ts"
 import { connectHandshake } from "./ConnectHandshake.ts"
-import { closeTransmission, die, shutDownEarly } from "./EnterExport.ts"
 import { type Established, guard, type HandleCell } from "./HandleCell.ts"
 import type { HandleContext } from "./HandleContext.ts"
+import { closeTransmission, die, shutDownEarly } from "./HandleEnd.ts"
 
 /**
  * Admits the connect, moves the handle to `Connecting`, and starts a fiber in the handle's scope that does the rest: the

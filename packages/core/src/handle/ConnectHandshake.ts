@@ -19,8 +19,9 @@ import { bestReplyStyle } from "../handshake/ReplyStyle.ts"
 import * as StartTls from "../handshake/StartTls.ts"
 import { ProtocolError } from "../ProtocolError.ts"
 import { type Channel, Turns } from "./Channel.ts"
-import { askToEnter, enterTransmission, hungUp } from "./EnterExport.ts"
+import { askToEnter, enterTransmission } from "./EnterExport.ts"
 import type { Established, HandleCell } from "./HandleCell.ts"
+import { hungUp } from "./HandleEnd.ts"
 
 /**
  * A connection that was opened, and what is wanted of it.

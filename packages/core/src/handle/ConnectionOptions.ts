@@ -22,8 +22,8 @@ import type { TlsSettings } from "../Tls.ts"
 import { TlsAlreadyStartedError, type TlsCredentialsError, type TlsUnavailableError } from "../TlsError.ts"
 import { optionCode } from "../wire/NbdOption.ts"
 import { replyType } from "../wire/OptionReply.ts"
-import { shutDownEarly } from "./EnterExport.ts"
 import type { HandleContext } from "./HandleContext.ts"
+import { shutDownEarly } from "./HandleEnd.ts"
 import {
   bounded,
   type Haggling,

@@ -18,9 +18,9 @@ import { type ConnectError, isFatal } from "../handshake/ConnectError.ts"
 import { type HagglingFault, HandshakeTimeoutError, OptionUnavailableError } from "../handshake/HandshakeError.ts"
 import { optionName } from "../wire/NbdOption.ts"
 import { replyType } from "../wire/OptionReply.ts"
-import { die, hungUp, shutDownEarly } from "./EnterExport.ts"
 import { type Admitted, guard } from "./HandleCell.ts"
 import type { HandleContext } from "./HandleContext.ts"
+import { die, hungUp, shutDownEarly } from "./HandleEnd.ts"
 
 /**
  * What ends the connection in the middle of an option.
