@@ -122,4 +122,13 @@ const exitCodeOf = (exit: Exit.Exit<unknown, unknown>, signal: NodeJS.Signals | 
   return failureCodeOf(Option.getOrUndefined(Cause.failureOption(exit.cause)))
 }
 
+// Node.js says of WASI, by which positions beyond 2^53 are reached, that it is experimental: no news to who copies a disk.
+const warn = process.listeners("warning")
+process.removeAllListeners("warning")
+process.on("warning", (warning) => {
+  if (!(warning.name === "ExperimentalWarning" && warning.message.startsWith("WASI "))) {
+    for (const listener of warn) listener(warning)
+  }
+})
+
 Signals.runMain(program, exitCodeOf)

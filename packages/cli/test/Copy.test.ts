@@ -205,17 +205,16 @@ describe("copy", () => {
       expect(gone.stderr).toBe("141\n")
     }))
 
-  it.scopedLive("not from or to what is closed, nor from a directory", () =>
+  it.scopedLive.each<readonly [what: string, line: string, reason: string]>([
+    ["to standard output that is closed", "$1 $2 copy $3 - >&-", "standard output is closed"],
+    ["from standard input that is closed", "$1 $2 copy - $4 <&-", "standard input is closed"],
+    ["from a directory as standard input", "$1 $2 copy - $4 </tmp", "standard input is a directory"]
+  ])("not %s", ([, line, reason]) =>
     Effect.gen(function*() {
       const { other, random } = yield* files(10)
-      const refusal = (line: string) =>
-        Effect.map(run("sh", "-c", line, "sh", process.execPath, bin, random, other), ({ code, stderr }) => {
-          expect(code).toBe(1)
-          return stderr
-        })
-      expect(yield* refusal("$1 $2 copy $3 - >&-")).toContain("standard output is closed")
-      expect(yield* refusal("$1 $2 copy - $4 <&-")).toContain("standard input is closed")
-      expect(yield* refusal("$1 $2 copy - $4 </tmp")).toContain("standard input is a directory")
+      const { code, stderr } = yield* run("sh", "-c", line, "sh", process.execPath, bin, random, other)
+      expect(code).toBe(1)
+      expect(stderr).toContain(reason)
       expect(existsSync(other)).toBe(false)
     }))
 

@@ -50,6 +50,23 @@ describe("positions beyond 2^53", () => {
       }),
     60_000
   )
+
+  it.scopedLive.skipIf(process.platform !== "linux")(
+    "are what they are, in a file that is copied to another",
+    () =>
+      Effect.gen(function*() {
+        const directory = yield* farFolder
+        const [source, destination] = [join(directory, "source"), join(directory, "destination")]
+        const size = 2n ** 53n + 8193n
+        expect(spawnSync("truncate", ["-s", String(size), source]).status).toBe(0)
+        const [seek, last] = [`seek=${size - 5n}`, "\u0001\u0002\u0003\u0004\u0005"]
+        expect(spawnSync("dd", [`of=${source}`, "bs=1", seek, "conv=notrunc"], { input: last }).status).toBe(0)
+        expect(yield* run(process.execPath, bin, "copy", source, destination)).toMatchObject({ stderr: "", code: 0 })
+        expect(spawnSync("stat", ["-c", "%s", destination], { encoding: "utf8" }).stdout).toBe(`${size}\n`)
+        expect(spawnSync("tail", ["-c", "5", destination], { encoding: "utf8" }).stdout).toBe(last)
+      }),
+    60_000
+  )
 })
 
 const connecting = (path: string) =>
