@@ -37,7 +37,7 @@ export const encryptable = (plain: StreamConnection.Attached, options: Options):
   let current = plain
 
   /** Takes the streams away from the plaintext connection, in one step with the beginning of the handshake. */
-  const over = <E>(shake: (stream: Duplex) => Effect.Effect<TLSSocket, E>, role: "Client" | "Server") =>
+  const over = <E>(handshake: (stream: Duplex) => Effect.Effect<TLSSocket, E>, role: "Client" | "Server") =>
     Effect.suspend((): Effect.Effect<Connection, E | TransportLostError | TlsHandshakeError> => {
       const hindrance = plain.surrender()
       if (hindrance !== undefined) {
@@ -48,7 +48,7 @@ export const encryptable = (plain: StreamConnection.Attached, options: Options):
             : new TlsHandshakeError({ peer, code: "ERR_PLAINTEXT_BEFORE_TLS", by: role })
         )
       }
-      return Effect.map(shake(asDuplex(readable, writable)), (socket) => {
+      return Effect.map(handshake(asDuplex(readable, writable)), (socket) => {
         const onClose = (): void => plain.connection.close()
         current = TlsConnection.attach(socket, role, { peer, explain, onEndWrites, onClose })
         return current.connection

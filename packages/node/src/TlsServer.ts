@@ -16,7 +16,7 @@ import * as TlsContext from "./TlsContext.ts"
 import * as TlsFault from "./TlsFault.ts"
 
 /**
- * Waits for the client at the other end of the stream to shake hands. After a failure or an interruption the stream is
+ * Waits for the client at the other end of the stream to complete the TLS handshake. After a failure or an interruption the stream is
  * destroyed.
  *
  * @since 0.1.0
@@ -29,7 +29,7 @@ export const handshake = (
 ): Effect.Effect<tls.TLSSocket, TlsError> => {
   const { credentials } = settings
   const asked = credentials._tag === "X509" ? credentials.clientCertificates ?? "Ignore" : "Ignore"
-  const shake = (context: tls.SecureContextOptions) =>
+  const begin = (context: tls.SecureContextOptions) =>
     Effect.async<tls.TLSSocket, TlsError>((resume) => {
       const server = tls.createServer({
         ...context,
@@ -68,7 +68,7 @@ export const handshake = (
   return Effect.suspend(() =>
     Either.match(TlsContext.serverOptions(credentials), {
       onLeft: Effect.fail,
-      onRight: shake
+      onRight: begin
     })
   )
 }

@@ -12,7 +12,7 @@ import type { ExportNameInvalidError, MetaContextInvalidError } from "../handsha
 import * as NbdUri from "../NbdUri.ts"
 import { admit, guard } from "./HandleCell.ts"
 import type { HandleContext } from "./HandleContext.ts"
-import { learn } from "./OptionRun.ts"
+import { updateNegotiating } from "./OptionRun.ts"
 
 /**
  * Changes settings: all that is given, or nothing if there is a fault in it. What was learned of one export is forgotten
@@ -36,7 +36,7 @@ export const configure = (
     if (fault !== undefined) return Effect.fail(fault)
     return before === exportMeant(handle)
       ? Effect.void
-      : learn(handle, { export: Option.none(), contexts: Option.none() })
+      : updateNegotiating(handle, { export: Option.none(), contexts: Option.none() })
   })
 
 /**
@@ -65,11 +65,12 @@ export const uri = (
   > => {
     const { transport } = handle.cell
     if (transport?.uri === undefined) return Effect.fail(new NbdUri.NoUriError({ target: transport?.target }))
-    const { exportName = exportMeant(handle), required = transport.uri.tls.required } = cameTo(state)
+    const { exportName = exportMeant(handle), required = transport.uri.tls.required } = connectedTo(state)
     return NbdUri.format({ ...transport.uri, exportName, tls: { ...transport.uri.tls, required } })
   })
 
-const cameTo = (state: HandleState): { readonly exportName?: string; readonly required?: boolean } => {
+/** What a URI says of the connection, as far as the handle has come. */
+const connectedTo = (state: HandleState): { readonly exportName?: string; readonly required?: boolean } => {
   switch (state._tag) {
     case "Negotiating":
       return { required: state.agreed.tls }

@@ -28,12 +28,12 @@ import {
   bounded,
   type Haggling,
   inTurn,
-  learn,
   leave,
   needsFixed,
   type OptionFault,
   refuseIf,
-  runOption
+  runOption,
+  updateNegotiating
 } from "./OptionRun.ts"
 
 /**
@@ -116,11 +116,12 @@ export const option = (
     (live) =>
       Effect.zipRight(refuseIf(checkRawOption(code)), needsFixed(code, live)).pipe(
         Effect.zipRight(rawOption(live.channel.reader, code, data)),
-        Effect.tap((replies) => keepUp(handle, live, code, replies.at(-1)?.type))
+        Effect.tap((replies) => followRawOption(handle, live, code, replies.at(-1)?.type))
       )
   )
 
-const keepUp = (
+/** Brings the state up to date with what a raw option has changed. */
+const followRawOption = (
   handle: HandleContext,
   live: Haggling,
   code: number,
@@ -128,7 +129,7 @@ const keepUp = (
 ): Effect.Effect<void> => {
   if (final === replyType.ERR_SHUTDOWN) return leave(handle, live, "Server")
   // What it selected, and for which export, is the caller's to know.
-  if (code === optionCode.SET_META_CONTEXT) return learn(handle, { contexts: Option.none() })
+  if (code === optionCode.SET_META_CONTEXT) return updateNegotiating(handle, { contexts: Option.none() })
   if (final !== replyType.ACK) return Effect.void
   switch (code) {
     case optionCode.STRUCTURED_REPLY:
@@ -149,7 +150,11 @@ const keepUp = (
 
 /** What was told under another style of replies does not hold any more. */
 const restyle = (handle: HandleContext, live: Haggling, replyStyle: ReplyStyle): Effect.Effect<void> =>
-  learn(handle, { agreed: { ...live.state.agreed, replyStyle }, export: Option.none(), contexts: Option.none() })
+  updateNegotiating(handle, {
+    agreed: { ...live.state.agreed, replyStyle },
+    export: Option.none(),
+    contexts: Option.none()
+  })
 
 /**
  * Encrypts the connection; whatever was agreed on or learned before is forgotten, and has to be asked again (C-078).
@@ -178,7 +183,7 @@ export const startTls = (
           (refusal) => refusal === undefined ? Effect.void : Effect.fail(refused(optionCode.STARTTLS, refusal))
         )
       )
-      yield* learn(handle, {
+      yield* updateNegotiating(handle, {
         agreed: { ...live.state.agreed, replyStyle: "Simple", tls: true },
         export: Option.none(),
         contexts: Option.none()

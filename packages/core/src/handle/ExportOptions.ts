@@ -29,13 +29,13 @@ import type { HandleContext } from "./HandleContext.ts"
 import {
   type Haggling,
   inTurn,
-  learn,
   leave,
   needsFixed,
   type OptionFault,
   type OptionOperation,
   refuseIf,
-  runOption
+  runOption,
+  updateNegotiating
 } from "./OptionRun.ts"
 
 /**
@@ -106,7 +106,7 @@ export const go = (
 ): Effect.Effect<Extract<Established, { readonly _tag: "Connected" }>, StateError<"go"> | GoError> =>
   named(handle, "go", exportName, (live, settings, exportName) =>
     Effect.gen(function*() {
-      yield* learn(handle, { export: Option.none() })
+      yield* updateNegotiating(handle, { export: Option.none() })
       const contexts = yield* contextsFor(handle, live, settings, exportName)
       const { channel: { reader }, state: { agreed } } = live
       const told = yield* askToEnter(reader, settings, agreed, exportName)
@@ -128,12 +128,12 @@ export const info = (
   named(handle, "info", exportName, (live, settings, exportName) =>
     Effect.gen(function*() {
       yield* needsFixed(optionCode.INFO, live)
-      yield* learn(handle, { export: Option.none() })
+      yield* updateNegotiating(handle, { export: Option.none() })
       const contexts = yield* contextsFor(handle, live, settings, exportName)
       const { channel: { reader }, state: { agreed } } = live
       const told = yield* InfoAndGo.info(reader, agreed, exportName, wantedInfo(settings))
       const known = new Export({ ...told, contexts })
-      yield* learn(handle, { export: Option.some(known) })
+      yield* updateNegotiating(handle, { export: Option.some(known) })
       return known
     }))
 
@@ -222,9 +222,9 @@ const contextsFor = (handle: HandleContext, live: Haggling, settings: Settings, 
 
 /** From the request on the earlier selection is gone, also when it is refused (C-112, H-056). */
 const select = (handle: HandleContext, live: Haggling, exportName: string, names: ReadonlyArray<string>) =>
-  learn(handle, { contexts: Option.none() }).pipe(
+  updateNegotiating(handle, { contexts: Option.none() }).pipe(
     Effect.zipRight(MetaContext.setContexts(live.channel.reader, exportName, names)),
-    Effect.tap((contexts) => learn(handle, { contexts: Option.some({ exportName, contexts }) }))
+    Effect.tap((contexts) => updateNegotiating(handle, { contexts: Option.some({ exportName, contexts }) }))
   )
 
 const named = <A, E extends GoError>(

@@ -166,12 +166,12 @@ export const leave = (
   }).pipe(Effect.ensuring(Effect.sync(() => reader.connection.close())))
 
 /**
- * What an option found out. Only the end of its scope can have ended the handle meanwhile.
+ * Puts what an option has found into the state. Does nothing if the handle has ended since, which only its scope can do.
  *
  * @since 0.1.0
  * @category transitions
  */
-export const learn = (
+export const updateNegotiating = (
   handle: HandleContext,
   found: Partial<Pick<Negotiating, "agreed" | "export" | "contexts">>
 ): Effect.Effect<void> =>
@@ -180,7 +180,7 @@ export const learn = (
     if (live._tag !== "Negotiating") return
     const { agreed, contexts, export: known } = live.state
     const state = printable({ ...live.state, ...found })
-    // Whoever watches the handle is told of what is new, and not of every option.
+    // Watchers of the handle are told of what is new, and not of every option.
     if (state.agreed !== agreed || state.contexts !== contexts || state.export !== known) {
       handle.cell.move({ ...live, state })
     }

@@ -187,13 +187,13 @@ export class ReplyReader {
     const count = Math.min(this.wanted - this.heldLength, available)
     this.held.set(bytes.subarray(at, at + count), this.heldLength)
     this.heldLength += count
-    if (this.heldLength < this.wanted) this.foresee()
+    if (this.heldLength < this.wanted) this.checkMagicEarly()
     else if (this.interpret(this.heldView, 0, this.held, 0)) this.heldLength = 0
     return count
   }
 
-  /** What begins like no reply is none, and may be too short for the rest of a header ever to come. */
-  private foresee(): void {
+  /** Bytes that begin like no reply are a breach at once: the rest of a header may never come. */
+  private checkMagicEarly(): void {
     if (this.stage !== "Header" || this.heldLength < magicBytes) return
     const fault = checkMagic(this.replyStyle, this.heldView.getUint32(0))
     if (fault !== undefined) this.fail(fault)
