@@ -55,7 +55,7 @@ export interface Stretch {
   readonly state: PageState
 }
 
-/** Content is no state of its own here: it lies under whatever is untouched. */
+/** Content is no state of its own here: it lies under what is untouched. */
 type Kept = "Untouched" | "Hole" | "Zero" | "Data"
 
 /** Why something could not be kept. */

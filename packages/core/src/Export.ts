@@ -102,7 +102,7 @@ export interface ExportFacts {
  * An export as the server described it. Everything is known from the handshake: no getter asks the server.
  *
  * A capability that only makes sense together with another is false without it: `canDf` needs structured replies,
- * `canBlockStatusPayload` needs extended headers and `canFastZero` needs `canWriteZeroes`, whatever the server's flags say (H-038).
+ * `canBlockStatusPayload` needs extended headers and `canFastZero` needs `canWriteZeroes`; the server's flags alone do not count (H-038).
  *
  * @since 0.1.0
  * @category models

@@ -154,7 +154,7 @@ export interface Handle extends Observable, Commands.Commands<StateError<Command
   readonly agreed: Effect.Effect<Agreed, StateError<"agreed"> | ExportNotKnownError>
   /** What is known of the export: while negotiating, what the last `info` told. */
   readonly exportInfo: Effect.Effect<Export, StateError<"exportInfo"> | ExportNotKnownError>
-  /** Commands that wait for a reply, those that nobody waits for any more included. */
+  /** Commands that wait for a reply, abandoned ones included. */
   readonly inFlight: Effect.Effect<number, StateError<"inFlight">>
   /**
    * Ends in order: no more commands from now on; waits for those under way, says goodbye, and waits a second at most for
@@ -257,7 +257,7 @@ export const connect = (config: HandleConfig = {}): Effect.Effect<Connected, Con
   })
 
 /**
- * Connects and stops in `Negotiating`, whatever `optMode` says. An oldstyle server cannot haggle, which is an
+ * Connects and stops in `Negotiating`; `optMode` is not looked at. An oldstyle server cannot haggle, which is an
  * `OptionUnavailableError`; on newstyle servers that are not fixed, `go` alone is possible.
  *
  * @since 0.1.0
@@ -283,7 +283,7 @@ export const negotiate = (
 export const layer = (config: HandleConfig = {}): Layer.Layer<Connected, ConnectError, Transport> =>
   Layer.scoped(Connected, connect(config))
 
-// A handle that nobody else has seen cannot be in another state than `Created`.
+// A handle that no other code has seen cannot be in another state than `Created`.
 const notYetUsed = <A, R>(
   connecting: Effect.Effect<A, StateError<"connect"> | ConnectError, R>
 ): Effect.Effect<A, ConnectError, R> =>

@@ -24,7 +24,7 @@ export type TlsMode = "Disable" | "Allow" | "Require"
  * What is verified of a server's certificate.
  *
  * - `ChainAndName`: it was issued by a known authority, is valid now, and is for the name that was connected to.
- * - `ChainOnly`: for whatever name.
+ * - `ChainOnly`: for any name.
  * - `AcceptAnyCertificate`: nothing. Anybody in between can read and change everything.
  *
  * @since 0.1.0
@@ -103,7 +103,7 @@ export interface ServerX509 {
    * and refuses those whose own does not pass; `Require` refuses both.
    */
   readonly clientCertificates?: "Ignore" | "Request" | "Require" | undefined
-  /** Who may have issued a client's certificate. Default: nobody. */
+  /** Who may have issued a client's certificate. Default: none. */
   readonly authorities?: ReadonlyArray<string> | undefined
   /** Lists of clients' certificates that do not count any more. */
   readonly revocations?: ReadonlyArray<string> | undefined

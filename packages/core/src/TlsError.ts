@@ -37,7 +37,7 @@ const reasons = {
 /**
  * The peer is not shown to be the one that was meant.
  *
- * - `Authority`: nobody who is trusted has issued its certificate.
+ * - `Authority`: no trusted authority has issued its certificate.
  * - `Name`: it is for another name than `hostname`, or there was no name to verify.
  * - `Date`: it is not valid yet, or not any more.
  * - `Revoked`: its authority has withdrawn it, or no current list says that it has not.

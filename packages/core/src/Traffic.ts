@@ -6,7 +6,7 @@
 import { type Printable, printable } from "./errors/Printed.ts"
 
 /**
- * Counts of one handle, from its first byte on: of the protocol's own bytes, whatever TLS makes of them, and of the
+ * Counts of one handle, from its first byte on: of the protocol's own bytes, before TLS adds its own, and of the
  * messages that begin with a magic number. libnbd counts the same, but for option replies, which it leaves out.
  *
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * The seam between the protocol and whatever carries its bytes.
+ * The seam between the protocol and what carries its bytes.
  *
  * A transport knows sockets, pipes or memory and nothing about NBD; the protocol knows NBD and nothing about
  * sockets. The seam is a callback with backpressure rather than a stream of chunks, because a reply is parsed in
@@ -92,7 +92,7 @@ export interface Connection {
   readonly peer: string
   /**
    * Delivers bytes to `receiver` from now on, in place of an earlier receiver, whose pause it lifts. Nothing is
-   * delivered before the first call; whatever arrived before it, the end included, is kept. An end that one receiver
+   * delivered before the first call; what arrived before it, the end included, is kept. An end that one receiver
    * was told of is not told to the next.
    */
   readonly receive: (receiver: Receiver) => void

@@ -1,5 +1,5 @@
 /**
- * What a URI from somewhere else may ask for. It has to be asked before anything is done with the URI: whoever writes
+ * What a URI from somewhere else may ask for. It has to be asked before anything is done with the URI: who writes
  * it would otherwise choose files to be read and programs to be run.
  *
  * @since 0.1.0

@@ -109,7 +109,7 @@ export * as TlsError from "./TlsError.ts"
 export * as Traffic from "./Traffic.ts"
 
 /**
- * The seam between the protocol and whatever carries its bytes.
+ * The seam between the protocol and what carries its bytes.
  *
  * @since 0.1.0
  */

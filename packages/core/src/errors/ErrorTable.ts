@@ -28,7 +28,7 @@ export type Outcome = "NotSent" | "Refused" | "Failed" | "Unknown"
  * What an error means for the connection.
  *
  * - `None`: there never was one.
- * - `Unchanged`: it is as it was before, whatever that is.
+ * - `Unchanged`: it is as it was before.
  * - `Negotiating`: haggling can go on.
  * - `Alive`: it is in the transmission phase, and other requests are not affected.
  * - `Ended`: this side has ended it.
@@ -112,7 +112,7 @@ const optionNotSent = { outcome: "NotSent", connection: "Negotiating", retry: "N
 /** Refused by the server while haggling. */
 const optionRefused = { outcome: "Refused", connection: "Negotiating", retry: "No" } as const
 
-/** Whatever was under way may have been done. */
+/** What was under way may have been done. */
 const lost = { outcome: "Unknown", connection: "Gone", retry: "Reconnect" } as const
 
 const notThereYet = { outcome: "NotSent", connection: "None", retry: "Later" } as const

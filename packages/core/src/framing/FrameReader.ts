@@ -141,7 +141,7 @@ export class FrameReader implements Receiver {
     return this.buffer.take(this.buffer.length)
   }
 
-  /** Calls back when the stream ends while nobody waits for bytes. */
+  /** Calls back when the stream ends while no reader waits for bytes. */
   whenIdleEnds(callback: () => void): void {
     this.idleEnd = callback
     if (this.end !== undefined) callback()

@@ -4,7 +4,7 @@
  *
  * Turns, the order in which fibers may send options, are no semaphore: a fiber that is interrupted in the moment of being
  * given a permit has it and does not know. Here a place in the queue is taken by a synchronous step and left by another,
- * whatever happened to the waiting in between.
+ * also where the waiting was interrupted.
  *
  * @since 0.1.0
  */

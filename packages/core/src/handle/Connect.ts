@@ -29,7 +29,7 @@ import { closeTransmission, die, shutDownEarly } from "./HandleEnd.ts"
 
 /**
  * Admits the connect, moves the handle to `Connecting`, and starts a fiber in the handle's scope that does the rest: the
- * end of the scope ends it, whoever waits for it.
+ * end of the scope ends it, also where callers wait for it.
  *
  * @since 0.1.0
  * @category transitions
@@ -52,7 +52,7 @@ export const begin = <Op extends "connect" | "startConnect">(
           Effect.annotateLogs("nbd.target", target),
           Effect.withSpan("nbd.connect", { kind: "client", attributes: { "nbd.target": target } })
         )
-        // The failure is the state's to tell, and whoever joined it: it is not unhandled.
+        // The state tells of the failure, and so do the callers that joined: it is not unhandled.
         return Effect.withUnhandledErrorLogLevel(Effect.forkIn(established, scope), Option.none())
       })
     ))
@@ -177,7 +177,7 @@ const leaveInOrder = (
   })
 
 /**
- * The end of a handle's scope: whatever state it is in, it is shut down.
+ * The end of a handle's scope: it is shut down, in any state.
  *
  * @since 0.1.0
  * @category transitions

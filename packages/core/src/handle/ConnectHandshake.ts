@@ -84,7 +84,7 @@ const agree = (
     return yield* entered(enterTransmission(cell, reader, settings, agreed, { ...told, contexts }))
   })
 
-/** A handle whose scope has closed meanwhile has nobody left who could want to know more than that. */
+/** Interrupted: the scope is already closed. */
 const entered = <A>(established: A | undefined): Effect.Effect<A> =>
   established === undefined ? Effect.interrupt : Effect.succeed(established)
 

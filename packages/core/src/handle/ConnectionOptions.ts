@@ -1,5 +1,5 @@
 /**
- * Haggling in the caller's hands: the options about the connection, whatever the export.
+ * Haggling in the caller's hands: the options about the connection and not about an export.
  *
  * @since 0.1.0
  */
@@ -157,7 +157,7 @@ const restyle = (handle: HandleContext, live: Haggling, replyStyle: ReplyStyle):
   })
 
 /**
- * Encrypts the connection; whatever was agreed on or learned before is forgotten, and has to be asked again (C-078).
+ * Encrypts the connection; what was agreed on or learned before is forgotten, and has to be asked again (C-078).
  *
  * @since 0.1.0
  * @category haggling
@@ -172,7 +172,7 @@ export const startTls = (
       yield* needsFixed(optionCode.STARTTLS, live)
       const { peer } = reader.connection
       if (live.state.agreed.tls) return yield* new TlsAlreadyStartedError({ peer })
-      // Up to here nothing was sent, and whatever is wrong leaves the handle as it was.
+      // Up to here nothing was sent, and a failure leaves the handle as it was.
       const upgrade = yield* StartTls.prepare(reader.connection, { ...usual, ...tls })
       yield* bounded(
         handle,

@@ -125,7 +125,7 @@ const resultOf = (pending: PendingCommand): Success<Request> => {
   }
 }
 
-// A read that was sent has its destination; only an abandoned one has lost it, and nobody asks for that one's result.
+// A read that was sent has its destination; only an abandoned one has lost it, and its result is not asked for.
 // It is memory that ReadMemory has made: both requests bring none of their own.
 const received = (pending: PendingCommand): Uint8Array<ArrayBuffer> =>
   (pending.destination ?? new Uint8Array(0)) as Uint8Array<ArrayBuffer>

@@ -2,7 +2,7 @@
  * The one place where the state of a handle stands, and the guard before every operation.
  *
  * Next to the state that users see stands what is alive in it: the haggling of `Negotiating`, the transmission of
- * `Connected`. Whoever passes the guard is given exactly that, and so cannot reach what its state does not have.
+ * `Connected`. An operation that passes the guard is given exactly that, and so cannot reach what its state does not have.
  *
  * @since 0.1.0
  */
@@ -73,7 +73,7 @@ export type Admitted<Op extends Operation> = Extract<LiveState, { readonly _tag:
  */
 export class HandleCell {
   readonly traffic = new Traffic()
-  /** What was last connected to; it stays known in whatever state that leads to. */
+  /** What was last connected to; it stays known in every later state. */
   transport: Transport["Type"] | undefined = undefined
   private live: LiveState
   private readonly watchers = new Set<(state: HandleState) => void>()

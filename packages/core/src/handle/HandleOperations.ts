@@ -57,7 +57,7 @@ export const makeCore = (config: HandleConfig) =>
 
 /**
  * A finalizer runs with the fiber refs of the fiber that acquired, and to give back the closing fiber's own makes the
- * history of each of them longer. The transport is opened in another fiber, so whoever connects again and again would
+ * history of each of them longer. The transport is opened in another fiber, so a caller that connects again and again would
  * carry some 20 KB of every former connection along.
  */
 const closeWithoutTrace = (scope: Scope.CloseableScope, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
@@ -162,7 +162,7 @@ const endTransmission = (cell: HandleCell, transmission: Transmission): Effect.E
   Effect.gen(function*() {
     beginShutDown(cell, "Client")
     yield* called((callback) => transmission.onLeaving(callback))
-    // The server has been told; one that keeps the connection open is left all the same (H-097).
+    // The server has been told; one that keeps the connection open is left too (H-097).
     yield* Effect.timeoutOption(called((callback) => transmission.onOver(callback)), "1 second")
     transmission.drop()
   })

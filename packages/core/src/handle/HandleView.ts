@@ -65,7 +65,7 @@ export const negotiatingView = (
   return {
     ...observe(core),
     peer,
-    // Whoever has negotiated has agreed on something, and knows it until the handle dies.
+    // A handle that has negotiated has agreed on something, and knows it until it dies.
     agreed: Effect.catchTag(neverBack(operations.agreed), "NbdExportNotKnownError", Effect.die),
     uri: neverBack(operations.uri),
     configure: (adjustment: Adjustment) => neverBack(operations.configure(adjustment)),

@@ -1,5 +1,5 @@
 /**
- * What greeting and haggling settled about a connection, whatever the export.
+ * What greeting and haggling settled about a connection.
  *
  * @since 0.1.0
  */

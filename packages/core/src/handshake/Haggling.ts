@@ -129,7 +129,7 @@ export interface RawReply {
 }
 
 /**
- * The next reply to the option in flight, of whatever type, its payload unread.
+ * The next reply to the option in flight, of any type, its payload unread.
  *
  * @since 0.1.0
  * @category haggling
@@ -215,7 +215,7 @@ export const haggle = <A>(
       }
       const fault = check(picked) ?? endless(weight)
       if (fault !== undefined) return yield* fault
-      // An information reply of a type nobody knows is answered for by `pick`, and not worth keeping.
+      // `pick` decides about an information reply of an unknown type; it is not kept.
       if (!(reply._tag === "InfoReply" && reply.info._tag === "UnknownInfo")) replies.push(picked)
     }
   }).pipe(

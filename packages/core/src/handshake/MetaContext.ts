@@ -24,7 +24,7 @@ import {
 } from "./HandshakeError.ts"
 
 /**
- * A meta context to ask for. Without an optional one the export is entered all the same.
+ * A meta context to ask for. Where an optional one is not granted, the export is entered without it.
  *
  * @since 0.1.0
  * @category models

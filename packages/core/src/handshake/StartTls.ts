@@ -28,7 +28,7 @@ export type Intent =
 const plaintext: Intent = { _tag: "Plaintext" }
 
 /**
- * Gets ready before anything is sent: credentials that cannot be used end it here, whatever the mode.
+ * Gets ready before anything is sent: credentials that cannot be used end it here, in every mode.
  *
  * @since 0.1.0
  * @category handshake
@@ -44,7 +44,7 @@ export const intend = (
 }
 
 /**
- * The same for one who asks for TLS whatever the mode.
+ * The same for a caller who asks for TLS in any mode.
  *
  * @since 0.1.0
  * @category handshake

@@ -2,7 +2,7 @@
  * What can become of a command, besides success.
  *
  * Three kinds, and a caller decides from the tag alone: we refused it (nothing was sent), the server refused it (the
- * connection is fine and the neighbours did not notice), or it was sent and then lost (nobody knows whether it was done).
+ * connection is fine and the neighbours did not notice), or it was sent and then lost (it is not known whether it was done).
  *
  * @since 0.1.0
  * @public

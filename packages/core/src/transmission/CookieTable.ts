@@ -1,7 +1,7 @@
 /**
  * Commands by cookie, for cookies that are given out in turn and come back in about that order.
  *
- * A ring and not a `Map`: whoever adds and deletes all the time makes V8 copy a Map's table again and again, and every
+ * A ring and not a `Map`: adding and deleting all the time makes V8 copy a Map's table again and again, and every
  * table refers to the one that replaced it. Once one of them is old, all that follow and the dead commands in them live
  * until the next major collection. With 1024 commands in flight a Map made a read a fifth dearer and the heap twice as large.
  *

@@ -42,7 +42,7 @@ export interface ReportedErrors {
 }
 
 /**
- * Whoever waits for a command.
+ * What waits for a command.
  *
  * @since 0.1.0
  * @category models
@@ -68,7 +68,7 @@ export class PendingCommand {
   lender: LentMemory | undefined
   /** The memory that it was lent. */
   lent: Lent | undefined
-  /** `undefined` once nobody waits for it. */
+  /** `undefined` once it is abandoned. */
   caller: Caller | undefined
   /** From 1, in order of sending; 0 while it waits for its turn. */
   cookie = 0
@@ -95,7 +95,7 @@ export class PendingCommand {
     return this.cookie === 0
   }
 
-  /** Tells whoever waits what became of it. */
+  /** Tells its caller what became of it. */
   settle(failure: CommandFailure | NeverSent | undefined): void {
     this.caller?.settle(failure, this)
   }
@@ -115,7 +115,7 @@ export class PendingCommand {
     return this.ranges ??= new Coverage()
   }
 
-  /** Nobody waits for it any more, and its memory is not ours any more. */
+  /** It is abandoned, and its memory is not ours any more. */
   abandon(): void {
     this.caller = undefined
     this.destination = undefined
@@ -124,7 +124,7 @@ export class PendingCommand {
   }
 
   /**
-   * Nobody will see what it was lent. Bytes of it that have a place there already are the next to come: before other
+   * What it was lent is not used. Bytes of it that have a place there already are the next to come: before other
    * content, and so before the memory is lent again.
    */
   takeBack(): void {
@@ -165,7 +165,7 @@ export class InFlight {
     this.lastSent = this.lastCookie
   }
 
-  /** What was sent with this cookie. Nobody can have an answer to a command that has not left yet (H-078). */
+  /** What was sent with this cookie. A command that has not left yet can have no answer (H-078). */
   find(cookie: number): PendingCommand | undefined {
     return cookie > this.lastSent ? undefined : this.byCookie.get(cookie)
   }

@@ -2,7 +2,7 @@
  * Memory that reads are lent, and that is used again once it was given back.
  *
  * Where a connection has bytes put into it by the system itself, the system knows no more than an address. So that memory
- * is of a kind which nobody can take away: a `SharedArrayBuffer` can neither be transferred nor shrunk, and whoever keeps
+ * is of a kind that cannot be taken away: a `SharedArrayBuffer` can neither be transferred nor shrunk, and who keeps
  * a view of it too long sees other bytes, but never writes to somebody else's memory. It has its price: V8 copies into it
  * byte by byte as a rule, so what will be copied goes into ordinary memory. And V8 does not hurry to collect it, however
  * much there is, so there is little of it.
@@ -30,7 +30,7 @@ export interface Lent {
   readonly bytes: Uint8Array
   /** The system may be told of its address. */
   readonly isShared: boolean
-  /** Nobody looks at the bytes any more. To be called once at most; without it the memory is the garbage collector's. */
+  /** The bytes are not used any more. To be called once at most; without it the memory is the garbage collector's. */
   readonly giveBack: () => void
 }
 

@@ -2,7 +2,7 @@
  * Memory for reads that bring none of their own.
  *
  * Small reads are cut from a slab: an array buffer of its own costs more than a read of 4 KiB does. Every byte is given
- * out once, and is zero until the reply has written it, so nobody sees what was there before. The price is that a
+ * out once, and is zero until the reply has written it, so that no reader sees what was there before. The price is that a
  * small result that is kept alive keeps its slab alive, 256 KiB at most; `readInto` has no such price.
  *
  * @since 0.1.0

@@ -245,7 +245,7 @@ const completeStatus = (pending: PendingCommand, asked: ReadonlyMap<number, Gran
 
 /**
  * Where a read goes, as long as anybody waits for it; `arriving` bytes come for it in one piece. Memory that its owner
- * has transferred or resized meanwhile fails that read, and no other; and so does memory that there is not.
+ * has transferred or resized since then fails that read, and no other; and so does memory that there is not.
  *
  * @since 0.1.0
  * @category decoding

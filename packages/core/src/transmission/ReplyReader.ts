@@ -121,7 +121,7 @@ export class ReplyReader {
       : { received: this.heldLength, wanted: this.wanted }
   }
 
-  /** Where the next bytes belong, if that is memory which nobody can take away, and long enough to be worth it. */
+  /** Where the next bytes belong, if that is memory which cannot be transferred or shrunk, and long enough to be worth it. */
   place(): Uint8Array | undefined {
     if (this.stage === "Header") return this.wasMuch && this.inFlight.size > 0 ? this.headerPlace : undefined
     if (this.stage !== "Content" || this.remaining < leastPlaced || !isLent(this.pending)) return undefined

@@ -2,7 +2,7 @@
  * Which of its own checks the client makes before it sends a command, libnbd's strict mode as one switch per bit.
  *
  * All are on. Switching one off is for testing servers: the request goes out as it is, and the server's answer decides.
- * What the wire cannot carry, and reads and writes over 64 MiB, are refused whatever the switches say.
+ * What the wire cannot carry, and reads and writes over 64 MiB, are always refused.
  *
  * @since 0.1.0
  */
@@ -28,7 +28,7 @@ export interface Strictness {
    * no block sizes. Switched off, everything goes out whole.
    */
   readonly payload: boolean
-  /** LIBNBD_STRICT_AUTO_FLAG: NBD_CMD_FLAG_PAYLOAD_LEN is set where it belongs, whatever flags a caller gives. */
+  /** LIBNBD_STRICT_AUTO_FLAG: NBD_CMD_FLAG_PAYLOAD_LEN is set where it belongs; a caller's flags do not change that. */
   readonly autoFlag: boolean
 }
 

@@ -123,7 +123,7 @@ export class Transmission implements Receiver {
     else this.onEnd(ended)
   }
 
-  /** Commands that were sent and have no final reply yet, those that nobody waits for any more included. */
+  /** Commands that were sent and have no final reply yet, abandoned ones included. */
   get requestsInFlight(): number {
     return this.inFlight.size
   }
@@ -152,7 +152,7 @@ export class Transmission implements Receiver {
   }
 
   /**
-   * Nobody waits for the command any more. If it was sent, its cookie stays until the reply has been drained; if it
+   * The command is abandoned. If it was sent, its cookie stays until the reply has been drained; if it
    * still waits for its turn, it is never sent.
    */
   abandon(pending: PendingCommand): void {
@@ -221,7 +221,7 @@ export class Transmission implements Receiver {
   onEnd(end: ConnectionEnd): void {
     if (this.course === "Over") return
     const fault = this.faultOf(end)
-    // After our goodbye, and between replies that nobody waits for, any end will do.
+    // After our goodbye, and between replies to abandoned commands, any end will do.
     const orderly = this.reader.isAtBoundary && this.inFlight.size === 0 &&
       (this.course === "Leaving" || end._tag === "Finished")
     if (orderly) this.finish({ _tag: "Ended" }, fault)

@@ -1,6 +1,6 @@
 /**
  * What of a URI may become part of an ssh command line. The machine at the other end gives the command that it is sent
- * to a shell, whatever is done here, so nothing is quoted: anything but a few harmless characters is refused
+ * to a shell in any case, so nothing is quoted: anything but a few harmless characters is refused
  * (CVE-2025-14946 in libnbd was a host name that ssh took for an option).
  *
  * @since 0.1.0

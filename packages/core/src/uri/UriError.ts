@@ -105,7 +105,7 @@ const longest = 1024
 
 /**
  * A URI, or what was meant to be one, as it may be shown: without a password, and without the values of parameters
- * that nobody knows.
+ * that are not known.
  *
  * @since 0.1.0
  * @category errors

@@ -219,14 +219,18 @@ const credentialsOf = (
     const directory = yield* nameOf("tls-certificates", parameters, refuse)
     const file = yield* nameOf("tls-psk-file", parameters, refuse)
     const type = parameters.get("tls-type")?.toLowerCase()
-    if (type === "anon") return yield* refuse.unsupported(scheme, "anonymous TLS protects from nobody in between")
+    if (type === "anon") {
+      return yield* refuse.unsupported(scheme, "anonymous TLS does not protect from somebody in between")
+    }
     if (type !== undefined && type !== "x509" && type !== "psk") {
       return yield* refuse.bad(`tls-type=${type}`, "it is x509, psk or anon")
     }
     if (directory !== undefined && (file !== undefined || type === "psk")) {
       return yield* refuse.bad("tls-certificates", "it contradicts pre-shared keys")
     }
-    if (file !== undefined && type === "x509") return yield* refuse.bad("tls-psk-file", "it contradicts tls-type=x509")
+    if (file !== undefined && type === "x509") {
+      return yield* refuse.bad("tls-psk-file", "it contradicts tls-type=x509")
+    }
     if (type === "psk" || file !== undefined) return { _tag: "Psk", file }
     return type === "x509" || directory !== undefined ? { _tag: "X509", directory } : undefined
   })

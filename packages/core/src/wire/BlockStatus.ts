@@ -3,7 +3,7 @@
  * a request may have under extended headers.
  *
  * A chunk may carry 2^20 descriptors. They stay encoded, and are read where they are needed: no object is made for one
- * that nobody looks at.
+ * that is not looked at.
  *
  * @since 0.1.0
  */

@@ -5,7 +5,7 @@
  */
 
 /**
- * Specification, "Error values". The numbers are the protocol's own, whatever the system underneath calls them.
+ * Specification, "Error values". The numbers are the protocol's own, and may differ from those of the system.
  *
  * @since 0.1.0
  * @category constants

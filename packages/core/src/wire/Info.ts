@@ -19,7 +19,7 @@ export const infoType = {
 } as const
 
 /**
- * One information reply. `UnknownInfo` is kept apart so that it can be ignored whatever its length (C-049).
+ * One information reply. `UnknownInfo` is kept apart so that it can be ignored at any length (C-049).
  *
  * @since 0.1.0
  * @category models

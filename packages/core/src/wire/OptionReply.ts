@@ -152,7 +152,7 @@ export const decodeOptionReplyHeader = (bytes: Uint8Array, option: number): Opti
 }
 
 /**
- * The same for a reply of whatever type, up to the longest payload there is.
+ * The same for a reply of any type, up to the longest payload there is.
  *
  * @since 0.1.0
  * @category decoding
@@ -191,7 +191,7 @@ const checkLength = (header: OptionReplyHeader, longest: number): OptionReplyHea
       "Fixed newstyle, C-024"
     )
 
-/** A type that is neither known nor an error cannot be skipped: nobody can tell whether it was the final reply. */
+/** A type that is neither known nor an error cannot be skipped: it is not known whether it was the final reply. */
 const readable: ReadonlySet<number> = new Set([
   replyType.ACK,
   replyType.SERVER,

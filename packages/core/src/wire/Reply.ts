@@ -11,7 +11,7 @@ import { magic } from "./Magic.ts"
 import { WireError } from "./WireError.ts"
 
 /**
- * Chunk types. A type with bit 15 set is an error whatever else it says.
+ * Chunk types. A type with bit 15 set is an error, also where the rest of it is unknown.
  *
  * @since 0.1.0
  * @category constants

@@ -1,5 +1,5 @@
 /**
- * Decoders of the reply headers of the transmission phase, for whoever looks at whole messages: fake clients, and the
+ * Decoders of the reply headers of the transmission phase, for code that looks at whole messages: fake clients, and the
  * annotation of transcripts. The client itself reads headers in place, in the connection's own buffer.
  *
  * @since 0.1.0

@@ -193,7 +193,7 @@ describe("parse", () => {
       "nbds",
       "tls-priority is written in GnuTLS's language, and this is not GnuTLS"
     ],
-    ["nbds+unix:///?socket=s&tls-type=anon", "nbds+unix", "anonymous TLS protects from nobody in between"]
+    ["nbds+unix:///?socket=s&tls-type=anon", "nbds+unix", "anonymous TLS does not protect from somebody in between"]
   ])("knows but does not support %s", (uri, scheme, why) => {
     expect(refusal(uri)).toMatchObject({ _tag: "NbdUriUnsupportedError", uri, scheme, why })
   })
@@ -204,7 +204,7 @@ describe("parse", () => {
     )
     expect(refusal("nbd://server:0/").message).toBe(`not an NBD URI: "0": a port is a number from 1 to 65535`)
     expect(refusal("nbds://h/?tls-type=anon").message).toBe(
-      "cannot use this nbds URI: anonymous TLS protects from nobody in between"
+      "cannot use this nbds URI: anonymous TLS does not protect from somebody in between"
     )
     expect(refusal("/dev/nbd0").message).toContain("nbd+unix:///?socket=PATH")
     expect(refusal("localhost:10809").message).toContain("nbd://localhost:PORT")
