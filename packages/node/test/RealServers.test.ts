@@ -3,7 +3,7 @@
  */
 import { Conformance } from "@effect-nbd/conformance"
 import { Handle, type Transport } from "@effect-nbd/core"
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect, it, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import {
@@ -73,11 +73,14 @@ const servers: ReadonlyArray<Server> = [
   ["nbd-server as a command", "nbd-server", nbdServerCommand(67_108_864), { exportName: "", lists: false }]
 ]
 
-describe.each(servers)("%s", (_name, program, layer, target) => {
-  for (const { name, run } of Conformance.checks(target)) {
-    it.scopedLive.skipIf(!has(program))(name, () => Effect.provide(run, layer))
-  }
-})
+for (const [name, program, server, target] of servers) {
+  describe.skipIf(!has(program))(name, () => {
+    // One server for all of them, as users have it: each check connects for itself.
+    layer(server, { excludeTestServices: true })((it) => {
+      for (const { name, run } of Conformance.checks(target)) it.scoped(name, () => run)
+    })
+  })
+}
 
 describe("qemu-nbd with socket activation", () => {
   // It locks its image: a second one could not open it.

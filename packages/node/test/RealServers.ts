@@ -22,9 +22,14 @@ export class ServerFailed extends Data.TaggedError("ServerFailed")<{
   readonly output: string
 }> {}
 
+const found = new Map<string, boolean>()
+
 /** The program is installed. */
-export const has = (program: string): boolean =>
-  spawnSync("sh", ["-c", "command -v \"$1\"", "sh", program]).status === 0
+export const has = (program: string): boolean => {
+  const known = found.get(program) ?? spawnSync("sh", ["-c", "command -v \"$1\"", "sh", program]).status === 0
+  found.set(program, known)
+  return known
+}
 
 /** A folder of its own, gone with the scope. */
 export const folder: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
