@@ -1,3 +1,4 @@
+import { effect, it, layer, prop, scoped } from "@effect/vitest"
 import { afterEach } from "vitest"
 
 /**
@@ -5,3 +6,9 @@ import { afterEach } from "vitest"
  * everything else, Vitest's own messages among it, which otherwise waits for minutes where bytes come one by one.
  */
 afterEach(() => new Promise<void>((resolve) => void setImmediate(resolve)))
+
+/**
+ * `layer` gives its tests the `it` of everybody, with the layer's own `effect` and `scoped` put in. Files that run in one
+ * process share it, and the next one would have no TestClock.
+ */
+Object.assign(it, { effect, layer, prop, scoped })
