@@ -5,6 +5,7 @@
  */
 import { spawnSync } from "node:child_process"
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs"
+import { availableParallelism } from "node:os"
 import { delimiter, join, relative } from "node:path"
 import { folders, hasNpmPeer, missingPeers, newerFolder, newerSuite, npmPeer } from "./lib/peers.mjs"
 import { isMain, repositoryRoot } from "./lib/sources.mjs"
@@ -31,12 +32,18 @@ export const inWords = ({ failed, passed, skipped }) =>
   `${passed} passed, ${failed} failed${skipped.length === 0 ? "" : `, ${skipped.length} skipped`}`
 
 /**
- * What is run together. Where every file loads the modules anew, that is two thirds of the processor time of core's tests
- * and half of those of the fake server. The others look at what their process holds, and start from nothing.
+ * What is run together. Files share the processes and the modules that were loaded: where each loaded them anew, that was
+ * two thirds of the processor time of core's tests. The second half waits for servers and programs much of the time, so it
+ * has a process more than there are processors: all of them to the end, since the pool may give one that it lets go because
+ * it is idle a file to run, and then fails.
  */
+const waiting = availableParallelism() + 1
 const runs = [
   { projects: ["block", "core", "client", "server", "testing", "conformance"], options: ["--no-isolate"] },
-  { projects: ["node", "cli", "benchmarks"], options: [] }
+  {
+    projects: ["node", "cli", "benchmarks"],
+    options: ["--no-isolate", `--minWorkers=${waiting}`, `--maxWorkers=${waiting}`]
+  }
 ]
 
 /** The arguments of each run of vitest; a choice of files may leave one without any. */
