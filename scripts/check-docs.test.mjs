@@ -3,7 +3,8 @@ import { test } from "node:test"
 import { checkDocs } from "./check-docs.mjs"
 import { withTree } from "./lib/temporaryTree.mjs"
 
-const violationsIn = (text) => withTree({ "packages/core/src/A.ts": text }, checkDocs)
+const root = JSON.stringify({ workspaces: ["packages/core"] })
+const violationsIn = (text) => withTree({ "package.json": root, "packages/core/src/A.ts": text }, checkDocs)
 const header = "/** A module. */\nimport * as Effect from \"effect/Effect\"\n\n"
 const missing = "has no doc comment directly above it"
 
