@@ -221,7 +221,7 @@ const refuses =
 
 const noRoom = "the server closed a connection before it said a word, and let the next one in: it may have had no room"
 
-/** What a check comes to that is not over in time, and of which nobody can say more. */
+/** What a check comes to that is not over in time, and of which no more is known. */
 class Unclear extends Data.TaggedError("Unclear")<{ readonly reason: string }> {}
 
 const limited = (
@@ -265,7 +265,7 @@ const limited = (
   )
 }
 
-/** A defect is a failure too: the check may have met something that nobody thought of. */
+/** A defect is a failure too: the check may have met something that it was not written for. */
 const verdictOf = <R>(
   rules: Check["rules"],
   run: Effect.Effect<Skipped | void, unknown, R>

@@ -117,7 +117,7 @@ export class RawClient {
     return this.reader.send(chunks)
   }
 
-  /** The next bytes, whatever they are. */
+  /** The next bytes, of any kind. */
   take(count: number): Effect.Effect<Uint8Array, StreamEnded> {
     return this.reader.take(count)
   }
@@ -219,7 +219,7 @@ export class RawClient {
     return Effect.zipRight(start, this.chunkRest("extended"))
   }
 
-  /** A reply of whatever style, `length` as of `simple`: its first chunk, where it has chunks, which may not be the last. */
+  /** A reply of any style, `length` as of `simple`: its first chunk, where it has chunks, which may not be the last. */
   reply(length = 0): Effect.Effect<RawReply, Failure> {
     return Effect.gen(this, function*() {
       const start = viewOf(yield* this.take(4)).getUint32(0)

@@ -6,7 +6,7 @@
  * becomes the program. The program and its arguments are positional parameters of that line, and no part of what the shell
  * reads.
  *
- * - LISTEN_PID has to be the program's own id, which nobody knows before it is there.
+ * - LISTEN_PID has to be the program's own id, which is not known before it is there.
  * - Node's sockets do not block, and a server that waits in `accept` would be told EAGAIN. Of what a child gets, libuv puts
  *   the three standard streams, and only those, into blocking mode. So the socket is handed over as standard input, which
  *   the shell makes descriptor 3.
@@ -153,7 +153,7 @@ interface Listener {
 const listen = (file: string): Effect.Effect<Listener, unknown, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.async<Listener, unknown>((resume) => {
-      // Nobody connects before the program has the socket and this process has closed it.
+      // No client connects before the program has the socket and this process has closed it.
       const server = net.createServer((socket) => socket.destroy())
       server.once("error", (error) => resume(Effect.fail(error)))
       server.listen(`${file}0`, () => resume(moved(server, file)))

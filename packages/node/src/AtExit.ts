@@ -1,6 +1,6 @@
 /**
  * The last resort for what outlives a process: programs that it has started, and files and folders that it has made. Scopes see to
- * them; but `process.exit`, or an exception that nobody catches, closes no scope. Then they are ended here, while the
+ * them; but `process.exit`, or an exception that is not caught, closes no scope. Then they are ended here, while the
  * process exits, when nothing can be waited for any more but by standing still.
  *
  * Nothing helps against a signal that no handler catches. This installs none: signals are for the application, as
@@ -77,7 +77,7 @@ const endAll = (): void => {
     try {
       fs.rmSync(path, { recursive: true, force: true })
     } catch {
-      // Nobody is left to be told, and the others have their turn.
+      // The process is about to end: there is no caller to tell, and the others have their turn.
     }
   }
 }

@@ -107,7 +107,7 @@ interface Exit {
 }
 
 /**
- * Spawns. A process that exits before it has released the program ends it all the same. Throws what Node throws at once, such as arguments that are too long; what it tells later is `started`.
+ * Spawns. A process that exits before it has released the program ends it too. Throws what Node throws at once, such as arguments that are too long; what it tells later is `started`.
  *
  * @since 0.1.0
  * @category constructors

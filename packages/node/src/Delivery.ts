@@ -1,7 +1,7 @@
 /**
  * The read side of a connection, between a Node stream and a core `Receiver`.
  *
- * It keeps the promises of the seam whatever the stream does: nothing before the first `receive`, nothing while the
+ * It keeps the promises of the seam for any stream: nothing before the first `receive`, nothing while the
  * receiver holds bytes back, nothing from inside a call, the end once and after the last byte, silence after `close`.
  * It knows neither sockets nor child processes.
  *
@@ -39,7 +39,7 @@ export interface Delivery {
   readonly receive: (receiver: Receiver) => void
   readonly resume: () => void
   readonly close: () => void
-  /** Runs a call into the stream; whatever the stream says from inside it is told in a later turn. */
+  /** Runs a call into the stream; what the stream says from inside it is told in a later turn. */
   readonly during: <A>(call: () => A) => A
   /** Whether the receiver asked for no more bytes. */
   readonly isHeld: () => boolean

@@ -36,7 +36,7 @@ export { StreamTakenError } from "@effect-nbd/core/TransportError"
 
 /**
  * Runs `acquire` for each `open`, in the scope of that connection. The stream carries bytes (no encoding set, not in
- * object mode), nobody else reads from it or writes to it, and it belongs to the connection: closing the scope sends
+ * object mode), no other code reads from it or writes to it, and it belongs to the connection: closing the scope sends
  * what was written for at most 500 ms, and destroys the stream.
  *
  * `open` fails with `StreamNotOpenedError`, whose cause is what `acquire` failed with.

@@ -1,7 +1,7 @@
 /**
  * A connection over Node streams that TLS can be put under, in place: as a client, or as the server.
  *
- * What holds the connection keeps one handle on it whatever it is made of now, plaintext or TLS.
+ * What holds the connection keeps one object for it, in plaintext and under TLS.
  *
  * @since 0.1.0
  * @internal
@@ -59,7 +59,7 @@ export const encryptable = (plain: StreamConnection.Attached, options: Options):
     ...plain,
     connection: {
       ...plain.connection,
-      // Whoever made the connection knows it by this object alone, and has it end under TLS too.
+      // The code that made the connection knows it by this object alone, and has it end under TLS too.
       endWrites: () => current.connection.endWrites(),
       prepareTls: (settings) =>
         Effect.map(

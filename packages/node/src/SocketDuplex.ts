@@ -18,7 +18,7 @@ import { codeOf } from "./StreamConnection.ts"
 
 /**
  * Opens the socket. With the scope it is closed, and so it is when the stream is destroyed. The stream fails with
- * `ENOBUFS` once more than `maxUnread` bytes have come that nobody has read.
+ * `ENOBUFS` once more than `maxUnread` bytes have come that were not read.
  *
  * @since 0.1.0
  * @category constructors

@@ -2,7 +2,7 @@
  * Two connected sockets: one of ours on the fast path, and one to give to a child as its stdin and stdout.
  *
  * Node has no socketpair, and the pipes it makes for a child are one for each direction: a program in inetd's manner,
- * which answers on its stdin (nbd-server does), would talk to nobody. So a Unix socket is listened on for a moment, in
+ * which answers on its stdin (nbd-server does), would talk to no client. So a Unix socket is listened on for a moment, in
  * a folder that only this user can enter, and connected to.
  *
  * @since 0.1.0
@@ -58,7 +58,7 @@ export const make = (
 /** How long, in milliseconds of real time, the system may take to hand over a connection that was made at once. */
 const acceptMillis = 5000
 
-/** Listens, and gives the Effect that waits for the one connection. Whatever came in is destroyed with the scope. */
+/** Listens, and gives the Effect that waits for the one connection. What came in is destroyed with the scope. */
 const listen = (address: string): Effect.Effect<Effect.Effect<net.Socket, Error>, Error, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.async<{ readonly server: net.Server; readonly sockets: Array<net.Socket> }, Error>((resume) => {

@@ -4,7 +4,7 @@
  *
  * - It cannot be told to wait. What has come and was not taken is kept, and when that is too much the connection breaks
  *   with `ENOBUFS`.
- * - A WebSocket takes whatever is written at once, so that its own buffer grows: what is in flight bounds that.
+ * - A WebSocket takes everything that is written at once, so that its own buffer grows: what is in flight bounds that.
  * - It has no half close: to end writing, as the goodbye to the server does, closes it. A WebSocket whose peer does not
  *   answer that is dropped in its own time, which may be after the scope.
  * - One whose messages come as `Blob`s loses their order. A browser's own WebSocket needs `binaryType = "arraybuffer"`.

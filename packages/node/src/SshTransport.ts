@@ -3,7 +3,7 @@
  * keys, jumps and prompts are for ssh and its own configuration.
  *
  * Nothing that it is given reaches an option's place on the command line of ssh, nor has a meaning to the shell that
- * runs nc: whatever could is refused.
+ * runs nc: what could is refused.
  *
  * @since 0.1.0
  */

@@ -46,7 +46,7 @@ export interface Options {
   /** Called once, when `close` of the connection is called first. */
   readonly onClose?: (() => void) | undefined
   /**
-   * Called once with how the streams ended; whatever it gives to `report`, now or later, is what the receiver is
+   * Called once with how the streams ended; what it gives to `report`, now or later, is what the receiver is
    * told. Default: the end as it is.
    */
   readonly explain?: ((end: ConnectionEnd, report: (end: ConnectionEnd) => void) => void) | undefined
@@ -60,12 +60,12 @@ export interface Attached {
   readonly connection: Connection
   /** Nothing can be sent any more: lets the peer finish for a short time, then ends the connection as broken. */
   readonly writesLost: (error: unknown) => void
-  /** Nobody is to be told anything any more: what still comes is read and thrown away, what was written leaves. */
+  /** The receiver is told nothing any more: what still comes is read and thrown away, what was written leaves. */
   readonly abandon: () => void
   /** What is written to now. */
   readonly writable: () => Writable
   /**
-   * Lets go of the streams, for somebody else to take over: nobody is told anything any more. Why they are no good to
+   * Lets go of the streams, for other code to take over: the receiver is told nothing any more. Why they are no good to
    * anybody, if so: they have ended, or bytes were taken from them that the receiver has not been told of.
    */
   readonly surrender: () => "Ended" | "Undelivered" | undefined

@@ -33,14 +33,14 @@ export const read = (part: Part, file: string): Effect.Effect<string, TlsCredent
   )
 }
 
-/** Whoever has stopped waiting for it, it closes the file. */
+/** It closes the file also where its caller has stopped waiting. */
 const textOf = async (name: string): Promise<string | { readonly reason: string }> => {
   const file = await fs.promises.open(name, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK)
   try {
     const status = await file.stat()
     if (!status.isFile()) return { reason: status.isDirectory() ? "EISDIR" : "it is not a regular file" }
     const chunks: Array<Buffer> = []
-    // It may grow meanwhile: what counts is what was read of it.
+    // It may grow while it is read: what counts is what was read of it.
     for (let length = 0; length <= maxBytes;) {
       const { buffer, bytesRead } = await file.read(Buffer.alloc(chunkBytes))
       if (bytesRead === 0) return Buffer.concat(chunks).toString("utf8")

@@ -142,7 +142,7 @@ export const pskCiphers = [
 ].join(":")
 
 /**
- * What both sides say about versions: at least TLS 1.2, whatever Node.js was started with (C-080 to C-082).
+ * What both sides say about versions: at least TLS 1.2, also where Node.js was started with an older one (C-080 to C-082).
  *
  * @since 0.1.0
  * @category constructors
@@ -194,7 +194,7 @@ export const clientOptions = (
   credentials: X509 | Psk
 ): Either.Either<tls.SecureContextOptions, TlsCredentialsError> =>
   credentials._tag === "Psk"
-    // No authority: where a certificate comes in place of the key, nobody has issued it.
+    // No authority: a certificate that comes in place of the key is trusted by no one.
     ? Either.map(checkPsk(credentials), () => ({ ca: [], ciphers: pskCiphers }))
     : Either.zipWith(
       trustOptions(credentials),

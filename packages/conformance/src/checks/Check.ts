@@ -124,7 +124,7 @@ export class ContentError extends Data.TaggedError("NbdContentError")<{
 }
 
 /**
- * A failure that is about these rules, and not about whatever else its check is about.
+ * A failure that is about these rules, and not about the other rules of its check.
  *
  * @since 0.1.0
  * @category errors

@@ -1,5 +1,5 @@
 /**
- * Many commands at a time, and commands that nobody waits for any more.
+ * Many commands at a time, and commands that were abandoned.
  *
  * @since 0.1.0
  */

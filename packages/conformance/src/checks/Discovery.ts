@@ -15,7 +15,7 @@ import { open } from "../RawClient.ts"
 import type { Target } from "./Check.ts"
 import { Patience } from "./Patience.ts"
 
-/** Nobody calls an export so. */
+/** No export has this name. */
 const unlikely = "effect-nbd-conformance-no-such-export"
 
 /**

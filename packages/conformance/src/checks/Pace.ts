@@ -40,7 +40,7 @@ export class Pace {
     return silence > patience * this.longest
   }
 
-  /** A check begins: whatever an earlier one has left is of no matter. */
+  /** A check begins: what an earlier one has left does not count. */
   begin(): void {
     this.last = this.clock.unsafeCurrentTimeMillis()
     this.held = 0

@@ -210,7 +210,7 @@ const haggling = (target: Target): ReadonlyArray<Check> => [
       const negotiating = yield* Handle.negotiate({ exportName })
       const listing = yield* Effect.either(negotiating.listMetaContexts({ queries: [] }))
       if (listing._tag === "Left") {
-        // A server without contexts says so, and can be entered all the same.
+        // A server without contexts says so, and its export can be entered.
         yield* expectEqual("why there is no list", isRefusal(listing.left), true)
         yield* Effect.flatMap(negotiating.go(), ({ shutdown }) => shutdown)
         return yield* skipped(noContexts)

@@ -1,5 +1,5 @@
 /**
- * Requests as bytes, of whatever their sender wants them to have in them.
+ * Requests as bytes, valid or not.
  *
  * @since 0.1.0
  */

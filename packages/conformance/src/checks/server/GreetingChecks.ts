@@ -18,7 +18,7 @@ import { arriving, check, greeted, haggling, skip } from "./Talk.ts"
 
 const readOnce = (client: RawClient) =>
   Effect.gen(function*() {
-    // A multiple of every minimum block size. A client that was told none may be refused all the same (S-054).
+    // A multiple of every minimum block size. A client that was told none may still be refused (S-054).
     yield* client.request("READ", { cookie: 77n, offset: 0, length: 65_536 })
     const { cookie, error } = yield* client.simple(65_536)
     const isRight = error === 0 || error === errno.EINVAL || error === errno.EOVERFLOW || isOfCircumstance(error)

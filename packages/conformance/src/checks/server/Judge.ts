@@ -122,7 +122,7 @@ export const expectReply = (
 export const isAck = (replies: ReadonlyArray<OptionReply>): boolean => replies.at(-1)?._tag === "Ack"
 
 /**
- * Whether the option was refused with this; without a name: with what a server may answer to whatever a client asks, since
+ * Whether the option was refused with this; without a name: with what a server may answer to any option, since
  * it does not do it, or not for this client or now.
  *
  * @since 0.1.0
@@ -143,7 +143,7 @@ const atWill: ReadonlySet<number> = new Set([
 ])
 
 /**
- * A failure of the effect is one of this rule, or these, and not of whatever else its check is about; also where the effect
+ * A failure of the effect is one of this rule, or these, and not of the other rules of its check; also where the effect
  * itself names others. What skips the check still does.
  *
  * @since 0.1.0

@@ -46,7 +46,7 @@ export const check = (
 })
 
 /**
- * A client behind the greeting, which has agreed to whatever was offered, or to these flags of it.
+ * A client behind the greeting, which has agreed to all that was offered, or to these flags of it.
  *
  * @since 0.1.0
  * @category constructors

@@ -1,5 +1,5 @@
 /**
- * NBD_OPT_STARTTLS: servers without TLS, with it for whoever wants it, and with it for all. Which of them a server is
+ * NBD_OPT_STARTTLS: servers without TLS, with it for clients that want it, and with it for all. Which of them a server is
  * shows in how it answers a client that has not begun TLS.
  *
  * @since 0.1.0
@@ -34,7 +34,7 @@ export const tlsChecks = (target: Target): ReadonlyArray<Check> => {
     ({ tls }) => tls?.mode === "Require" ? Effect.succeed(tls) : skip("TLS is not asked for")
   )
 
-  /** A client that asks by EXPORT_NAME all the same is left. */
+  /** The connection of a client that still asks by EXPORT_NAME is ended. */
   const insistence = Effect.scoped(Effect.gen(function*() {
     const client = yield* greeted(target)
     yield* client.send(encodeOption(optionCode.EXPORT_NAME, encodeText(exportName)))
