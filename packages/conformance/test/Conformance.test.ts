@@ -8,6 +8,8 @@ import { describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 
 const disk = { name: "disk", size: 1_048_576 * 2 }
+/** Where bytes come one by one, each of them costs time. */
+const small = { name: "disk", size: 262_144 }
 const named = { exportName: "disk", unknownExport: "nothing" } as const
 
 /** An array behind functions that take their time. */
@@ -48,7 +50,7 @@ const servers: ReadonlyArray<Server> = [
   ...MemoryPipe.policies.flatMap(([policy, delivery]) =>
     styles.map((
       [style, config]
-    ): Server => [`${style}, delivered ${policy}`, { exports: [disk], ...config, delivery }, named])
+    ): Server => [`${style}, delivered ${policy}`, { exports: [small], ...config, delivery }, named])
   ),
   ["a second export", { exports: [{ name: "first", size: 512 }, disk] }, named],
   ["extended headers, and nothing else", { exports: [disk], structuredReplies: false }, named],

@@ -47,7 +47,7 @@ const leaves = Misbehaviour.make({
 })
 
 const fair: ReadonlyArray<readonly [string, FakeServer.FakeServerConfig, atLeast: number]> = [
-  ...[0, 1, 511, 512, 4096, 1_048_575].map((size) =>
+  ...[0, 511, 4096, 1_048_575].map((size) =>
     [`with an export of ${size} bytes`, { exports: [{ name: "disk", size }] }, 40] as const
   ),
   [

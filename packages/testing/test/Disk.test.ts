@@ -159,14 +159,20 @@ it.scoped("no more than 64 MiB of payload are with it at a time, and no more tha
 
 it.scoped("killing a session interrupts what its disk is doing", () =>
   Effect.gen(function*() {
+    const begun = yield* Deferred.make<void>()
     const interrupted = yield* Deferred.make<void>()
     const disk: Disk.Disk = {
-      read: () => Effect.onInterrupt(Effect.never, () => Deferred.succeed(interrupted, undefined))
+      read: () =>
+        Effect.onInterrupt(
+          Effect.zipRight(Deferred.succeed(begun, undefined), Effect.never),
+          () => Deferred.succeed(interrupted, undefined)
+        )
     }
     const server = yield* FakeServer.make({ exports: [{ name: "disk", size, disk }] })
     const client = yield* transmitting(server, false)
     yield* client.request("READ", { length: 1 })
-    yield* server.awaitRequests(1)
+    // A request is recorded before the disk has it.
+    yield* Deferred.await(begun)
     yield* server.killAll
     yield* Deferred.await(interrupted)
     yield* server.awaitSessions(0)
