@@ -11,7 +11,6 @@
  *
  * @since 0.1.0
  */
-import * as NodeStream from "@effect/platform-node/NodeStream"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -105,15 +104,36 @@ const farthest = (1n << 63n) - (1n << 21n)
 
 /** What a program says, up to where it makes sense. */
 const told = (output: Readable, size: bigint): Stream.Stream<Extent> =>
-  NodeStream.fromReadable<"Broken">(() => output, () => "Broken").pipe(
-    Stream.catchAll(() => Stream.empty),
+  written(output).pipe(
     Stream.mapAccum(nothing, (before, bytes) => {
-      const now = understand(before, Buffer.from(bytes).toString("latin1"), size)
+      const now = understand(before, bytes.toString("latin1"), size)
       return [now, now]
     }),
     Stream.takeUntil(({ isOver }) => isOver),
     Stream.mapConcatChunk(({ found }) => Chunk.unsafeFromArray(found))
   )
+
+/** What a program writes, up to its end or to where that cannot be read. To wait for more can be given up. */
+const written = (output: Readable): Stream.Stream<Buffer> =>
+  Stream.repeatEffectOption(
+    Effect.async<Buffer, Option.Option<never>>((resume) => {
+      const leave = (): void => {
+        for (const event of changes) output.off(event, look)
+      }
+      const look = (): void => {
+        const bytes: unknown = output.read()
+        const found = Buffer.isBuffer(bytes)
+        if (!found && !output.readableEnded && !output.destroyed) return
+        leave()
+        resume(found ? Effect.succeed(bytes) : Effect.fail(Option.none()))
+      }
+      for (const event of changes) output.on(event, look)
+      look()
+      return Effect.sync(leave)
+    })
+  )
+
+const changes = ["readable", "end", "close"] as const
 
 /** Starts a program; answers with its standard output. */
 const start = ({ args, command }: Walker, fd: number, size: bigint): Effect.Effect<Readable, Error, Scope.Scope> =>
@@ -124,7 +144,10 @@ const start = ({ args, command }: Walker, fd: number, size: bigint): Effect.Effe
       child.once("error", (error) => resume(Effect.fail(error)))
     }),
     end
-  ).pipe(Effect.map(({ stdout }) => stdout ?? Readable.from([])))
+  ).pipe(
+    // Where it cannot be read it is closed, and that is what counts.
+    Effect.map(({ stdout }) => (stdout ?? Readable.from([])).on("error", () => {}))
+  )
 
 const end = (child: ChildProcess): Effect.Effect<void> =>
   Effect.async((resume) => {
