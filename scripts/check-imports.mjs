@@ -21,7 +21,7 @@ const packages = {
   block: [isEffect],
   core: [isEffect],
   client: [isEffect, isOurs("block"), isOurs("core")],
-  node: [isEffect, isOurs("core"), isFrom("@effect/platform"), isNode],
+  node: [isEffect, isOurs("block"), isOurs("core"), isFrom("@effect/platform"), isNode],
   server: [isEffect, isOurs("block"), isOurs("core")],
   testing: [isEffect, isOurs("block"), isOurs("core"), isOurs("server")],
   conformance: [isEffect, isOurs("core")],

@@ -7,6 +7,7 @@
  *
  * @since 0.1.0
  */
+import * as Turns from "@effect-nbd/node/file/Turns"
 import * as Chunk from "effect/Chunk"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -18,7 +19,6 @@ import * as CopyPlan from "./CopyPlan.ts"
 import { Depth } from "./Depth.ts"
 import type { Fault } from "./Failure.ts"
 import { type Piece, Pieces } from "./Pieces.ts"
-import * as Turns from "./Turns.ts"
 import * as ZeroRuns from "./ZeroRuns.ts"
 
 /**

@@ -7,14 +7,14 @@
  * @since 0.1.0
  */
 import { errno, type ErrnoName } from "@effect-nbd/core/wire/Errno"
+import * as FileCalls from "@effect-nbd/node/file/FileCalls"
+import * as WrittenZeroes from "@effect-nbd/node/file/WrittenZeroes"
 import { type Disk, DiskError } from "@effect-nbd/server/Disk"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as fs from "node:fs"
-import * as FileCalls from "./FileCalls.ts"
 import * as FileEnd from "./FileEnd.ts"
-import * as WrittenZeroes from "./WrittenZeroes.ts"
 
 /**
  * The file has bytes, and is said to have none, as those of /proc: it cannot be served.

@@ -10,13 +10,13 @@
  *
  * @since 0.1.0
  */
+import * as FileCalls from "@effect-nbd/node/file/FileCalls"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as fs from "node:fs"
 import { dirname, isAbsolute } from "node:path"
-import * as FileCalls from "./FileCalls.ts"
 import * as FileLock from "./FileLock.ts"
 
 /**

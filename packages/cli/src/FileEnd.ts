@@ -4,15 +4,15 @@
  *
  * @since 0.1.0
  */
+import * as FileCalls from "@effect-nbd/node/file/FileCalls"
+import * as FileHoles from "@effect-nbd/node/file/FileHoles"
+import * as WrittenZeroes from "@effect-nbd/node/file/WrittenZeroes"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as fs from "node:fs"
 import { type BlockSize, inOrder, lending, type Sink, type Source } from "./CopyEnds.ts"
-import * as FileCalls from "./FileCalls.ts"
 import * as FileDraft from "./FileDraft.ts"
-import * as FileHoles from "./FileHoles.ts"
-import * as WrittenZeroes from "./WrittenZeroes.ts"
 
 /**
  * It is there, but it is no regular file.

@@ -10,6 +10,7 @@ import * as NbdUri from "@effect-nbd/core/NbdUri"
 import type { Connection } from "@effect-nbd/core/Transport"
 import * as AtExit from "@effect-nbd/node/AtExit"
 import * as DuplexConnection from "@effect-nbd/node/DuplexConnection"
+import * as FileCalls from "@effect-nbd/node/file/FileCalls"
 import * as UnixPath from "@effect-nbd/node/UnixPath"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -20,7 +21,6 @@ import { rm } from "node:fs/promises"
 import * as net from "node:net"
 import { dirname, join } from "node:path"
 import { UsageError } from "./Failure.ts"
-import * as FileCalls from "./FileCalls.ts"
 
 /**
  * Where to listen. Port 0 leaves the choice to the system.

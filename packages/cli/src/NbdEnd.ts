@@ -8,6 +8,7 @@ import * as Extents from "@effect-nbd/core/Extents"
 import * as MetaContext from "@effect-nbd/core/MetaContext"
 import { CommandError } from "@effect-nbd/core/transmission/CommandError"
 import { errno } from "@effect-nbd/core/wire/Errno"
+import * as WrittenZeroes from "@effect-nbd/node/file/WrittenZeroes"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -15,7 +16,6 @@ import * as Stream from "effect/Stream"
 import type { BlockSize, Extent, Sink, Source } from "./CopyEnds.ts"
 import type { ExportConnections } from "./ExportConnections.ts"
 import type { Fault } from "./Failure.ts"
-import * as WrittenZeroes from "./WrittenZeroes.ts"
 
 /**
  * The destination does not take writes. Nothing was sent.

@@ -7,13 +7,13 @@
  * @since 0.1.0
  */
 import type { Connection, Transport } from "@effect-nbd/core/Transport"
+import * as FileCalls from "@effect-nbd/node/file/FileCalls"
 import * as Transcript from "@effect-nbd/testing/Transcript"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as fs from "node:fs"
 import { oneLine, UsageError } from "./Failure.ts"
-import * as FileCalls from "./FileCalls.ts"
 import { complain } from "./Output.ts"
 
 /** Bytes of memory for the connections of a command to one target, or for one session of a server. */

@@ -4,6 +4,8 @@
  *
  * @since 0.1.0
  */
+import * as FileCalls from "@effect-nbd/node/file/FileCalls"
+import * as WrittenZeroes from "@effect-nbd/node/file/WrittenZeroes"
 import * as NodeStream from "@effect/platform-node/NodeStream"
 import * as Chunk from "effect/Chunk"
 import * as Data from "effect/Data"
@@ -13,10 +15,8 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as fs from "node:fs"
 import { type BlockSize, inOrder, lending, type Sink, type Source } from "./CopyEnds.ts"
-import * as FileCalls from "./FileCalls.ts"
 import { NotRegularFileError } from "./FileEnd.ts"
 import * as Output from "./Output.ts"
-import * as WrittenZeroes from "./WrittenZeroes.ts"
 
 const blockSize: BlockSize = { minimum: 1, preferred: 4096, maximum: 0x4000_0000 }
 

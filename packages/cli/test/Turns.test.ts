@@ -1,8 +1,8 @@
 /** Loops that could go on for long without waiting. */
 import * as Copy from "#cli/Copy"
 import type { Sink, Source } from "#cli/CopyEnds"
-import * as Turns from "#cli/Turns"
-import * as WrittenZeroes from "#cli/WrittenZeroes"
+import * as Turns from "@effect-nbd/node/file/Turns"
+import * as WrittenZeroes from "@effect-nbd/node/file/WrittenZeroes"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"

@@ -1,12 +1,12 @@
 /** Transfers to and from files: those that are made at once, and those that Node's threads make. */
-import * as FileCalls from "#cli/FileCalls"
+import * as FileCalls from "@effect-nbd/node/file/FileCalls"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { randomBytes } from "node:crypto"
 import * as fs from "node:fs"
 import { constants } from "node:os"
 import { join } from "node:path"
-import { folder } from "./support/servers.ts"
+import { folder } from "./Peers.ts"
 
 /** Longer than what is made at once, and than one call of what is not. */
 const lengths = [1, 4096, 131_071, 131_072, 262_145, 1_048_583]

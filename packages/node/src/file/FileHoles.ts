@@ -11,6 +11,7 @@
  *
  * @since 0.1.0
  */
+import type { Extent } from "@effect-nbd/block/Extent"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -18,7 +19,6 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { type ChildProcess, spawn } from "node:child_process"
 import { Readable } from "node:stream"
-import type { Extent } from "./CopyEnds.ts"
 
 /**
  * A program that walks over its standard input, and prints a line for each run of data, `START END` in bytes, and at last
@@ -178,14 +178,14 @@ const understand = (before: Understood, text: string, size: bigint): Understood 
   let { at } = before
   for (const line of lines) {
     if (line === "end") {
-      if (at < size) found.push({ offset: at, length: size - at, zero: true })
+      if (at < size) found.push({ offset: at, length: size - at, allocated: false, zero: true })
       return { at: size, rest: "", found, isOver: true }
     }
     const [, from, to] = /^(\d{1,19}) (\d{1,19})$/.exec(line) ?? []
     const [start, end] = [BigInt(from ?? 0), BigInt(to ?? 0)]
     if (start < at || end <= start || end > size) return { at, rest: "", found, isOver: true }
-    if (start > at) found.push({ offset: at, length: start - at, zero: true })
-    found.push({ offset: start, length: end - start, zero: false })
+    if (start > at) found.push({ offset: at, length: start - at, allocated: false, zero: true })
+    found.push({ offset: start, length: end - start, allocated: true, zero: false })
     at = end
   }
   return { at, rest, found, isOver: rest.length > longestLine }
