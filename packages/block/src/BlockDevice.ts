@@ -275,7 +275,8 @@ const lending = <E>(
       const last = idle.pop()
       const memory = last !== undefined && last.byteLength >= length ? last : new Uint8Array(length)
       const bytes = memory.subarray(0, length)
-      return Effect.zipRight(readInto(offset, bytes), use(bytes)).pipe(
+      // `use` may look at the bytes before it gives an effect.
+      return Effect.flatMap(readInto(offset, bytes), () => use(bytes)).pipe(
         Effect.map((result) => {
           if (idle.length < maximumIdle) idle.push(memory)
           return result

@@ -83,6 +83,14 @@ describe("a device of functions", () => {
       expect(Chunk.toReadonlyArray(extents)).toEqual([{ offset: 512n, length: 1024n, allocated: true, zero: false }])
     }))
 
+  it.effect("lends bytes that are read already when they are looked at", () =>
+    Effect.gen(function*() {
+      const readInto = (_: bigint, destination: Uint8Array) =>
+        Effect.zipRight(Effect.yieldNow(), Effect.sync(() => void destination.fill(7)))
+      const device = yield* recorded({ readInto }).device
+      expect(yield* device.readBorrowed(0n, 512, ([first]) => Effect.succeed(first))).toBe(7)
+    }))
+
   it.effect("lends memory again once its bytes have been used, and not while they are", () =>
     Effect.gen(function*() {
       const device = yield* recorded().device
