@@ -3,6 +3,8 @@
  *
  * @since 0.1.0
  */
+import * as Chunk from "effect/Chunk"
+import * as Stream from "effect/Stream"
 
 /**
  * A run of bytes, and what is known of it. Where nothing is known it is allocated and may hold anything.
@@ -59,6 +61,30 @@ const haveSameFlags = (self: Readonly<Record<string, bigint>>, that: Readonly<Re
   const names = Object.keys(self)
   return names.length === Object.keys(that).length && names.every((name) => self[name] === that[name])
 }
+
+/**
+ * Extents in order and without gaps, with neighbours that are alike made one. Each is held back until the next one is known
+ * to differ.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const joined = <E>(extents: Stream.Stream<Extent, E>): Stream.Stream<Extent, E> =>
+  Stream.suspend(() => {
+    let held: Extent | undefined
+    const joining = Stream.mapChunks(extents, (chunk) => {
+      const finished: Array<Extent> = []
+      for (const extent of chunk) {
+        if (held !== undefined && isAlike(held, extent)) held = { ...held, length: held.length + extent.length }
+        else {
+          if (held !== undefined) finished.push(held)
+          held = extent
+        }
+      }
+      return Chunk.unsafeFromArray(finished)
+    })
+    return Stream.concat(joining, Stream.suspend(() => held === undefined ? Stream.empty : Stream.succeed(held)))
+  })
 
 /**
  * The range that options mean on a device of `size` bytes, cut to it.

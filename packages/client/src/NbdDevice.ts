@@ -5,7 +5,7 @@
  */
 import type { BlockDevice } from "@effect-nbd/block/BlockDevice"
 import { type Operation, RequestRefusedError } from "@effect-nbd/block/DeviceError"
-import { type Extent, isAlike, rangeOf } from "@effect-nbd/block/Extent"
+import { type Extent, joined, rangeOf } from "@effect-nbd/block/Extent"
 import * as Geometry from "@effect-nbd/block/Geometry"
 import type * as Commands from "@effect-nbd/core/Commands"
 import type { Export } from "@effect-nbd/core/Export"
@@ -13,7 +13,6 @@ import { flagsOf, type MappedExtent } from "@effect-nbd/core/Extents"
 import type { Connected } from "@effect-nbd/core/Handle"
 import type { HandleDeadError, ShutDownError } from "@effect-nbd/core/HandleError"
 import * as MetaContext from "@effect-nbd/core/MetaContext"
-import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
@@ -84,24 +83,6 @@ const extentOf = (mapped: MappedExtent, contexts: ReadonlyArray<string>): Extent
     ? extent
     : { ...extent, flags: Object.fromEntries(contexts.map((context) => [context, flagsOf(mapped, context) ?? 0n])) }
 }
-
-/** Joins neighbours that are alike: a server may tell them apart by bits that have no meaning (C-119). */
-const joined = <E>(extents: Stream.Stream<Extent, E>): Stream.Stream<Extent, E> =>
-  Stream.suspend(() => {
-    let held: Extent | undefined
-    const joining = Stream.mapChunks(extents, (chunk) => {
-      const finished: Array<Extent> = []
-      for (const extent of chunk) {
-        if (held !== undefined && isAlike(held, extent)) held = { ...held, length: held.length + extent.length }
-        else {
-          if (held !== undefined) finished.push(held)
-          held = extent
-        }
-      }
-      return Chunk.unsafeFromArray(finished)
-    })
-    return Stream.concat(joining, Stream.suspend(() => held === undefined ? Stream.empty : Stream.succeed(held)))
-  })
 
 /**
  * The device that a connected handle has entered. It lives as long as the handle does: after that its requests fail with
@@ -203,6 +184,7 @@ export const of = (
         const asked = geometry.canExtents ? [MetaContext.baseAllocation, ...contexts] : contexts
         if (range.length === 0n) return Stream.empty
         if (asked.length === 0) return Stream.succeed({ ...range, allocated: true, zero: false })
+        // A server may tell them apart by bits that have no meaning (C-119).
         return joined(
           Stream.map(connected.extents({ ...range, contexts: asked }), (extent) => extentOf(extent, contexts))
         )
