@@ -8,13 +8,13 @@
  */
 import { errno, type ErrnoName } from "@effect-nbd/core/wire/Errno"
 import * as FileCalls from "@effect-nbd/node/file/FileCalls"
+import * as RegularFile from "@effect-nbd/node/file/RegularFile"
 import * as WrittenZeroes from "@effect-nbd/node/file/WrittenZeroes"
 import { type Disk, DiskError } from "@effect-nbd/server/Disk"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as fs from "node:fs"
-import * as FileEnd from "./FileEnd.ts"
 
 /**
  * The file has bytes, and is said to have none, as those of /proc: it cannot be served.
@@ -39,11 +39,11 @@ export const make = (
   options: { readonly readOnly: boolean }
 ): Effect.Effect<
   { readonly size: bigint; readonly disk: Disk },
-  FileCalls.FileError | FileEnd.NotRegularFileError | NoSizeError,
+  FileCalls.FileError | RegularFile.NotRegularFileError | NoSizeError,
   Scope.Scope
 > =>
   Effect.gen(function*() {
-    const { fd, stats } = yield* FileEnd.open(path, options.readOnly ? "r" : "r+")
+    const { fd, stats } = yield* RegularFile.open(path, options.readOnly ? "r" : "r+")
     if (stats.size === 0n && (yield* FileCalls.readingToEnd(fd, path)(0n, new Uint8Array(1))) > 0) {
       return yield* new NoSizeError({ path })
     }

@@ -6,28 +6,15 @@
  */
 import * as FileCalls from "@effect-nbd/node/file/FileCalls"
 import * as FileHoles from "@effect-nbd/node/file/FileHoles"
+import * as RegularFile from "@effect-nbd/node/file/RegularFile"
 import * as WrittenZeroes from "@effect-nbd/node/file/WrittenZeroes"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import * as fs from "node:fs"
 import { type BlockSize, inOrder, lending, type Sink, type Source } from "./CopyEnds.ts"
 import * as FileDraft from "./FileDraft.ts"
-
-/**
- * It is there, but it is no regular file.
- *
- * @since 0.1.0
- * @category errors
- */
-export class NotRegularFileError extends Data.TaggedError("NotRegularFileError")<{
-  readonly path: string
-  readonly found: "directory" | "device" | "pipe or socket"
-}> {
-  override get message(): string {
-    return `${this.path} is a ${this.found}, not a regular file`
-  }
-}
 
 /**
  * Both ends are the same file. Nothing was written.
@@ -87,9 +74,9 @@ export interface FileSource extends Source {
  */
 export const source = (
   path: string
-): Effect.Effect<FileSource, FileCalls.FileError | NotRegularFileError, Scope.Scope> =>
+): Effect.Effect<FileSource, FileCalls.FileError | RegularFile.NotRegularFileError, Scope.Scope> =>
   Effect.gen(function*() {
-    const { fd, stats } = yield* open(path, "r")
+    const { fd, stats } = yield* RegularFile.open(path, "r")
     const readToEnd = FileCalls.readingToEnd(fd, path)
     const about = { name: path, blockSize, stats }
     if (stats.size === 0n && (yield* readToEnd(0n, new Uint8Array(1))) > 0) {
@@ -105,7 +92,9 @@ export const source = (
       ...about,
       size: stats.size,
       // In blocks of 512 bytes, whatever those of the file system are.
-      extents: stats.blocks * 512n < stats.size ? FileHoles.extents(fd, stats.size) : undefined,
+      extents: stats.blocks * 512n < stats.size
+        ? Stream.unwrapScoped(FileHoles.look(fd, { offset: 0n, length: stats.size }))
+        : undefined,
       read: lending(FileCalls.reading(fd, path)),
       // What was taken for holes may be what was cut off.
       verify: Effect.flatMap(
@@ -148,10 +137,10 @@ const longestHole = 0x4_0000_0000_0000
 export const sink = (
   path: string,
   { allocated, from, inPlace }: SinkOptions
-): Effect.Effect<Sink, FileDraft.DraftError | NotRegularFileError | SameFileError, Scope.Scope> =>
+): Effect.Effect<Sink, FileDraft.DraftError | RegularFile.NotRegularFileError | SameFileError, Scope.Scope> =>
   Effect.gen(function*() {
     const place = yield* FileDraft.placeOf(path)
-    if (place.before !== undefined) yield* requireRegular(path, place.before)
+    if (place.before !== undefined) yield* RegularFile.requireRegular(path, place.before)
     for (const name of inPlace ? [path] : [path, FileDraft.partOf(place)]) {
       if (from !== undefined && (yield* FileDraft.isFile(name, from.stats))) {
         return yield* new SameFileError({ source: from.name, destination: name })
@@ -184,38 +173,3 @@ export const sink = (
       left: draft.left
     }
   })
-
-/**
- * Opens a regular file until the scope is closed.
- *
- * @since 0.1.0
- * @category constructors
- */
-export const open = (
-  path: string,
-  flags: string | number
-): Effect.Effect<FileCalls.Opened, FileCalls.FileError | NotRegularFileError, Scope.Scope> =>
-  Effect.gen(function*() {
-    // Opening a pipe would wait for its other end, so it is looked at first. One that is not there may be made.
-    const before = yield* Effect.option(
-      FileCalls.call<fs.BigIntStats>("open", path, (done) => fs.stat(path, { bigint: true }, done))
-    )
-    if (before._tag === "Some") yield* requireRegular(path, before.value)
-    const opened = yield* FileCalls.open(path, flags)
-    yield* requireRegular(path, opened.stats)
-    return opened
-  })
-
-const requireRegular = (path: string, stats: fs.BigIntStats): Effect.Effect<void, NotRegularFileError> =>
-  stats.isFile()
-    ? Effect.void
-    : Effect.fail(
-      new NotRegularFileError({
-        path,
-        found: stats.isDirectory()
-          ? "directory"
-          : stats.isBlockDevice() || stats.isCharacterDevice()
-          ? "device"
-          : "pipe or socket"
-      })
-    )

@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 import * as FileCalls from "@effect-nbd/node/file/FileCalls"
+import { NotRegularFileError } from "@effect-nbd/node/file/RegularFile"
 import * as WrittenZeroes from "@effect-nbd/node/file/WrittenZeroes"
 import * as NodeStream from "@effect/platform-node/NodeStream"
 import * as Chunk from "effect/Chunk"
@@ -15,7 +16,6 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as fs from "node:fs"
 import { type BlockSize, inOrder, lending, type Sink, type Source } from "./CopyEnds.ts"
-import { NotRegularFileError } from "./FileEnd.ts"
 import * as Output from "./Output.ts"
 
 const blockSize: BlockSize = { minimum: 1, preferred: 4096, maximum: 0x4000_0000 }

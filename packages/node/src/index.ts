@@ -25,6 +25,13 @@ export * as DuplexConnection from "./DuplexConnection.ts"
 export * as DuplexTransport from "./DuplexTransport.ts"
 
 /**
+ * Regular files as block devices.
+ *
+ * @since 0.1.0
+ */
+export * as FileDevice from "./FileDevice.ts"
+
+/**
  * The transport that an NBD URI names.
  *
  * @since 0.1.0

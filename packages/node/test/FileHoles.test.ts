@@ -49,7 +49,13 @@ const sparse = (size: number, ...offsets: ReadonlyArray<number>): Effect.Effect<
 const mebibyte = 1_048_576
 
 const found = (fd: number, size: number, ...walkers: ReadonlyArray<FileHoles.Walker>) =>
-  Effect.map(Stream.runCollect(FileHoles.extents(fd, BigInt(size), walkers)), Chunk.toReadonlyArray)
+  foundIn(fd, 0, size, ...walkers)
+
+const foundIn = (fd: number, offset: number, length: number, ...walkers: ReadonlyArray<FileHoles.Walker>) =>
+  Effect.map(Stream.runCollect(looked(fd, BigInt(offset), BigInt(length), walkers)), Chunk.toReadonlyArray)
+
+const looked = (fd: number, offset: bigint, length: bigint, walkers?: ReadonlyArray<FileHoles.Walker>) =>
+  Stream.unwrapScoped(FileHoles.look(fd, { offset, length }, walkers))
 
 /** Bytes that are known to be zeroes. The extents begin at 0, and have no gaps. */
 const zeroesIn = (extents: ReadonlyArray<Extent>, content: Buffer): number => {
@@ -85,6 +91,11 @@ describe("the holes of a file", () => {
           const open = yield* sparse(size, 100_000)
           const [first, , last] = yield* found(open.fd, size, walker)
           expect([first?.zero, last?.zero]).toStrictEqual([true, true])
+          const [hole, data, after] = yield* foundIn(open.fd, 50_000, mebibyte, walker)
+          expect(hole).toMatchObject({ offset: 50_000n, zero: true })
+          expect(data).toMatchObject({ zero: false })
+          expect(after).toMatchObject({ zero: true })
+          expect(after === undefined ? 0n : after.offset + after.length).toBe(50_000n + BigInt(mebibyte))
           const empty = yield* sparse(size)
           // A file that has become shorter has no hole where its end was.
           expect((yield* found(odd.fd, size * 2, walker)).every(({ length, offset }) => offset + length <= size)).toBe(
@@ -136,7 +147,7 @@ describe("the holes of a file", () => {
       // A line that is too long ends it as well.
       for (const walker of [busy, saying("9".repeat(100), `echo $$ > ${pidFile}; exec sleep 1000`)]) {
         writeFileSync(pidFile, "")
-        yield* Stream.runDrain(Stream.take(FileHoles.extents(fd, 8192n, [walker]), 2))
+        yield* Stream.runDrain(Stream.take(looked(fd, 0n, 8192n, [walker]), 2))
         expect(isGone(pidFile)).toBe(true)
       }
     }))
@@ -166,7 +177,7 @@ itInMemory("the last page of the longest file that there can be is not taken for
     const size = (1n << 63n) - 1n
     yield* FileCalls.truncating(fd, path)(size)
     yield* FileCalls.writing(fd, path)(size - 100_000n, new Uint8Array(90_000).fill(1))
-    const extents = yield* Stream.runCollect(FileHoles.extents(fd, size))
+    const extents = yield* Stream.runCollect(looked(fd, 0n, size))
     closeSync(fd)
     for (const { length, offset, zero } of extents) if (zero) expect(offset + length < size - 100_000n).toBe(true)
   }))

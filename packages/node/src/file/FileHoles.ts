@@ -21,8 +21,8 @@ import { type ChildProcess, spawn } from "node:child_process"
 import { Readable } from "node:stream"
 
 /**
- * A program that walks over its standard input, and prints a line for each run of data, `START END` in bytes, and at last
- * `end`. The size of the file is added to its arguments.
+ * A program that walks over a range of its standard input, and prints a line for each run of data, `START END` in bytes, and
+ * at last `end`. Where the range begins and ends is added to its arguments.
  *
  * @since 0.1.0
  * @category models
@@ -37,7 +37,7 @@ const [seekData, seekHole] = process.platform === "darwin" ? [4, 3] : [3, 4]
 
 const perl = `
   use Errno "ENXIO";
-  my ($at, $size) = (0, @ARGV);
+  my ($at, $size) = @ARGV;
   while ($at < $size) {
     my $start = sysseek(STDIN, $at, ${seekData});
     # No data any more: a hole up to the end, or the end is not where it was.
@@ -53,7 +53,7 @@ const perl = `
 
 const python = `
 import errno, os, sys
-at, size = 0, int(sys.argv[1])
+at, size = int(sys.argv[1]), int(sys.argv[2])
 while at < size:
     try:
         start = os.lseek(0, at, os.SEEK_DATA)
@@ -78,22 +78,24 @@ export const walkers: ReadonlyArray<Walker> = [
 ]
 
 /**
- * The extents of an open file of so many bytes, from 0 on and without gaps, as far as one of the programs could tell.
- * The first that can be started counts. It is gone with the stream.
+ * Begins to look for the holes of an open file in a range of it: gives extents from `offset` on and without gaps, as far as
+ * one of the programs could tell. The first that can be started counts. It is gone with the scope. The file may be closed
+ * once the program is started.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const extents = (
+export const look = (
   fd: number,
-  size: bigint,
+  { length, offset }: Pick<Extent, "offset" | "length">,
   programs: ReadonlyArray<Walker> = walkers
-): Stream.Stream<Extent> => {
-  const asked = size < farthest ? size : farthest
-  return Stream.unwrapScoped(Effect.map(
-    Effect.option(Effect.firstSuccessOf(programs.map((program) => start(program, fd, asked)))),
-    Option.match({ onNone: () => Stream.empty, onSome: (output) => told(output, asked) })
-  ))
+): Effect.Effect<Stream.Stream<Extent>, never, Scope.Scope> => {
+  const end = offset + length < farthest ? offset + length : farthest
+  if (offset >= end) return Effect.succeed(Stream.empty)
+  return Effect.map(
+    Effect.option(Effect.firstSuccessOf(programs.map((program) => start(program, fd, offset, end)))),
+    Option.match({ onNone: () => Stream.empty, onSome: (output) => told(output, offset, end) })
+  )
 }
 
 /**
@@ -103,10 +105,10 @@ export const extents = (
 const farthest = (1n << 63n) - (1n << 21n)
 
 /** What a program says, up to where it makes sense. */
-const told = (output: Readable, size: bigint): Stream.Stream<Extent> =>
+const told = (output: Readable, offset: bigint, end: bigint): Stream.Stream<Extent> =>
   written(output).pipe(
-    Stream.mapAccum(nothing, (before, bytes) => {
-      const now = understand(before, bytes.toString("latin1"), size)
+    Stream.mapAccum(nothingBefore(offset), (before, bytes) => {
+      const now = understand(before, bytes.toString("latin1"), end)
       return [now, now]
     }),
     Stream.takeUntil(({ isOver }) => isOver),
@@ -136,20 +138,28 @@ const written = (output: Readable): Stream.Stream<Buffer> =>
 const changes = ["readable", "end", "close"] as const
 
 /** Starts a program; answers with its standard output. */
-const start = ({ args, command }: Walker, fd: number, size: bigint): Effect.Effect<Readable, Error, Scope.Scope> =>
+const start = (
+  { args, command }: Walker,
+  fd: number,
+  offset: bigint,
+  end: bigint
+): Effect.Effect<Readable, Error, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.async<ChildProcess, Error>((resume) => {
-      const child = spawn(command, [...args, String(size)], { stdio: [fd, "pipe", "ignore"], windowsHide: true })
+      const child = spawn(command, [...args, String(offset), String(end)], {
+        stdio: [fd, "pipe", "ignore"],
+        windowsHide: true
+      })
       child.once("spawn", () => resume(Effect.succeed(child)))
       child.once("error", (error) => resume(Effect.fail(error)))
     }),
-    end
+    stop
   ).pipe(
     // Where it cannot be read it is closed, and that is what counts.
     Effect.map(({ stdout }) => (stdout ?? Readable.from([])).on("error", () => {}))
   )
 
-const end = (child: ChildProcess): Effect.Effect<void> =>
+const stop = (child: ChildProcess): Effect.Effect<void> =>
   Effect.async((resume) => {
     if (child.exitCode !== null || child.signalCode !== null) return resume(Effect.void)
     child.once("exit", () => resume(Effect.void))
@@ -166,24 +176,24 @@ interface Understood {
   readonly isOver: boolean
 }
 
-const nothing: Understood = { at: 0n, rest: "", found: [], isOver: false }
+const nothingBefore = (at: bigint): Understood => ({ at, rest: "", found: [], isOver: false })
 
 /** Two numbers of 64 bits. */
 const longestLine = 40
 
-const understand = (before: Understood, text: string, size: bigint): Understood => {
+const understand = (before: Understood, text: string, limit: bigint): Understood => {
   const lines = (before.rest + text).split("\n")
   const rest = lines.pop() ?? ""
   const found: Array<Extent> = []
   let { at } = before
   for (const line of lines) {
     if (line === "end") {
-      if (at < size) found.push({ offset: at, length: size - at, allocated: false, zero: true })
-      return { at: size, rest: "", found, isOver: true }
+      if (at < limit) found.push({ offset: at, length: limit - at, allocated: false, zero: true })
+      return { at: limit, rest: "", found, isOver: true }
     }
     const [, from, to] = /^(\d{1,19}) (\d{1,19})$/.exec(line) ?? []
     const [start, end] = [BigInt(from ?? 0), BigInt(to ?? 0)]
-    if (start < at || end <= start || end > size) return { at, rest: "", found, isOver: true }
+    if (start < at || end <= start || end > limit) return { at, rest: "", found, isOver: true }
     if (start > at) found.push({ offset: at, length: start - at, allocated: false, zero: true })
     found.push({ offset: start, length: end - start, allocated: true, zero: false })
     at = end
