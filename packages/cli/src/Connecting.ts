@@ -10,7 +10,6 @@ import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { Connection } from "./ExportConnections.ts"
 import type { Fault } from "./Failure.ts"
 import * as Patience from "./Patience.ts"
 import * as Race from "./Race.ts"
@@ -49,7 +48,7 @@ export const open = (
   name: string,
   config: HandleConfig,
   patience: Patience.Patience
-): Effect.Effect<Connection, Fault, Transport | Scope.Scope> =>
+): Effect.Effect<Handle.Connected, Fault, Transport | Scope.Scope> =>
   Effect.gen(function*() {
     const transport = yield* Transport
     const greeting = patience.greeting ?? Duration.decode(transport.greetingTimeout ?? Patience.greetingBeyondTcp)
@@ -71,5 +70,13 @@ export const open = (
           )
       })
     )
-    return { ...handle, export: yield* handle.exportInfo }
+    const connected = {
+      ...handle,
+      peer: transport.target,
+      agreed: yield* handle.agreed,
+      export: yield* handle.exportInfo,
+      inFlight: Effect.orElseSucceed(handle.inFlight, () => 0)
+    }
+    // No handle goes back to the states before, so from now on its commands are refused as those of a connected one are.
+    return connected as Handle.Connected
   })

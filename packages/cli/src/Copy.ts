@@ -7,7 +7,9 @@
  *
  * @since 0.1.0
  */
+import { DeviceError } from "@effect-nbd/block/DeviceError"
 import * as Turns from "@effect-nbd/node/file/Turns"
+import * as WrittenZeroes from "@effect-nbd/node/file/WrittenZeroes"
 import * as Chunk from "effect/Chunk"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -103,7 +105,9 @@ export class CopyError extends Data.TaggedError("CopyError")<{
 }> {
   override get message(): string {
     const where = this.offset === undefined ? "" : ` at offset ${this.offset}`
-    return `${this.operation}${where} of ${this.of} failed: ${this.cause.message}`
+    // A device says where and of what too.
+    const why = this.cause instanceof DeviceError ? this.cause.reason ?? this.cause.errno : this.cause.message
+    return `${this.operation}${where} of ${this.of} failed: ${why}`
   }
 }
 
@@ -155,10 +159,10 @@ interface Way {
 
 const carryOut = (source: Source, sink: Sink, plan: CopyPlan.Plan, options: Options, way: Way) =>
   Effect.gen(function*() {
-    yield* Effect.mapError(sink.prepare(source.size), failed("prepare", sink))
+    if (sink.prepare !== undefined) yield* Effect.mapError(sink.prepare(source.size), failed("prepare", sink))
     const size = yield* transfer(source, sink, plan, options, way)
     if (source.verify !== undefined) yield* Effect.mapError(source.verify, failed("read", source))
-    yield* Effect.mapError(sink.finish(size), failed("finish", sink))
+    if (sink.finish !== undefined) yield* Effect.mapError(sink.finish(size), failed("finish", sink))
     if (options.flush === true) yield* Effect.mapError(sink.flush, failed("flush", sink))
     if (sink.settle !== undefined) yield* Effect.mapError(sink.settle, failed("finish", sink))
   })
@@ -176,7 +180,8 @@ const transfer = (
 ): Effect.Effect<bigint, CopyPlan.Misfit | CopyError, Scope.Scope> =>
   Effect.gen(function*() {
     const { onCopied = () => {}, queueSize = defaults.queueSize, sparse = defaults.sparse } = options
-    const block = sink.zero === undefined || sparse === 0 ? undefined : Math.max(sparse, sink.blockSize.preferred)
+    const looks = sink.geometry.canZero && sink.forgets !== true && sparse > 0
+    const block = looks ? Math.max(sparse, sink.geometry.preferred) : undefined
     const pieces = new Pieces(source.size, {
       grain,
       requestSize,
@@ -200,18 +205,22 @@ const transfer = (
     /** Answers with how many bytes there were. */
     const copyData = ({ length, offset }: Piece) =>
       Effect.mapError(
-        source.read(offset, length, (bytes): Effect.Effect<number, CopyPlan.Misfit | CopyError | SourceEndedError> => {
-          const count = bytes.byteLength
-          if (source.size !== undefined) {
-            return count < length
-              ? Effect.fail(new SourceEndedError({ source: source.name, offset: offset + BigInt(count) }))
-              : Effect.as(store.data(offset, bytes), count)
+        source.readBorrowed(
+          offset,
+          length,
+          (bytes): Effect.Effect<number, CopyPlan.Misfit | CopyError | SourceEndedError> => {
+            const count = bytes.byteLength
+            if (source.size !== undefined) {
+              return count < length
+                ? Effect.fail(new SourceEndedError({ source: source.name, offset: offset + BigInt(count) }))
+                : Effect.as(store.data(offset, bytes), count)
+            }
+            return Effect.zipRight(
+              extend(offset, count, length),
+              Effect.as(count === 0 ? Effect.void : store.data(offset, bytes), count)
+            )
           }
-          return Effect.zipRight(
-            extend(offset, count, length),
-            Effect.as(count === 0 ? Effect.void : store.data(offset, bytes), count)
-          )
-        }),
+        ),
         (error) =>
           error instanceof CopyError || CopyPlan.isMisfit(error) ? error : failed("read", source, offset)(error)
       )
@@ -271,11 +280,12 @@ const requestsFor = (size: bigint, requestSize: number, most: number): number =>
 
 /** Whether zeroes are made at all, rather than left as they are. */
 const isMade = (sink: Sink, { destinationIsZero = false }: Options): boolean =>
-  sink.zero !== undefined && !destinationIsZero
+  sink.forgets !== true && !destinationIsZero
 
 /** How pieces are stored: zeroes of which `block` bytes or more are together are made rather than written. */
 const storing = (sink: Sink, block: number | undefined, options: Options) => {
-  const zero = isMade(sink, options) ? sink.zero : undefined
+  const make = sink.geometry.canZero ? sink.writeZeroes : WrittenZeroes.by(sink.write, sink.geometry.maximum)
+  const zero = isMade(sink, options) ? make : undefined
   const zeroes = (offset: bigint, length: number): Effect.Effect<void, CopyError> =>
     zero === undefined ? Effect.void : Effect.mapError(zero(offset, BigInt(length)), failed("zero", sink, offset))
   const write = (offset: bigint, bytes: Uint8Array): Effect.Effect<void, CopyError> =>
@@ -298,11 +308,11 @@ const learning = (
   { extents = true }: Options
 ): Effect.Effect<Effect.Effect<void, CopyError>, never, Scope.Scope> =>
   Effect.gen(function*() {
-    if (!extents || source.extents === undefined) {
+    if (!extents || !source.geometry.canExtents) {
       pieces.close()
       return Effect.void
     }
-    const pull = yield* Stream.toPull(Stream.bufferChunks(source.extents, { capacity: answersAhead }))
+    const pull = yield* Stream.toPull(Stream.bufferChunks(source.extents(), { capacity: answersAhead }))
     const oneAtATime = yield* Effect.makeSemaphore(1)
     const learn = Effect.matchEffect(pull, {
       onSuccess: (known) => Effect.sync(() => pieces.add(Chunk.toReadonlyArray(known))),

@@ -1,69 +1,40 @@
 /**
- * The two ends of a copy, as the engine sees them: nothing of NBD, files or pipes.
+ * The two ends of a copy, as the engine sees them: block devices, or as much of one as a copy needs.
+ *
+ * Any `BlockDevice` is a `Source` and a `Sink`. What they have beside that is for ends that are no devices, since they have no
+ * size before all is read or written (standard input and output, a file that is made, `null:`), and for what tells one end
+ * from another (it is far away, some requests suit it).
  *
  * @since 0.1.0
  */
+import type { BlockDevice } from "@effect-nbd/block/BlockDevice"
+import type { Geometry } from "@effect-nbd/block/Geometry"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
-import type * as Stream from "effect/Stream"
 import type { Fault } from "./Failure.ts"
 
 /**
- * Sizes in bytes that requests to one end are held to. All but `maximum` are powers of two.
+ * Sizes in bytes that requests to one end are held to.
  *
  * @since 0.1.0
  * @category models
  */
-export interface BlockSize {
-  /** Offsets and lengths are multiples of it. */
-  readonly minimum: number
-  /** Multiples of it are fast. */
-  readonly preferred: number
-  /** Longest request that carries data. */
-  readonly maximum: number
-}
+export type BlockSize = Pick<Geometry, "minimum" | "preferred" | "maximum">
 
 /**
- * A run of bytes, and whether they are known to be zeroes. Where they are not, they may be zeroes all the same.
+ * Where bytes come from. `readBorrowed` lends fewer bytes than were asked for only where a source of unknown size ends. What
+ * `extents` does not reach is read.
  *
  * @since 0.1.0
  * @category models
  */
-export interface Extent {
-  readonly offset: bigint
-  readonly length: bigint
-  readonly zero: boolean
-}
-
-/**
- * Where bytes come from.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Source {
-  /** In words, for errors. */
-  readonly name: string
+export interface Source extends Pick<BlockDevice<Fault>, "name" | "readBorrowed" | "extents"> {
   /** `undefined` where only reading tells. */
   readonly size: bigint | undefined
-  readonly blockSize: BlockSize
+  readonly geometry: BlockSize & Pick<Geometry, "canExtents">
   /** It may be far away: the longer an answer takes, the more requests should be on their way. */
   readonly isRemote?: boolean
-  /**
-   * What is known of the content: in order from 0 and without gaps. What it does not reach is read. `undefined` where
-   * nothing is known.
-   */
-  readonly extents: Stream.Stream<Extent, Fault> | undefined
-  /**
-   * Reads, and lends the bytes to `use` for as long as it runs. They are fewer than `length` only where a source of unknown
-   * size ends.
-   */
-  readonly read: <A, E>(
-    offset: bigint,
-    length: number,
-    use: (bytes: Uint8Array) => Effect.Effect<A, E>
-  ) => Effect.Effect<A, E | Fault>
   /** Called once, after the last read: fails where what was read may not be what there was. */
   readonly verify?: Effect.Effect<void, Fault>
 }
@@ -74,28 +45,22 @@ export interface Source {
  * @since 0.1.0
  * @category models
  */
-export interface Sink {
-  /** In words, for errors. */
-  readonly name: string
+export interface Sink extends Pick<BlockDevice<Fault>, "name" | "write" | "writeZeroes" | "flush"> {
   /** The most that fits; `undefined` where there is no limit. */
-  readonly capacity: bigint | undefined
-  readonly blockSize: BlockSize
+  readonly size: bigint | undefined
+  readonly geometry: BlockSize & Pick<Geometry, "canZero">
+  /** Nothing is kept of what is written, and so zeroes need not be made. */
+  readonly forgets?: boolean
   /** As of a source. */
   readonly isRemote?: boolean
   /** Requests that suit it better than the usual ones. */
   readonly suited?: { readonly requests: number; readonly requestSize: number }
-  /** Called once, after all checks and before the first write, with the size of the source if that is known. */
-  readonly prepare: (size: bigint | undefined) => Effect.Effect<void, Fault>
-  /** Writes all of `bytes`, which are written over afterwards. */
-  readonly write: (offset: bigint, bytes: Uint8Array) => Effect.Effect<void, Fault>
-  /** Makes a range read as zeroes, however long it is. `undefined` where it makes no difference whether they are written. */
-  readonly zero: ((offset: bigint, length: bigint) => Effect.Effect<void, Fault>) | undefined
   /** Bytes of zeroes that one call makes in no more time than others. Default: 1 GiB. */
   readonly longestZero?: number | undefined
+  /** Called once, after all checks and before the first write, with the size of the source if that is known. */
+  readonly prepare?: (size: bigint | undefined) => Effect.Effect<void, Fault>
   /** Called once, after the last write, with how many bytes there were. */
-  readonly finish: (size: bigint) => Effect.Effect<void, Fault>
-  /** Makes durable what was written. */
-  readonly flush: Effect.Effect<void, Fault>
+  readonly finish?: (size: bigint) => Effect.Effect<void, Fault>
   /** Called once, last: the copy is complete, and takes its place. */
   readonly settle?: Effect.Effect<void, Fault>
   /**
@@ -113,7 +78,7 @@ export interface Sink {
  */
 export const lending = (
   fill: (offset: bigint, destination: Uint8Array) => Effect.Effect<number, Fault>
-): Source["read"] => {
+): Source["readBorrowed"] => {
   const idle: Array<Uint8Array> = []
   return (offset, length, use) =>
     Effect.suspend(() => {

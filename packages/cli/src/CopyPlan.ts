@@ -101,8 +101,8 @@ export const make = (source: Source, sink: Sink, wanted: number): Effect.Effect<
   Effect.suspend((): Effect.Effect<Plan, Misfit> => {
     const misfit = source.size === undefined ? undefined : misfitOf(source, sink, source.size)
     if (misfit !== undefined) return Effect.fail(misfit)
-    const [from, to] = [source.blockSize, sink.blockSize]
-    const minimum = strictest(source, sink).blockSize.minimum
+    const [from, to] = [source.geometry, sink.geometry]
+    const minimum = strictest(source, sink).geometry.minimum
     const maximum = Math.min(from.maximum, to.maximum)
     const preferred = Math.max(from.preferred, to.preferred, minimum)
     // What both prefer, unless that is more than one of them takes.
@@ -120,26 +120,26 @@ export const make = (source: Source, sink: Sink, wanted: number): Effect.Effect<
  * @category constructors
  */
 export const misfitOf = (source: Source, sink: Sink, size: bigint): Misfit | undefined => {
-  if (sink.capacity !== undefined && size > sink.capacity) {
+  if (sink.size !== undefined && size > sink.size) {
     return new DestinationTooSmallError({
       source: source.name,
       sourceSize: source.size,
       destination: sink.name,
-      destinationSize: sink.capacity
+      destinationSize: sink.size
     })
   }
-  const { blockSize, name } = strictest(source, sink)
-  return size % BigInt(blockSize.minimum) === 0n
+  const { geometry, name } = strictest(source, sink)
+  return size % BigInt(geometry.minimum) === 0n
     ? undefined
     : new SizeUnalignedError({
       source: source.name,
       sourceSize: size,
       limitedBy: name,
-      minimumBlockSize: blockSize.minimum
+      minimumBlockSize: geometry.minimum
     })
 }
 
 const strictest = (source: Source, sink: Sink): Source | Sink =>
-  source.blockSize.minimum > sink.blockSize.minimum ? source : sink
+  source.geometry.minimum > sink.geometry.minimum ? source : sink
 
 const multipleBelow = (limit: number, grain: number): number => limit - limit % grain

@@ -7,9 +7,11 @@
  *
  * @since 0.1.0
  */
-import type { Commands } from "@effect-nbd/core/Commands"
+import type { BlockDevice } from "@effect-nbd/block/BlockDevice"
+import type { GeometryError } from "@effect-nbd/block/Geometry"
+import * as NbdDevice from "@effect-nbd/client/NbdDevice"
 import type { Export } from "@effect-nbd/core/Export"
-import type { Refusal } from "@effect-nbd/core/HandleError"
+import type { Connected } from "@effect-nbd/core/Handle"
 import type { Statistics } from "@effect-nbd/core/Traffic"
 import { CommandError } from "@effect-nbd/core/transmission/CommandError"
 import { errno } from "@effect-nbd/core/wire/Errno"
@@ -43,9 +45,9 @@ export class ExportChangedError extends Data.TaggedError("ExportChangedError")<{
  * @since 0.1.0
  * @category models
  */
-export interface Connection
-  extends Pick<Commands<Refusal>, "readBorrowed" | "write" | "writeZeroes" | "flush" | "extents">
-{
+export interface Connection {
+  /** What it has entered. */
+  readonly device: BlockDevice<NbdDevice.NbdDeviceError>
   readonly export: Export
   readonly statistics: Effect.Effect<Statistics>
   /** Requests that wait for a reply. */
@@ -67,10 +69,10 @@ export interface ExportConnections {
    * Runs a request over the connection whose turn it is. Where that one is lost, the request runs again over another one,
    * unless there is none or `mayRepeat` says no; then it fails with how it was lost.
    */
-  readonly use: <A, E>(
-    request: (connection: Connection) => Effect.Effect<A, E>,
+  readonly use: <A, E, R>(
+    request: (connection: Connection) => Effect.Effect<A, E, R>,
     mayRepeat?: () => boolean
-  ) => Effect.Effect<A, E | ExportChangedError>
+  ) => Effect.Effect<A, E | ExportChangedError, R>
   /** The same for a request that a server may work on for long. */
   readonly useForLong: ExportConnections["use"]
   /** The connection whose turn it is, for requests that belong together, and whether there is another one without it. */
@@ -103,10 +105,11 @@ const goodbye = "1500 millis"
  * @category constructors
  */
 export const open = <E extends Fault, R>(
-  connect: Effect.Effect<Connection, E, R | Scope.Scope>,
+  connected: Effect.Effect<Connected, E, R | Scope.Scope>,
   { name, wanted }: Options
-): Effect.Effect<ExportConnections, E, R | Scope.Scope> =>
+): Effect.Effect<ExportConnections, E | GeometryError, R | Scope.Scope> =>
   Effect.gen(function*() {
+    const connect = Effect.flatMap(connected, connectionOf)
     // All at once, so that one that is slow to go does not keep the others.
     const scope = yield* Scope.fork(yield* Effect.scope, ExecutionStrategy.parallel)
     const first = yield* Scope.extend(connect, scope)
@@ -134,7 +137,14 @@ export const open = <E extends Fault, R>(
  * @since 0.1.0
  * @category constructors
  */
-export const only = (connection: Connection, name: string): ExportConnections => of(connection, name)
+export const only = (connected: Connected, name: string): Effect.Effect<ExportConnections, GeometryError> =>
+  Effect.map(connectionOf(connected), (connection) => of(connection, name))
+
+const connectionOf = (connected: Connected): Effect.Effect<Connection, GeometryError> =>
+  Effect.map(NbdDevice.of(connected), (device) => {
+    const { export: entered, inFlight, shutdown, statistics } = connected
+    return { device, export: entered, inFlight, shutdown, statistics }
+  })
 
 const of = (first: Connection, name: string) => {
   const live: Array<Connection> = [first]

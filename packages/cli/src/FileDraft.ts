@@ -128,13 +128,16 @@ const isProcess = (path: string): boolean => path.startsWith("/proc/")
  */
 export const partOf = ({ target }: Place): string => `${target}.part`
 
+/** What stat(2) tells a file by. */
+type Identity = Pick<fs.BigIntStats, "dev" | "ino">
+
 /**
  * Whether a path leads to that file.
  *
  * @since 0.1.0
  * @category guards
  */
-export const isFile = (path: string, file: fs.BigIntStats): Effect.Effect<boolean, FileCalls.FileError> =>
+export const isFile = (path: string, file: Identity): Effect.Effect<boolean, FileCalls.FileError> =>
   Effect.map(statsOf(path), (found) => isSame(file, found))
 
 const statsOf = (path: string): Effect.Effect<fs.BigIntStats | undefined, FileCalls.FileError> =>
@@ -256,7 +259,7 @@ const refused = (
 /** Others may come and go in between. */
 const mostAttempts = 5
 
-const isSame = (one: fs.BigIntStats, other: fs.BigIntStats | undefined): boolean =>
+const isSame = (one: Identity, other: fs.BigIntStats | undefined): boolean =>
   other !== undefined && one.dev === other.dev && one.ino === other.ino
 
 interface Claimed extends FileCalls.Opened {

@@ -1,18 +1,17 @@
 /**
- * Regular files as ends of a copy, read and written at positions. Pipes and devices, which have no positions or no size,
- * are refused.
+ * Regular files as ends of a copy. A source is a device. A destination is none: it has no size before it is written, takes
+ * its place when all is there, and is full of holes until then.
  *
  * @since 0.1.0
  */
 import * as FileCalls from "@effect-nbd/node/file/FileCalls"
-import * as FileHoles from "@effect-nbd/node/file/FileHoles"
 import * as RegularFile from "@effect-nbd/node/file/RegularFile"
 import * as WrittenZeroes from "@effect-nbd/node/file/WrittenZeroes"
+import * as FileDevice from "@effect-nbd/node/FileDevice"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import * as fs from "node:fs"
 import { type BlockSize, inOrder, lending, type Sink, type Source } from "./CopyEnds.ts"
 import * as FileDraft from "./FileDraft.ts"
 
@@ -31,24 +30,6 @@ export class SameFileError extends Data.TaggedError("SameFileError")<{
   }
 }
 
-/**
- * A file that is copied has become longer or shorter meanwhile: what was copied is neither what it was nor what it is.
- *
- * @since 0.1.0
- * @category errors
- */
-export class SizeChangedError extends Data.TaggedError("SizeChangedError")<{
-  readonly path: string
-  /** When the copy began. */
-  readonly before: bigint
-  /** When all was read. */
-  readonly after: bigint
-}> {
-  override get message(): string {
-    return `${this.path} had ${this.before} bytes when the copy began, and has ${this.after} now`
-  }
-}
-
 /** While some are written others are read: with fewer and longer requests one of the two waits for the other. */
 const suited = { requests: 16, requestSize: 524_288 }
 
@@ -62,47 +43,46 @@ const blockSize: BlockSize = { minimum: 1, preferred: 4096, maximum: 0x4000_0000
  * @category models
  */
 export interface FileSource extends Source {
-  readonly stats: fs.BigIntStats
+  /** Which file it is, whatever it is called. */
+  readonly file: FileDevice.FileDevice["file"]
 }
 
 /**
- * Opens a file for reading. Where it has holes is asked if it has fewer blocks than its size would take. A file that has no
- * size and bytes all the same, as those of /proc, is read to its end.
+ * Opens a file for reading: a device, unless it has no size and bytes all the same, as those of /proc. That is read to its
+ * end.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const source = (
   path: string
-): Effect.Effect<FileSource, FileCalls.FileError | RegularFile.NotRegularFileError, Scope.Scope> =>
-  Effect.gen(function*() {
-    const { fd, stats } = yield* RegularFile.open(path, "r")
+): Effect.Effect<
+  FileSource,
+  FileDevice.FileOpenError | FileCalls.FileError | RegularFile.NotRegularFileError,
+  Scope.Scope
+> =>
+  FileDevice.open(path, { readOnly: true }).pipe(
+    // Holes that it was said to have may be what was cut off.
+    Effect.map((device): FileSource => ({ ...device, verify: device.verifySize })),
+    Effect.catchIf(({ why }) => why === "NoSize", () => stream(path))
+  )
+
+const stream = (path: string): Effect.Effect<
+  FileSource,
+  FileCalls.FileError | RegularFile.NotRegularFileError,
+  Scope.Scope
+> =>
+  Effect.map(RegularFile.open(path, "r"), ({ fd, stats }) => {
     const readToEnd = FileCalls.readingToEnd(fd, path)
-    const about = { name: path, blockSize, stats }
-    if (stats.size === 0n && (yield* readToEnd(0n, new Uint8Array(1))) > 0) {
-      const inTurn = inOrder()
-      return {
-        ...about,
-        size: undefined,
-        extents: undefined,
-        read: lending((offset, destination) => inTurn(offset, destination.byteLength, readToEnd(offset, destination)))
-      }
-    }
+    const inTurn = inOrder()
     return {
-      ...about,
-      size: stats.size,
-      // In blocks of 512 bytes, whatever those of the file system are.
-      extents: stats.blocks * 512n < stats.size
-        ? Stream.unwrapScoped(FileHoles.look(fd, { offset: 0n, length: stats.size }))
-        : undefined,
-      read: lending(FileCalls.reading(fd, path)),
-      // What was taken for holes may be what was cut off.
-      verify: Effect.flatMap(
-        FileCalls.call<fs.BigIntStats>("read", path, (done) => fs.fstat(fd, { bigint: true }, done)),
-        ({ size }) =>
-          size === stats.size
-            ? Effect.void
-            : Effect.fail(new SizeChangedError({ path, before: stats.size, after: size }))
+      name: path,
+      size: undefined,
+      geometry: { ...blockSize, canExtents: false },
+      file: stats,
+      extents: () => Stream.empty,
+      readBorrowed: lending((offset, destination) =>
+        inTurn(offset, destination.byteLength, readToEnd(offset, destination))
       )
     }
   })
@@ -142,7 +122,7 @@ export const sink = (
     const place = yield* FileDraft.placeOf(path)
     if (place.before !== undefined) yield* RegularFile.requireRegular(path, place.before)
     for (const name of inPlace ? [path] : [path, FileDraft.partOf(place)]) {
-      if (from !== undefined && (yield* FileDraft.isFile(name, from.stats))) {
+      if (from !== undefined && (yield* FileDraft.isFile(name, from.file))) {
         return yield* new SameFileError({ source: from.name, destination: name })
       }
     }
@@ -160,13 +140,13 @@ export const sink = (
     }
     return {
       name: path,
-      capacity: undefined,
-      blockSize,
+      size: undefined,
+      geometry: { ...blockSize, canZero: true },
       suited,
       longestZero: allocated ? undefined : longestHole,
       prepare: (size) => Effect.zipRight(empty, size === undefined ? Effect.void : truncate(size)),
       write,
-      zero: allocated ? WrittenZeroes.by(write) : () => Effect.void,
+      writeZeroes: allocated ? WrittenZeroes.by(write) : () => Effect.void,
       finish: truncate,
       flush: draft.flush,
       settle: draft.settle,

@@ -3,8 +3,8 @@
  *
  * @since 0.1.0
  */
+import type { Extent } from "@effect-nbd/block/Extent"
 import { defaultMaximumPayload, type Export } from "@effect-nbd/core/Export"
-import * as Extents from "@effect-nbd/core/Extents"
 import * as MetaContext from "@effect-nbd/core/MetaContext"
 import { CommandError } from "@effect-nbd/core/transmission/CommandError"
 import { errno } from "@effect-nbd/core/wire/Errno"
@@ -13,7 +13,7 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import type { BlockSize, Extent, Sink, Source } from "./CopyEnds.ts"
+import type { BlockSize, Sink, Source } from "./CopyEnds.ts"
 import type { ExportConnections } from "./ExportConnections.ts"
 import type { Fault } from "./Failure.ts"
 
@@ -64,10 +64,10 @@ export const source = (connections: ExportConnections): Source => {
   return {
     name,
     size: known.size,
-    blockSize: blockSizeOf(known),
+    geometry: { ...blockSizeOf(known), canExtents: known.canMetaContext(MetaContext.baseAllocation) },
     isRemote: true,
-    extents: known.canMetaContext(MetaContext.baseAllocation) ? extentsFrom(connections, 0n) : undefined,
-    read: (offset, length, useBytes) =>
+    extents: () => extentsFrom(connections, 0n),
+    readBorrowed: (offset, length, useBytes) =>
       Effect.suspend(() => {
         let isRead = false
         const lend = (bytes: Uint8Array) => {
@@ -75,10 +75,14 @@ export const source = (connections: ExportConnections): Source => {
           return useBytes(bytes)
         }
         // What fails with the bytes in its hands is not this end's to repeat.
-        return use((connection) => connection.readBorrowed(offset, length, lend), () => !isRead)
+        return use(({ device }) => device.readBorrowed(offset, length, lend), () => !isRead)
       })
   }
 }
+
+/** Anything may be there. */
+const dataFrom = (offset: bigint, end: bigint): Stream.Stream<Extent> =>
+  offset < end ? Stream.succeed({ offset, length: end - offset, allocated: true, zero: false }) : Stream.empty
 
 /** What is known from an offset on, over another connection from where the one before was lost. */
 const extentsFrom = (connections: ExportConnections, offset: bigint): Stream.Stream<Extent, Fault> =>
@@ -86,17 +90,17 @@ const extentsFrom = (connections: ExportConnections, offset: bigint): Stream.Str
     if (offset >= connections.export.size) return Stream.empty
     const connection = connections.next()
     let end = offset
-    return connection.extents({ offset, contexts: [MetaContext.baseAllocation] }).pipe(
+    return connection.device.extents({ offset }).pipe(
       Stream.map((extent) => {
         end = extent.offset + extent.length
-        return { offset: extent.offset, length: extent.length, zero: Extents.isZero(extent) }
+        return extent
       }),
       Stream.catchAll((error) =>
         connections.leave(connection, error)
           ? extentsFrom(connections, end)
           // Not to be told is no reason not to copy.
           : error._tag === "NbdCommandError" || error._tag === "NbdNoMetaContextError"
-          ? Stream.empty
+          ? dataFrom(end, connections.export.size)
           : Stream.fail(error)
       )
     )
@@ -131,32 +135,30 @@ export const sink = (
   let isWritten = false
   const write: Sink["write"] = (offset, bytes) => {
     isWritten = true
-    return use((connection) => connection.write(offset, bytes))
+    return use(({ device }) => device.write(offset, bytes))
   }
   const writeZeroes: ZeroRequest = (offset, length) => {
     isWritten = true
-    return useForLong((connection) => connection.writeZeroes(offset, length, { noHole: allocated }))
+    return useForLong(({ device }) => device.writeZeroes(offset, length, { allocate: allocated }))
   }
   const written = WrittenZeroes.by(write, known.maximumPayload)
   return Effect.succeed({
     name,
-    capacity: known.size,
-    blockSize: blockSizeOf(known),
+    size: known.size,
+    geometry: { ...blockSizeOf(known), canZero: true },
     isRemote: true,
-    prepare: () => Effect.void,
     write,
-    zero: known.canWriteZeroes ? zeroing(known, writeZeroes, written) : written,
-    finish: () => Effect.void,
+    writeZeroes: known.canWriteZeroes ? zeroing(known, writeZeroes, written) : written,
     left: (upTo) =>
       isWritten
         ? `${name} is incomplete: it has the first ${upTo} bytes of the copy, and some behind them. Copy again`
         : undefined,
     // Connections that may be used as one have their writes flushed by any of them.
-    flush: useForLong((connection) => connection.flush)
+    flush: useForLong(({ device }) => device.flush)
   })
 }
 
-type ZeroRequest = NonNullable<Sink["zero"]>
+type ZeroRequest = (offset: bigint, length: bigint) => Effect.Effect<void, Fault>
 
 /**
  * Zeroes by request, for as long as the server does not refuse them: some offer them and then do not know how. What was

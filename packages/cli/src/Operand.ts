@@ -10,7 +10,7 @@ import type * as SocketActivationTransport from "@effect-nbd/node/SocketActivati
 import * as Effect from "effect/Effect"
 import * as Brackets from "./Brackets.ts"
 import * as Connecting from "./Connecting.ts"
-import type { BlockSize, Sink } from "./CopyEnds.ts"
+import type { Sink } from "./CopyEnds.ts"
 import * as ExportConnections from "./ExportConnections.ts"
 import { UsageError } from "./Failure.ts"
 import * as FileEnd from "./FileEnd.ts"
@@ -125,15 +125,12 @@ export const openSink = (
   }
 }
 
-const anything: BlockSize = { minimum: 1, preferred: 1, maximum: 0x4000_0000 }
-
 const nowhere: Sink = {
   name: "null:",
-  capacity: undefined,
-  blockSize: anything,
-  prepare: () => Effect.void,
+  size: undefined,
+  geometry: { minimum: 1, preferred: 1, maximum: 0x4000_0000, canZero: false },
+  forgets: true,
   write: () => Effect.void,
-  zero: undefined,
-  finish: () => Effect.void,
+  writeZeroes: () => Effect.void,
   flush: Effect.void
 }

@@ -7,7 +7,7 @@
  *
  * @since 0.1.0
  */
-import type { Extent } from "./CopyEnds.ts"
+import type { Extent } from "@effect-nbd/block/Extent"
 
 /**
  * @since 0.1.0

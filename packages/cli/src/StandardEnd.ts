@@ -119,9 +119,9 @@ export const source: Effect.Effect<
   return {
     name,
     size: undefined,
-    blockSize,
-    extents: undefined,
-    read: lending((offset, destination) =>
+    geometry: { ...blockSize, canExtents: false },
+    extents: () => Stream.empty,
+    readBorrowed: lending((offset, destination) =>
       inTurn(offset, destination.byteLength, Effect.suspend(() => fill(destination)))
     )
   }
@@ -139,12 +139,10 @@ export const sink: Effect.Effect<Sink, StandardClosedError> = Effect.gen(functio
   const zero = WrittenZeroes.by((_, bytes) => Output.write(bytes))
   return {
     name: "standard output",
-    capacity: undefined,
-    blockSize,
-    prepare: () => Effect.void,
+    size: undefined,
+    geometry: { ...blockSize, canZero: true },
     write: (offset, bytes) => inTurn(offset, bytes.byteLength, Output.write(bytes)),
-    zero: (offset, length) => inTurn(offset, Number(length), zero(offset, length)),
-    finish: () => Effect.void,
+    writeZeroes: (offset, length) => inTurn(offset, Number(length), zero(offset, length)),
     flush: Effect.void,
     // To close a file is when some systems tell that it could not be written.
     settle: fs.fstatSync(1).isFile()

@@ -133,7 +133,7 @@ const copyToFile = (written: Uint8Array) =>
     const handle = yield* Handle.connect()
     const file = join(yield* folder, "copy")
     const sink = yield* FileEnd.sink(file, { from: undefined, allocated: false, inPlace: false })
-    const source = NbdEnd.source(ExportConnections.only(handle, handle.peer))
+    const source = NbdEnd.source(yield* ExportConnections.only(handle, handle.peer))
     yield* ProgressBar.withBar(
       canvas,
       handle.export.size,

@@ -1,7 +1,10 @@
 /** The copy engine on ends in memory. */
 import * as Copy from "#cli/Copy"
-import { type BlockSize, type Extent, lending, type Sink, type Source } from "#cli/CopyEnds"
+import { type BlockSize, lending, type Sink, type Source } from "#cli/CopyEnds"
 import * as CopyPlan from "#cli/CopyPlan"
+import type { Fault } from "#cli/Failure"
+import { BlockDevice, Memory } from "@effect-nbd/block"
+import type { Extent } from "@effect-nbd/block/Extent"
 import { describe, effect, expect } from "@effect/vitest"
 import * as Chunk from "effect/Chunk"
 import * as Data from "effect/Data"
@@ -38,9 +41,9 @@ const ends = (
     source: {
       name: "source",
       size: BigInt(content.byteLength),
-      blockSize: { ...anySize, ...blocks.from },
-      extents: undefined,
-      read: lending((offset, destination) => both.fill(offset, destination))
+      geometry: { ...anySize, ...blocks.from, canExtents: false },
+      extents: () => Stream.empty,
+      readBorrowed: lending((offset, destination) => both.fill(offset, destination))
     },
     fill: (offset, destination) =>
       Effect.suspend(() => {
@@ -52,8 +55,8 @@ const ends = (
       }),
     sink: {
       name: "sink",
-      capacity: undefined,
-      blockSize: { ...anySize, ...blocks.to },
+      size: undefined,
+      geometry: { ...anySize, ...blocks.to, canZero: true },
       prepare: (size) => Effect.sync(() => void both.calls.push(`prepare ${size}`)),
       write: (offset, bytes) =>
         Effect.zipRight(
@@ -64,7 +67,7 @@ const ends = (
             both.written.set(bytes, Number(offset))
           })
         ),
-      zero: (offset, length) =>
+      writeZeroes: (offset, length) =>
         Effect.sync(() => {
           both.calls.push(`zero ${offset} ${length}`)
           both.written.fill(0, Number(offset), Number(offset + length))
@@ -75,6 +78,13 @@ const ends = (
   }
   return both
 }
+
+/** The source, and what it knows of its content. */
+const telling = (source: Source, extents: Stream.Stream<Extent, Fault>): Source => ({
+  ...source,
+  geometry: { ...source.geometry, canExtents: true },
+  extents: () => extents
+})
 
 const planned = (
   size: number,
@@ -110,7 +120,7 @@ describe("CopyPlan", () => {
       const apart = yield* Effect.flip(planned(65_536, { minimum: 65_536 }, { maximum: 4096 }))
       expect(apart).toMatchObject({ _tag: "BlockSizesApartError", minimum: 65_536, maximum: 4096 })
       const { sink, source } = ends(new Uint8Array(10))
-      const small = yield* Effect.flip(CopyPlan.make(source, { ...sink, capacity: 9n }, 4096))
+      const small = yield* Effect.flip(CopyPlan.make(source, { ...sink, size: 9n }, 4096))
       expect(small).toMatchObject({ _tag: "DestinationTooSmallError", sourceSize: 10n, destinationSize: 9n })
     }))
 })
@@ -177,7 +187,7 @@ describe("copy", () => {
       const both = ends(new Uint8Array(100_000))
       const source: Source = {
         ...both.source,
-        read: lending((offset, destination) =>
+        readBorrowed: lending((offset, destination) =>
           offset >= 7000n
             ? Effect.fail(new Broken({ message: "out of order" }))
             : both.fill(offset, destination)
@@ -214,11 +224,11 @@ describe("copy", () => {
         content.fill(0, 0, 200_000).fill(0, 300_000, 400_000).fill(0, 500_000, 504_096).fill(0, 700_000, 704_000)
         const both = ends(content)
         const known: ReadonlyArray<Extent> = [
-          { offset: 0n, length: 200_000n, zero: true },
-          { offset: 200_000n, length: 100_000n, zero: false },
-          { offset: 300_000n, length: 100_000n, zero: true }
+          { offset: 0n, length: 200_000n, allocated: false, zero: true },
+          { offset: 200_000n, length: 100_000n, allocated: true, zero: false },
+          { offset: 300_000n, length: 100_000n, allocated: false, zero: true }
         ]
-        const source = { ...both.source, extents: Stream.fromIterable(known) }
+        const source = telling(both.source, Stream.fromIterable(known))
         yield* Copy.copy(source, both.sink, { requestSize: 500_000 })
         expect(Buffer.from(both.written).equals(content)).toBe(true)
         const of = (name: string) => both.calls.filter((call) => call.startsWith(name))
@@ -248,14 +258,13 @@ describe("copy", () => {
         const offset = BigInt(answers++ * 1000)
         return Effect.as(
           answers > 1 ? Deferred.succeed(askedAgain, undefined) : Effect.void,
-          Chunk.of({ offset, length: 1000n, zero: false })
+          Chunk.of({ offset, length: 1000n, allocated: true, zero: false })
         )
       })).pipe(Stream.take(100))
       const mostAhead: Array<number> = []
       const source: Source = {
-        ...both.source,
-        extents,
-        read: lending((offset, destination) =>
+        ...telling(both.source, extents),
+        readBorrowed: lending((offset, destination) =>
           Effect.zipRight(
             Deferred.await(askedAgain),
             Effect.suspend(() => {
@@ -271,14 +280,51 @@ describe("copy", () => {
       expect(Math.max(...mostAhead)).toBeLessThan(20)
     }))
 
+  effect(
+    "copies any block device to any other, whether that makes zeroes or has to write them",
+    () =>
+      Effect.gen(function*() {
+        const size = 1_000_448n
+        const source = yield* Memory.make({ size, minimum: 512 })
+        yield* source.write(200_192n, randomBytes(50_176))
+        yield* source.write(700_416n, new Uint8Array(51_200))
+        const content = yield* source.read(0n, Number(size))
+        const old = (_: bigint, length: number) => new Uint8Array(length).fill(7)
+        const zeroing = yield* Memory.make({ size: 2n * size, minimum: 4096, content: old })
+        const bytes = new Uint8Array(Number(size)).fill(7)
+        const writing = yield* BlockDevice.fromFunctions({
+          size,
+          minimum: 512,
+          maximum: 65_536,
+          readInto: (offset, destination) =>
+            Effect.sync(() => destination.set(bytes.subarray(Number(offset), Number(offset) + destination.byteLength))),
+          write: (offset, written) => Effect.sync(() => bytes.set(written, Number(offset)))
+        })
+        yield* Copy.copy(source, writing)
+        expect(Buffer.from(bytes).equals(content)).toBe(true)
+        const aligned = yield* Memory.make({ size: 1_003_520n, content: old })
+        yield* Copy.copy(aligned, zeroing, { flush: true })
+        const copied = yield* zeroing.read(0n, 1_007_616)
+        expect(copied.every((byte) => byte === 7)).toBe(true)
+        yield* Copy.copy(yield* Memory.make({ size: 1_003_520n }), zeroing)
+        const zeroes = yield* zeroing.read(0n, 1_007_616)
+        expect([zeroes.lastIndexOf(0), zeroes.indexOf(7)]).toEqual([1_003_519, 1_003_520])
+        const error = yield* Effect.flip(Copy.copy(zeroing, writing))
+        expect(error).toMatchObject({ _tag: "DestinationTooSmallError", destinationSize: size })
+      })
+  )
+
   effect("leaves zeroes alone where the destination has them", () =>
     Effect.gen(function*() {
       const both = ends(new Uint8Array(200_000))
-      const extents = Stream.make({ offset: 0n, length: 100_000n, zero: true })
-      yield* Copy.copy({ ...both.source, extents }, both.sink, { destinationIsZero: true })
+      const extents = Stream.make({ offset: 0n, length: 100_000n, allocated: false, zero: true })
+      yield* Copy.copy(telling(both.source, extents), both.sink, { destinationIsZero: true })
       expect(both.calls).toEqual(["prepare 200000", "read 100000 100000", "finish 200000"])
       const nowhere = ends(new Uint8Array(200_000))
-      yield* Copy.copy({ ...nowhere.source, extents }, { ...nowhere.sink, zero: undefined })
+      yield* Copy.copy(telling(nowhere.source, extents), {
+        ...nowhere.sink,
+        forgets: true
+      })
       expect(nowhere.calls).toEqual(["prepare 200000", "read 100000 100000", "write 100000 100000", "finish 200000"])
     }))
 
@@ -286,9 +332,9 @@ describe("copy", () => {
     Effect.gen(function*() {
       const { sink, source } = ends(new Uint8Array(100_000))
       const broken = new Broken({ message: "no such thing" })
-      const blind = yield* Effect.flip(Copy.copy({ ...source, extents: Stream.fail(broken) }, sink))
+      const blind = yield* Effect.flip(Copy.copy(telling(source, Stream.fail(broken)), sink))
       expect(blind.message).toBe("look for data of source failed: no such thing")
-      const dirty = yield* Effect.flip(Copy.copy(source, { ...sink, zero: () => Effect.fail(broken) }))
+      const dirty = yield* Effect.flip(Copy.copy(source, { ...sink, writeZeroes: () => Effect.fail(broken) }))
       expect(dirty.message).toBe("zero at offset 0 of sink failed: no such thing")
     }))
 
@@ -307,7 +353,7 @@ describe("copy", () => {
     const source: Source = {
       ...both.source,
       size: undefined,
-      read: lending((offset, destination) => {
+      readBorrowed: lending((offset, destination) => {
         const left = Math.max(0, content.byteLength - Number(offset))
         const bytes = destination.subarray(0, left)
         return bytes.byteLength === 0 ? Effect.succeed(0) : both.fill(offset, bytes)
@@ -337,7 +383,7 @@ describe("copy", () => {
       const both = ends(new Uint8Array(10_000))
       const source: Source = {
         ...both.source,
-        read: lending((_, destination) => Effect.succeed(destination.byteLength - 1))
+        readBorrowed: lending((_, destination) => Effect.succeed(destination.byteLength - 1))
       }
       const error = yield* Effect.flip(Copy.copy(source, both.sink, { requestSize: 1000, requests: 1 }))
       expect(error.message).toBe("read at offset 0 of source failed: source ended at 999, before its size")
@@ -346,7 +392,7 @@ describe("copy", () => {
   effect("says that a source of unknown size does not fit when it shows", () =>
     Effect.gen(function*() {
       const { sink, source } = unknown(new Uint8Array(10_000))
-      const small = yield* Effect.flip(Copy.copy(source, { ...sink, capacity: 9999n }, { requestSize: 1000 }))
+      const small = yield* Effect.flip(Copy.copy(source, { ...sink, size: 9999n }, { requestSize: 1000 }))
       expect(small).toMatchObject({ _tag: "DestinationTooSmallError", destinationSize: 9999n })
       expect(small.message).toBe("source has more bytes and does not fit in sink, which has 9999")
       const odd = unknown(new Uint8Array(10_001), { to: { minimum: 512, preferred: 512 } })
@@ -361,7 +407,7 @@ describe("copy", () => {
       const reading = yield* Deferred.make<void>()
       const source: Source = {
         ...both.source,
-        read: () => Effect.zipRight(Deferred.succeed(reading, undefined), Effect.never)
+        readBorrowed: () => Effect.zipRight(Deferred.succeed(reading, undefined), Effect.never)
       }
       const copying = yield* Effect.fork(Copy.copy(source, both.sink, { requestSize: 1000 }))
       yield* Deferred.await(reading)

@@ -21,15 +21,14 @@ const sinkOf = (before: () => void = () => {}): { readonly sink: Sink; readonly 
     written: () => memory.toString("utf8", 0, Number(size)),
     sink: {
       name: "memory",
-      capacity: undefined,
-      blockSize: { minimum: 1, preferred: 1, maximum: 1_048_576 },
-      prepare: () => Effect.void,
+      size: undefined,
+      geometry: { minimum: 1, preferred: 1, maximum: 1_048_576, canZero: true },
       write: (offset, bytes) =>
         Effect.sync(() => {
           first()
           memory.set(bytes, Number(offset))
         }),
-      zero: () => Effect.sync(first),
+      writeZeroes: () => Effect.sync(first),
       finish: (end) =>
         Effect.sync(() => {
           size = end
@@ -53,7 +52,7 @@ describe("a file as a source", () => {
         expect(error).toMatchObject({ _tag: "CopyError", operation: "read" })
         // The second where its holes were not yet asked for, and are read.
         expect(error.message).toMatch(
-          new RegExp(`had 1048576 bytes when the copy began, and has ${after} now|ended at ${after}`)
+          new RegExp(`had 1048576 bytes when it was opened, and has ${after} now|ended at ${after}`)
         )
       }))
   }

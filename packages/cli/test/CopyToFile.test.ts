@@ -10,6 +10,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import { randomBytes } from "node:crypto"
 import * as fs from "node:fs"
 import { join } from "node:path"
@@ -25,9 +26,9 @@ const bytes = randomBytes(size)
 const sourceOf = (otherwise: Effect.Effect<never, Broken> = Effect.never, bad = size): Source => ({
   name: "source",
   size: BigInt(size),
-  blockSize: { minimum: 1, preferred: 4096, maximum: 1_048_576 },
-  extents: undefined,
-  read: lending((offset, destination) => {
+  geometry: { minimum: 1, preferred: 4096, maximum: 1_048_576, canExtents: false },
+  extents: () => Stream.empty,
+  readBorrowed: lending((offset, destination) => {
     const at = Number(offset)
     if (at >= bad) return otherwise
     destination.set(bytes.subarray(at, at + destination.byteLength))
@@ -138,7 +139,7 @@ describe("a copy to a file", () => {
       const odd = {
         ...sourceOf(),
         size: BigInt(size - 1),
-        blockSize: { minimum: 512, preferred: 512, maximum: 65_536 }
+        geometry: { minimum: 512, preferred: 512, maximum: 65_536, canExtents: false }
       }
       expect((yield* copied(odd, path)).error?._tag).toBe("SizeUnalignedError")
       const bad = sourceOf(Effect.fail(new Broken({ message: "lost" })), 0)
@@ -197,10 +198,10 @@ describe("a copy to a file", () => {
         const go = yield* Deferred.make<void>()
         const slow: Source = {
           ...sourceOf(),
-          read: (offset, length, use) =>
+          readBorrowed: (offset, length, use) =>
             Effect.zipRight(
               Effect.zipRight(Deferred.succeed(reached, undefined), Deferred.await(go)),
-              sourceOf().read(offset, length, use)
+              sourceOf().readBorrowed(offset, length, use)
             )
         }
         const other = yield* Effect.fork(copied(slow, path))

@@ -7,6 +7,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
 
 const mebibyte = 1_048_576
 
@@ -86,21 +87,20 @@ const taking = (isRemote: boolean, options: Copy.Options = {}) =>
     const source: Source = {
       name: "far",
       size: BigInt(64 * mebibyte),
-      blockSize,
+      geometry: { ...blockSize, canExtents: false },
       isRemote,
-      extents: undefined,
-      read: lending((_, { byteLength }) =>
+      extents: () => Stream.empty,
+      readBorrowed: lending((_, { byteLength }) =>
         Effect.async((resume) => void asked.push(() => resume(Effect.succeed(byteLength))))
       )
     }
     const sink: Sink = {
       name: "near",
-      capacity: undefined,
-      blockSize,
-      prepare: () => Effect.void,
+      size: undefined,
+      geometry: { ...blockSize, canZero: false },
+      forgets: true,
       write: () => Effect.void,
-      zero: undefined,
-      finish: () => Effect.void,
+      writeZeroes: () => Effect.void,
       flush: Effect.void
     }
     const clock = { ...Clock.make(), unsafeCurrentTimeMillis: () => now }

@@ -71,12 +71,10 @@ const kept = (size: number) => {
   const bytes = new Uint8Array(size)
   const sink: Sink = {
     name: "memory",
-    capacity: undefined,
-    blockSize: { minimum: 1, preferred: 1, maximum: mebibyte },
-    prepare: () => Effect.void,
+    size: undefined,
+    geometry: { minimum: 1, preferred: 1, maximum: mebibyte, canZero: true },
     write: (offset, written) => Effect.sync(() => bytes.set(written, Number(offset))),
-    zero: (offset, length) => Effect.sync(() => void bytes.fill(0, Number(offset), Number(offset + length))),
-    finish: () => Effect.void,
+    writeZeroes: (offset, length) => Effect.sync(() => void bytes.fill(0, Number(offset), Number(offset + length))),
     flush: Effect.void
   }
   return { bytes, sink }
@@ -86,9 +84,9 @@ const kept = (size: number) => {
 const given = (content: Uint8Array, size = BigInt(content.byteLength)): Source => ({
   name: "memory",
   size,
-  blockSize: { minimum: 1, preferred: 1, maximum: mebibyte },
-  extents: content.byteLength === 0 ? Stream.make({ offset: 0n, length: size, zero: true }) : undefined,
-  read: (offset, length, use) => use(content.subarray(Number(offset), Number(offset) + length))
+  geometry: { minimum: 1, preferred: 1, maximum: mebibyte, canExtents: content.byteLength === 0 },
+  extents: () => Stream.make({ offset: 0n, length: size, allocated: false, zero: true }),
+  readBorrowed: (offset, length, use) => use(content.subarray(Number(offset), Number(offset) + length))
 })
 
 const opened = (connections: ExportConnections.ExportConnections) =>
@@ -323,10 +321,10 @@ describe("a connection that is lost", () => {
       const server = yield* serving(content)
       const connections = yield* connected(server)
       yield* joined(connections, 2)
-      const { read } = NbdEnd.source(connections)
+      const { readBorrowed } = NbdEnd.source(connections)
       let used = 0
       const lost = { _tag: "NbdCommandLostError", message: "of the other end" }
-      const error = yield* Effect.flip(read(0n, 4096, () => {
+      const error = yield* Effect.flip(readBorrowed(0n, 4096, () => {
         used++
         return Effect.fail(lost)
       }))

@@ -1,6 +1,6 @@
 /** How a source is cut, for all kinds of extents. */
-import type { Extent } from "#cli/CopyEnds"
 import { type Cuts, type Piece, Pieces } from "#cli/Pieces"
+import type { Extent } from "@effect-nbd/block/Extent"
 import { describe, expect, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
 
@@ -9,7 +9,7 @@ const cuts: Cuts = { grain: 1, requestSize: 100, zeroSize: 1000, worthwhile: 10 
 const extentsOf = (runs: ReadonlyArray<readonly [length: number, zero: boolean]>): ReadonlyArray<Extent> => {
   let offset = 0n
   return runs.map(([length, zero]) => {
-    const extent = { offset, length: BigInt(length), zero }
+    const extent = { offset, length: BigInt(length), allocated: !zero, zero }
     offset += extent.length
     return extent
   })
@@ -67,7 +67,7 @@ describe("Pieces", () => {
 
   it("cuts long zeroes", () => {
     const tebibyte = 1n << 40n
-    const zeroes = cut([{ offset: 0n, length: tebibyte, zero: true }], { ...cuts, zeroSize: 2 ** 30 })
+    const zeroes = cut([{ offset: 0n, length: tebibyte, allocated: false, zero: true }], { ...cuts, zeroSize: 2 ** 30 })
     expect(zeroes).toHaveLength(1024)
     expect(zeroes.at(-1)).toEqual({ offset: tebibyte - (1n << 30n), length: 2 ** 30, zero: true })
   })

@@ -33,20 +33,19 @@ const blockSize = { minimum: 1, preferred: 4096, maximum: 1_048_576 }
 const hole = (length: bigint): Source => ({
   name: "hole",
   size: length,
-  blockSize,
-  extents: Stream.make({ offset: 0n, length, zero: true }),
-  read: () => Effect.dieMessage("nothing is to be read")
+  geometry: { ...blockSize, canExtents: true },
+  extents: () => Stream.make({ offset: 0n, length, allocated: false, zero: true }),
+  readBorrowed: () => Effect.dieMessage("nothing is to be read")
 })
 
-const sinkOf = (zero: Sink["zero"], longestZero?: number): Sink => ({
+const sinkOf = (zero: Sink["writeZeroes"] | undefined, longestZero?: number): Sink => ({
   name: "sink",
-  capacity: undefined,
-  blockSize,
-  prepare: () => Effect.void,
+  size: undefined,
+  geometry: { ...blockSize, canZero: zero !== undefined },
+  forgets: zero === undefined,
   write: () => Effect.dieMessage("nothing is to be written"),
-  zero,
+  writeZeroes: zero ?? (() => Effect.dieMessage("no zeroes are to be made")),
   longestZero,
-  finish: () => Effect.void,
   flush: Effect.void
 })
 

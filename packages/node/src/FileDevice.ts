@@ -230,10 +230,10 @@ const filled = (extents: Stream.Stream<Extent>, offset: bigint, length: bigint):
   Stream.suspend(() => {
     let at = offset
     const end = offset + length
-    const known = Stream.tap(extents, (extent) =>
-      Effect.sync(() => {
-        at = extent.offset + extent.length
-      }))
+    const known = Stream.map(extents, (extent) => {
+      at = extent.offset + extent.length
+      return extent
+    })
     return Stream.concat(known, Stream.suspend(() => at < end ? Stream.succeed(dataFrom(at, end - at)) : Stream.empty))
   })
 
