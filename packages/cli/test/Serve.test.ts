@@ -323,7 +323,10 @@ describe("options", () => {
       yield* refused(["--port=65536"], /has to be from 0 to 65535/)
       yield* refused(["--port=0", "--size=1Q"], /--size 1Q: not a size/)
       yield* refused(["--port=0", "--delay=1h"], /--delay 1h: not a time/)
-      yield* refused(["--unix=/no/such/folder/socket"], /cannot listen on \/no\/such\/folder\/socket: the folder \/no\/such\/folder: no such file or directory \(ENOENT\)/)
+      yield* refused(
+        ["--unix=/no/such/folder/socket"],
+        /cannot listen on \/no\/such\/folder\/socket: the folder \/no\/such\/folder: no such file or directory \(ENOENT\)/
+      )
       yield* serving(`--port=${port}`)
       yield* refused([`--port=${port}`], /cannot listen on 127\.0\.0\.1 port \d+ \(EADDRINUSE\)/)
     }))

@@ -88,7 +88,7 @@ describe("the device of a connected handle", () => {
       yield* device.trim(1024n, 512n, { fua: true })
       yield* device.flush
       const requests = yield* server.requests
-      expect(requests.map(({ command, flags, length, offset }) => [command, flags & 0x1f, offset, Number(length)]))
+      expect(requests.map(({ command, flags, length, offset }) => [command, flags & 0x1f, offset, length]))
         .toEqual([
           ["WRITE", 1, 0n, 512],
           ["WRITE_ZEROES", 1 + 2 + 16, 512n, 512],

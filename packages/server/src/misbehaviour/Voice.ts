@@ -1,5 +1,5 @@
 /**
- * The mouth of a session: everything that it says goes through here, and is changed by the misbehaviours in force.
+ * Sends what a session says: every message goes through here, and is changed by the misbehaviours in force.
  *
  * Where none is in force nothing is looked at, and bytes leave as they came.
  *

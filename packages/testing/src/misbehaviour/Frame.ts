@@ -6,4 +6,10 @@
  *
  * @since 0.1.0
  */
+
+/**
+ * The same module of the server package.
+ *
+ * @since 0.1.0
+ */
 export * from "@effect-nbd/server/misbehaviour/Frame"
