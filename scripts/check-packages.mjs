@@ -33,10 +33,13 @@ const pack = (directory, folder) => {
   return { tarball: join(folder, filename), files: files.map(({ path }) => path) }
 }
 
-/** The entry points behind the exports "." and "./*", since attw does not expand the star. */
+/** The entry points that a package exports: by name, or behind "./*", since attw does not expand the star. */
 const entryPoints = (manifest, files) => {
   const types = files.filter((file) => /^dist\/.*\.d\.ts$/.test(file)).map((file) => file.slice("dist/".length, -5))
-  const modules = manifest.exports["./*"] === undefined ? [] : types.filter((name) => name !== "index")
+  const named = Object.keys(manifest.exports)
+    .filter((name) => name.startsWith("./") && name !== "./package.json" && !name.includes("*"))
+    .map((name) => name.slice(2))
+  const modules = manifest.exports["./*"] === undefined ? named : types.filter((name) => name !== "index")
   return [...(manifest.exports["."] === undefined ? [] : ["."]), ...modules]
 }
 

@@ -4,7 +4,8 @@
  *
  * @since 0.1.0
  */
-import type { BlockSize, Capabilities, ExportConfig } from "@effect-nbd/server/ServedExport"
+import type { BlockDevice } from "@effect-nbd/block/BlockDevice"
+import type { BlockSize, Capabilities, ExportConfig, ExportOptions } from "@effect-nbd/server/ServedExport"
 import * as BlockSizes from "./BlockSize.ts"
 import * as Size from "./Size.ts"
 
@@ -179,21 +180,16 @@ export interface Defaults {
 }
 
 /**
- * The export as the server wants it. `file` is the disk of one that has a file. Bitmaps add to those of all.
+ * The export as the server wants it. `file` is the device of one that has a file. Bitmaps add to those of all.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const configOf = (
-  spec: ExportSpec,
-  defaults: Defaults,
-  file?: Required<Pick<ExportConfig, "size" | "disk">>
-): ExportConfig => {
+export const configOf = (spec: ExportSpec, defaults: Defaults, file?: BlockDevice<unknown>): ExportConfig => {
   const blockSize = spec.blockSize ?? defaults.blockSize
   const cannot = Object.fromEntries(spec.without.map((ability) => [ability, false]))
-  return {
+  const options: ExportOptions = {
     name: spec.name,
-    size: spec.size ?? defaults.size,
     readOnly: spec.readOnly ?? defaults.readOnly,
     description: spec.description ?? defaults.description,
     ...blockSize === undefined ? {} : { blockSize },
@@ -202,7 +198,7 @@ export const configOf = (
     rotational: spec.rotational,
     dirtyBitmaps: [...defaults.bitmaps, ...spec.bitmaps].map((name) => ({ name })),
     // What is written to a file is there for every connection at once.
-    can: { ...file === undefined ? {} : { multiConn: true }, ...cannot },
-    ...file
+    can: { ...file === undefined ? {} : { multiConn: true }, ...cannot }
   }
+  return file === undefined ? { ...options, size: spec.size ?? defaults.size } : { ...options, device: file }
 }

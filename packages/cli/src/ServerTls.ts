@@ -5,7 +5,7 @@
  */
 import type { TlsError } from "@effect-nbd/core/TlsError"
 import * as TlsCredentials from "@effect-nbd/node/TlsCredentials"
-import type { TlsRules } from "@effect-nbd/server/session/ServerHandshake"
+import type { TlsRules } from "@effect-nbd/server/NbdServer"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { UsageError } from "./Failure.ts"

@@ -9,7 +9,7 @@ import { Transport } from "@effect-nbd/core/Transport"
 import * as CommandTransport from "@effect-nbd/node/CommandTransport"
 import * as NodeTransport from "@effect-nbd/node/NodeTransport"
 import * as TcpTransport from "@effect-nbd/node/TcpTransport"
-import * as FakeServer from "@effect-nbd/testing/FakeServer"
+import * as NbdServer from "@effect-nbd/server/NbdServer"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Command from "@effect/platform/Command"
 import * as Cause from "effect/Cause"
@@ -113,7 +113,7 @@ const overCommand = Effect.gen(function*() {
 
 const overTcp = Effect.gen(function*() {
   yield* print("\nOver TCP\n")
-  const server = yield* FakeServer.make({ exports: [{ name: "", size: exportSize }] })
+  const server = yield* NbdServer.make({ exports: [{ name: "", size: exportSize }] })
   const address = yield* Listener.listen({ _tag: "Tcp", host: "127.0.0.1", port: 0 }, server.serve)
   if (address._tag !== "Tcp") return yield* Effect.dieMessage("a TCP listener is not one")
   yield* say("server", `${yield* Listener.uriOf(address, "")}, in this process`)

@@ -5,6 +5,7 @@ import type { Sink, Source } from "#cli/CopyEnds"
 import * as ExportConnections from "#cli/ExportConnections"
 import * as NbdEnd from "#cli/NbdEnd"
 import * as Patience from "#cli/Patience"
+import * as BlockDevice from "@effect-nbd/block/BlockDevice"
 import type { HandleConfig } from "@effect-nbd/core/HandleConfig"
 import { Transport } from "@effect-nbd/core/Transport"
 import { ConnectionRefusedError } from "@effect-nbd/core/TransportError"
@@ -140,18 +141,19 @@ describe("zeroes", () => {
         const end = Number(offset) + Math.min(Number(length), 64 * mebibyte)
         for (let at = Number(offset); at < end; at += mebibyte) dirty.delete(at / mebibyte)
       })
-    const disk = {
-      read: (_: bigint, length: number) => Effect.succeed(new Uint8Array(length)),
+    const device = Effect.runSync(BlockDevice.fromFunctions({
+      size: BigInt(size),
+      readInto: (_, destination) => Effect.sync(() => void destination.fill(0)),
       write: () => Effect.void,
       writeZeroes
-    }
-    return { dirty, disk }
+    }))
+    return { dirty, device }
   }
 
   it.scoped("are asked for 32 MiB at a time where the server named no block sizes (C-089)", () =>
     Effect.gen(function*() {
-      const { dirty, disk } = forgetful()
-      const server = yield* FakeServer.make({ exports: [{ name: "", size, disk }] })
+      const { device, dirty } = forgetful()
+      const server = yield* FakeServer.make({ exports: [{ name: "", device }] })
       const sink = yield* opened(yield* connected(server, { config: { requestBlockSize: false }, wanted: 1 }))
       yield* Copy.copy(given(new Uint8Array(0), BigInt(size)), sink)
       expect(dirty.size).toBe(0)
@@ -160,9 +162,9 @@ describe("zeroes", () => {
 
   it.scoped("are asked for at once where it named them", () =>
     Effect.gen(function*() {
-      const { disk } = forgetful()
+      const { device } = forgetful()
       const blockSize = { minimum: 1, preferred: 4096, maximum: mebibyte }
-      const server = yield* FakeServer.make({ exports: [{ name: "", size, disk, blockSize }] })
+      const server = yield* FakeServer.make({ exports: [{ name: "", device, blockSize }] })
       const sink = yield* opened(yield* connected(server, { wanted: 1 }))
       yield* Copy.copy(given(new Uint8Array(0), BigInt(size)), sink)
       expect(lengthOf(yield* server.requests, "WRITE_ZEROES")).toStrictEqual([size])
@@ -281,19 +283,22 @@ describe("a connection that is lost", () => {
   it.scoped("leaves what is known of the content to the other", () =>
     Effect.gen(function*() {
       const size = 8 * mebibyte
-      const stretches = (offset: bigint, length: bigint) =>
-        // One answer knows no more than a MiB.
-        Effect.succeed([{
-          length: length < 1_048_576n ? length : 1_048_576n,
-          allocated: true,
-          zero: offset % 2_097_152n === 0n
-        }])
-      const disk = {
-        read: (offset: bigint, length: number) =>
-          Effect.succeed(new Uint8Array(length).fill(offset % 2_097_152n >= 1_048_576n ? 1 : 2)),
-        extents: stretches
-      }
-      const server = yield* FakeServer.make({ exports: [{ name: "", size, disk, can: { multiConn: true } }] })
+      const device = yield* BlockDevice.fromFunctions({
+        size: BigInt(size),
+        readInto: (offset, destination) =>
+          Effect.sync(() => void destination.fill(offset % 2_097_152n >= 1_048_576n ? 1 : 2)),
+        extents: (offset, length) =>
+          Stream.unfold(offset, (at) => {
+            if (at >= offset + length) return Option.none()
+            const end = (at / 1_048_576n + 1n) * 1_048_576n
+            const until = end < offset + length ? end : offset + length
+            const zero = at % 2_097_152n < 1_048_576n
+            return Option.some([{ offset: at, length: until - at, allocated: true, zero }, until])
+          })
+      })
+      // One answer knows no more than a MiB.
+      const exports = [{ name: "", device, can: { multiConn: true } }]
+      const server = yield* FakeServer.make({ exports, maxDescriptors: 1 })
       let asked = 0
       yield* server.onRequest(({ command }) =>
         command === "BLOCK_STATUS" && ++asked === 4 ? Steering.drop : Steering.proceed

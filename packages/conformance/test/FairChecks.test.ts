@@ -1,12 +1,12 @@
 /**
  * Servers that are not to blame: what a check says of one that is small, old, full, in a hurry to leave, or gone.
  */
+import * as BlockDevice from "@effect-nbd/block/BlockDevice"
 import { Conformance } from "@effect-nbd/conformance"
 import { Transport } from "@effect-nbd/core"
 import type { Connection } from "@effect-nbd/core/Transport"
 import { concat, encodeText } from "@effect-nbd/core/wire/Bytes"
 import { TransmissionFlags } from "@effect-nbd/core/wire/Flags"
-import { type Disk } from "@effect-nbd/server"
 import { FakeServer, Misbehaviour, Steering } from "@effect-nbd/testing"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -137,12 +137,12 @@ describe("an export that keeps nothing", () => {
     "is told of once, and no rule of anything else is said to be broken, also with one client at a time",
     () =>
       Effect.gen(function*() {
-        const zeroes = new Uint8Array(disk.size)
-        const nothing: Disk.Disk = {
-          read: (_, length) => Effect.succeed(zeroes.subarray(0, length)),
+        const device = yield* BlockDevice.fromFunctions({
+          size: BigInt(disk.size),
+          readInto: (_, destination) => Effect.sync(() => void destination.fill(0)),
           write: () => Effect.void
-        }
-        const server = yield* FakeServer.make({ exports: [{ ...disk, disk: nothing }] })
+        })
+        const server = yield* FakeServer.make({ exports: [{ name: disk.name, device }] })
         const { refuseConnections } = server
         const busy = Effect.acquireRelease(refuseConnections(true), () => refuseConnections(false))
         const transport = { target: "one client at a time", open: Effect.zipLeft(server.open, busy) }

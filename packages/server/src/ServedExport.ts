@@ -1,5 +1,5 @@
 /**
- * What the fake server exports: a disk in memory, or one of functions, and what is said of it.
+ * What a server exports: a disk in memory, or any block device, and what is said of it.
  *
  * In memory, pages of 64 KiB are taken for what was written only, so an export may be as large as the protocol can say
  * (2^64 - 1 bytes). It knows what is allocated, what reads as zero, and what has changed. It knows nothing of sessions
@@ -7,13 +7,17 @@
  *
  * @since 0.1.0
  */
+import type { BlockDevice } from "@effect-nbd/block/BlockDevice"
+import * as Geometry from "@effect-nbd/block/Geometry"
 import { type Content, Pages } from "@effect-nbd/block/Pages"
 import type { ReplyStyle } from "@effect-nbd/core/Export"
 import { TransmissionFlags } from "@effect-nbd/core/wire/Flags"
 import * as Effect from "effect/Effect"
-import { type Disk, DiskError, type Extent, ofPages, type ZeroOptions } from "./Disk.ts"
+import type { Failure } from "./Decider.ts"
 import { allocation, allocationDepth } from "./disk/Allocation.ts"
+import { failureOf, ofDevice } from "./disk/DeviceStorage.ts"
 import { DirtyBitmap, type DirtyBitmapConfig } from "./disk/DirtyBitmap.ts"
+import { ofPages, type Run, type Storage, type ZeroOptions } from "./disk/Storage.ts"
 import type { ServedContext } from "./ServedContext.ts"
 
 export {
@@ -82,35 +86,23 @@ export interface Capabilities {
 }
 
 /**
+ * What is said of an export, wherever its bytes are.
+ *
  * @since 0.1.0
  * @category models
  */
-export interface ExportConfig {
+export interface ExportOptions {
   readonly name: string
-  /** Bytes, up to 2^64 - 1. */
-  readonly size: bigint | number
-  /**
-   * What the disk holds before anything is written: bytes from its start, or a function of offset and length. Zeroes
-   * by default. Areas with content count as allocated.
-   */
-  readonly content?: Content
-  /**
-   * Most bytes that may be allocated by writing, beside those that `content` gives; beyond it writes fail with ENOSPC,
-   * and those over the content of a function with ENOMEM. 4 GiB by default.
-   */
-  readonly capacity?: number
-  /** Functions in place of a disk in memory, whose `content` and `capacity` it does not have. */
-  readonly disk?: Disk
-  /** `false` by default; `true` for a disk that has no `write`. */
+  /** `false` by default; `true` for a device that is read-only. */
   readonly readOnly?: boolean
   /** For NBD_INFO_DESCRIPTION and NBD_OPT_LIST; none by default. */
   readonly description?: string
   /** For NBD_INFO_NAME; `name` by default. */
   readonly canonicalName?: string
-  /** Constraints that are advertised and enforced; `defaultBlockSize` by default. */
+  /** Constraints that are advertised and enforced; those of the device, or `defaultBlockSize`, by default. */
   readonly blockSize?: BlockSize
   readonly can?: Partial<Capabilities>
-  /** `false` by default. */
+  /** What the device says by default, and `false` in memory. */
   readonly rotational?: boolean
   /** Only clients that have begun TLS may enter it, or know of it (S-046); `false` by default. */
   readonly tlsOnly?: boolean
@@ -128,6 +120,52 @@ export interface ExportConfig {
 }
 
 /**
+ * An export in memory.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface MemoryExportConfig extends ExportOptions {
+  /** Bytes, up to 2^64 - 1. */
+  readonly size: bigint | number
+  /**
+   * What the disk holds before anything is written: bytes from its start, or a function of offset and length. Zeroes
+   * by default. Areas with content count as allocated.
+   */
+  readonly content?: Content
+  /**
+   * Most bytes that may be allocated by writing, beside those that `content` gives; beyond it writes fail with ENOSPC,
+   * and those over the content of a function with ENOMEM. 4 GiB by default.
+   */
+  readonly capacity?: number
+  readonly device?: undefined
+}
+
+/**
+ * An export of a block device. Requests are carried out side by side.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface DeviceExportConfig extends ExportOptions {
+  /** Its size is that of the export, and its geometry says what the export offers. */
+  readonly device: BlockDevice<unknown>
+  /** A hint that a range will be read soon; not offered by default. */
+  readonly cache?: (offset: bigint, length: bigint) => Effect.Effect<void, unknown>
+  /**
+   * What a client is told of an error of the device. By default errno and reason of a `DeviceError`, and EIO for any error
+   * that `@effect-nbd/block` does not know.
+   */
+  readonly failure?: (error: unknown) => Failure
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type ExportConfig = MemoryExportConfig | DeviceExportConfig
+
+/**
  * An export. Offsets and lengths are taken to be inside it.
  *
  * @since 0.1.0
@@ -143,36 +181,56 @@ export class ServedExport {
   readonly blockSize: BlockSize | undefined
   readonly tlsOnly: boolean
   /** What it can tell of its blocks, in the order of listing. */
-  readonly contexts: ReadonlyArray<ServedContext>
+  readonly contexts: ReadonlyArray<ServedContext<Failure>>
   /** Its disk is in memory, where everything is done at once. */
   readonly isImmediate: boolean
   /** Some of its contexts are functions of others. */
   readonly hasOwnContexts: boolean
   private readonly can: Capabilities
   private readonly rotational: boolean
-  private readonly disk: Disk
+  private readonly storage: Storage
   private readonly bitmaps: ReadonlyArray<DirtyBitmap>
 
   constructor(config: ExportConfig) {
+    const { allocation: hasAllocation = true, allocationDepth: hasDepth = false, canonicalName = config.name } = config
     this.name = config.name
-    this.size = BigInt(config.size)
     this.description = config.description ?? ""
-    this.canonicalName = config.canonicalName ?? config.name
-    this.blockSize = config.blockSize
+    this.canonicalName = canonicalName
     this.tlsOnly = config.tlsOnly ?? false
-    this.rotational = config.rotational ?? false
-    const pages = new Pages(this.size, config.content, config.capacity ?? 4_294_967_296)
-    this.isImmediate = config.disk === undefined
-    this.disk = config.disk ?? ofPages(pages)
-    this.readOnly = config.readOnly === true || this.disk.write === undefined
-    this.can = capabilitiesOf(this.disk, { ...everything, multiConn: this.isImmediate, ...config.can })
-    this.bitmaps = (config.dirtyBitmaps ?? []).map((bitmap) => new DirtyBitmap(bitmap, this.size, this.limits.minimum))
     this.hasOwnContexts = config.contexts !== undefined
+    const depth: Array<ServedContext<Failure>> = []
+    let told = failureOf
+    if (config.device === undefined) {
+      this.size = BigInt(config.size)
+      const pages = new Pages(this.size, config.content, config.capacity ?? 4_294_967_296)
+      if (hasDepth) depth.push(allocationDepth(pages))
+      this.storage = ofPages(pages)
+      this.isImmediate = true
+      this.blockSize = config.blockSize
+      this.rotational = config.rotational ?? false
+      this.readOnly = config.readOnly === true
+      this.can = { ...everything, ...config.can }
+    } else {
+      const { cache, device: { geometry, size }, device, failure } = config
+      this.size = size
+      this.storage = ofDevice(device, { cache, failure })
+      this.isImmediate = false
+      if (failure !== undefined) told = failure
+      this.blockSize = config.blockSize ?? blockSizeOf(geometry)
+      this.rotational = config.rotational ?? geometry.rotational
+      this.readOnly = config.readOnly === true || geometry.readOnly
+      this.can = capabilitiesOf(geometry, cache !== undefined, { ...everything, multiConn: false, ...config.can })
+    }
+    this.bitmaps = (config.dirtyBitmaps ?? []).map((bitmap) => new DirtyBitmap(bitmap, this.size, this.limits.minimum))
     this.contexts = [
-      ...config.allocation === false ? [] : [allocation((offset, length) => this.extents(offset, length))],
-      ...config.allocationDepth === true && this.isImmediate ? [allocationDepth(pages)] : [],
+      ...hasAllocation ? [allocation((offset, length) => this.extents(offset, length))] : [],
+      ...depth,
       ...this.bitmaps,
-      ...config.contexts ?? []
+      ...(config.contexts ?? []).map((context) => ({
+        name: context.name,
+        wide: context.wide === true,
+        status: (offset: bigint, length: bigint) => Effect.mapError(context.status(offset, length), told)
+      }))
     ]
   }
 
@@ -207,51 +265,51 @@ export class ServedExport {
   }
 
   /** A copy of the bytes. */
-  read(offset: bigint, length: number): Effect.Effect<Uint8Array, DiskError> {
-    if (length === 0) return Effect.succeed(new Uint8Array(0))
-    return Effect.filterOrElse(
-      this.disk.read(offset, length),
-      (bytes) => bytes.byteLength === length,
-      (bytes) => new DiskError({ errno: "EIO", reason: `the disk gave ${bytes.byteLength} of ${length} bytes` })
-    )
+  read(offset: bigint, length: number): Effect.Effect<Uint8Array, Failure> {
+    return length === 0 ? Effect.succeed(new Uint8Array(0)) : this.storage.read(offset, length)
   }
 
   /** Copies the bytes in, or does nothing and fails where they would exceed the capacity. */
-  write(offset: bigint, bytes: Uint8Array): Effect.Effect<void, DiskError> {
-    return this.changing(offset, BigInt(bytes.byteLength), () => this.disk.write?.(offset, bytes))
+  write(offset: bigint, bytes: Uint8Array, fua = false): Effect.Effect<void, Failure> {
+    return this.changing(offset, BigInt(bytes.byteLength), () => this.storage.write?.(offset, bytes, fua))
   }
 
   /** Makes the bytes read as zero. Whole pages are dropped, or with `noHole` kept as allocated. */
-  writeZeroes(offset: bigint, length: bigint, options: Partial<ZeroOptions> = {}): Effect.Effect<void, DiskError> {
+  writeZeroes(
+    offset: bigint,
+    length: bigint,
+    options: Partial<ZeroOptions> = {},
+    fua = false
+  ): Effect.Effect<void, Failure> {
     const { fastZero = false, noHole = false } = options
-    return this.changing(offset, length, () => this.disk.writeZeroes?.(offset, length, { fastZero, noHole }))
+    return this.changing(offset, length, () => this.storage.writeZeroes?.(offset, length, { fastZero, noHole }, fua))
   }
 
   /** Drops the bytes. In memory they read as zero afterwards, which the protocol does not promise. */
-  trim(offset: bigint, length: bigint): Effect.Effect<void, DiskError> {
-    return this.changing(offset, length, () => this.disk.trim?.(offset, length))
+  trim(offset: bigint, length: bigint, fua = false): Effect.Effect<void, Failure> {
+    return this.changing(offset, length, () => this.storage.trim?.(offset, length, fua))
   }
 
-  get flush(): Effect.Effect<void, DiskError> {
-    return this.disk.flush ?? Effect.void
+  get flush(): Effect.Effect<void, Failure> {
+    return this.storage.flush ?? Effect.void
   }
 
-  cache(offset: bigint, length: bigint): Effect.Effect<void, DiskError> {
-    return length === 0n ? Effect.void : this.disk.cache?.(offset, length) ?? Effect.void
+  cache(offset: bigint, length: bigint): Effect.Effect<void, Failure> {
+    return length === 0n ? Effect.void : this.storage.cache?.(offset, length) ?? Effect.void
   }
 
   /** Which parts are allocated and which read as zero, in order; to be looked at before anything is changed. */
-  extents(offset: bigint, length: bigint): Effect.Effect<Iterable<Extent>, DiskError> {
+  extents(offset: bigint, length: bigint): Effect.Effect<Iterable<Run>, Failure> {
     if (length === 0n) return Effect.succeed([])
-    return this.disk.extents?.(offset, length) ?? Effect.succeed([{ length, allocated: true, zero: false }])
+    return this.storage.extents?.(offset, length) ?? Effect.succeed([{ length, allocated: true, zero: false }])
   }
 
   /** Whether the change succeeds or not, the range counts as dirty from here on. */
   private changing(
     offset: bigint,
     length: bigint,
-    change: () => Effect.Effect<void, DiskError> | undefined
-  ): Effect.Effect<void, DiskError> {
+    change: () => Effect.Effect<void, Failure> | undefined
+  ): Effect.Effect<void, Failure> {
     return Effect.suspend(() => {
       if (length === 0n) return Effect.void
       for (const bitmap of this.bitmaps) bitmap.mark(offset, length)
@@ -260,7 +318,7 @@ export class ServedExport {
   }
 }
 
-const unable = Effect.suspend(() => new DiskError({ errno: "EINVAL", reason: "the disk cannot do this" }))
+const unable = Effect.fail<Failure>({ errno: "EINVAL", message: "the device cannot do this" })
 
 const everything: Capabilities = {
   flush: true,
@@ -274,15 +332,26 @@ const everything: Capabilities = {
   multiConn: true
 }
 
-/** What is wanted of the capabilities, as far as the disk has the functions. */
-const capabilitiesOf = (disk: Disk, wanted: Capabilities): Capabilities => ({
+/** What is wanted of the capabilities, as far as the device has them. */
+const capabilitiesOf = (geometry: Geometry.Geometry, hasCache: boolean, wanted: Capabilities): Capabilities => ({
   ...wanted,
-  flush: wanted.flush && disk.flush !== undefined,
-  fua: wanted.fua && disk.flush !== undefined,
-  trim: wanted.trim && disk.trim !== undefined,
-  writeZeroes: wanted.writeZeroes && disk.writeZeroes !== undefined,
-  cache: wanted.cache && disk.cache !== undefined
+  flush: wanted.flush && geometry.canFlush,
+  fua: wanted.fua && geometry.canFua,
+  trim: wanted.trim && geometry.canTrim,
+  writeZeroes: wanted.writeZeroes && geometry.canZero,
+  fastZero: wanted.fastZero && geometry.canFastZero,
+  cache: wanted.cache && hasCache
 })
+
+/** The longest payload that can be advertised: 32 bits, and all of them mean that there is no limit. */
+const longest = 0xffff_fffe
+
+/** A device without constraints of its own needs none in the export. */
+const blockSizeOf = ({ maximum, minimum, preferred }: Geometry.Geometry): BlockSize | undefined =>
+  maximum === Geometry.defaults.maximum && minimum === Geometry.defaults.minimum &&
+    preferred === Geometry.defaults.preferred
+    ? undefined
+    : { minimum, preferred, maximum: Math.min(maximum, longest - longest % minimum) }
 
 /**
  * An export from its description; one that exists already is passed on, so that a disk can be shared or kept.

@@ -3,18 +3,25 @@
  */
 
 /**
- * What stands behind an export: functions that read, write and tell what is where.
+ * Who decides: what becomes of each request that a client sends.
  *
  * @since 0.1.0
  */
-export * as Disk from "./Disk.ts"
+export * as Decider from "./Decider.ts"
 
 /**
- * What the fake server remembers of its clients, for tests to look at and to wait for.
+ * An NBD server for any block device, over any connection.
  *
  * @since 0.1.0
  */
-export * as Recording from "./Recording.ts"
+export * as NbdServer from "./NbdServer.ts"
+
+/**
+ * Who observes: what a server tells of its clients while it serves them.
+ *
+ * @since 0.1.0
+ */
+export * as Observer from "./Observer.ts"
 
 /**
  * Meta contexts: what a server can tell of the blocks of an export, by NBD_CMD_BLOCK_STATUS.
@@ -24,15 +31,22 @@ export * as Recording from "./Recording.ts"
 export * as ServedContext from "./ServedContext.ts"
 
 /**
- * What the fake server exports: a disk in memory, or one of functions, and what is said of it.
+ * What a server exports: a disk in memory, or any block device, and what is said of it.
  *
  * @since 0.1.0
  */
 export * as ServedExport from "./ServedExport.ts"
 
 /**
- * What a test tells the fake server to do with a request.
+ * One request of the transmission phase as a server receives it, whatever the form of its header.
  *
  * @since 0.1.0
  */
-export * as Steering from "./Steering.ts"
+export * as ServerRequest from "./ServerRequest.ts"
+
+/**
+ * Who speaks: all bytes that a server sends go through a speaker, at the step where they are due.
+ *
+ * @since 0.1.0
+ */
+export * as Speaker from "./Speaker.ts"

@@ -1,5 +1,5 @@
 /** Turns: when the event loop has its own, and which session goes first. */
-import { Place, Turns } from "@effect-nbd/server/session/Turns"
+import { Place, Turns } from "#server/session/Turns"
 import { expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"

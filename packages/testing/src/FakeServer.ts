@@ -8,28 +8,44 @@
  */
 import { type Connection, Transport } from "@effect-nbd/core/Transport"
 import { ConnectionRefusedError, type OpenError } from "@effect-nbd/core/TransportError"
-import type { DiskError } from "@effect-nbd/server/Disk"
+import type { Failure } from "@effect-nbd/server/Decider"
+import * as NbdServer from "@effect-nbd/server/NbdServer"
 import type { ServedExport } from "@effect-nbd/server/ServedExport"
-import * as Session from "@effect-nbd/server/session/Session"
 import * as Context from "effect/Context"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as MemoryPipe from "./MemoryPipe.ts"
 import type { Misbehaviour } from "./misbehaviour/Model.ts"
-import type { RecordedClientFlags, RecordedOption, RecordedRequest, SessionEnd, Violation } from "./Recording.ts"
-import { faultOf } from "./session/ConfigCheck.ts"
-import { type FakeServerConfig, sharedOf } from "./session/ServerConfig.ts"
-import type { Handler } from "./Steering.ts"
+import { Manners, Voice } from "./misbehaviour/Voice.ts"
+import {
+  type RecordedClientFlags,
+  type RecordedOption,
+  type RecordedRequest,
+  Recorder,
+  type SessionEnd,
+  type Violation
+} from "./Recording.ts"
+import { type Handler, Steering } from "./Steering.ts"
 
-export {
+/**
+ * What to serve and how. Everything but the exports has a default. Connections of `open` only make believe in TLS: they
+ * look at no credentials and hide nothing.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface FakeServerConfig extends Omit<NbdServer.ServerConfig, "speaking" | "decider" | "observer"> {
+  /** How it breaks the rules, until `misbehave` says otherwise; not at all by default. */
+  readonly misbehaviours?: ReadonlyArray<Misbehaviour>
   /**
-   * @since 0.1.0
-   * @category models
+   * How bytes arrive, in both directions or in each; by default what `MemoryPipe.fromConfig` says. Of no effect on
+   * `serve`.
    */
-  type FakeServerConfig
-} from "./session/ServerConfig.ts"
+  readonly delivery?: MemoryPipe.Delivery | MemoryPipe.Directions
+  /** Entries that each list of the record keeps, the newest ones; 4096 by default. */
+  readonly history?: number
+}
 
 /**
  * A running fake server.
@@ -41,7 +57,7 @@ export interface FakeServerService {
   /** The exports by name. */
   readonly exports: ReadonlyMap<string, ServedExport>
   /** The bytes of an export, behind the protocol's back. A name that is not exported is a defect. */
-  readonly exportBytes: (name: string, offset: bigint, length: number) => Effect.Effect<Uint8Array, DiskError>
+  readonly exportBytes: (name: string, offset: bigint, length: number) => Effect.Effect<Uint8Array, Failure>
 
   /** Opens a connection and serves it; closing the scope closes the connection's client end. */
   readonly open: Effect.Effect<Connection, OpenError, Scope.Scope>
@@ -119,15 +135,40 @@ const target = "fake server"
  * @category constructors
  */
 export const make = (config: FakeServerConfig): Effect.Effect<FakeServerService, never, Scope.Scope> =>
-  Effect.flatMap(Effect.scope, (scope) => {
-    const fault = faultOf(config)
-    return fault === undefined
-      ? Effect.sync(() => running(sharedOf(config), scope, config.delivery))
-      : Effect.dieMessage(`fake server: ${fault}`)
+  Effect.gen(function*() {
+    const scope = yield* Effect.scope
+    const { delivery, history = 4096, misbehaviours = [], ...rules } = config
+    if (!Number.isInteger(history) || history < 1) {
+      return yield* Effect.dieMessage(`fake server: history is ${history}; it has to be a whole number from 1`)
+    }
+    const ports: Ports = {
+      manners: new Manners(misbehaviours),
+      steering: new Steering(),
+      recorder: new Recorder(history)
+    }
+    const { manners, recorder, steering } = ports
+    const server = yield* Effect.catchAll(
+      NbdServer.make({
+        ...rules,
+        speaking: (line) => new Voice(manners, line),
+        decider: steering,
+        observer: recorder
+      }),
+      ({ reason }) => Effect.dieMessage(`fake server: ${reason}`)
+    )
+    return running(server, ports, scope, delivery)
   })
 
+/** What is behind the ports of the server. */
+interface Ports {
+  readonly manners: Manners
+  readonly steering: Steering
+  readonly recorder: Recorder
+}
+
 const running = (
-  shared: Session.Shared,
+  server: NbdServer.NbdServerService,
+  ports: Ports,
   scope: Scope.Scope,
   delivery: FakeServerConfig["delivery"]
 ): FakeServerService => {
@@ -135,14 +176,18 @@ const running = (
   const open = Effect.suspend(() =>
     refused
       ? new ConnectionRefusedError({ target, network: "tcp", attempts: [{ address: target, code: "ECONNREFUSED" }] })
-      : openIn(scope, shared, delivery)
+      : openIn(scope, server, delivery)
   )
   return {
     open,
-    serve: (connection) => Session.run(shared, connection),
-    ...exportsOf(shared),
-    ...inspection(shared),
-    ...steering(shared),
+    serve: (connection) => server.serve(connection),
+    exports: server.exports,
+    exportBytes: exportBytes(server),
+    memory: server.memory,
+    disconnectAll: server.disconnectAll,
+    killAll: server.killAll,
+    ...inspection(ports),
+    ...steering(ports),
     refuseConnections: (refuse) =>
       Effect.sync(() => {
         refused = refuse
@@ -152,43 +197,37 @@ const running = (
 
 const openIn = (
   scope: Scope.Scope,
-  shared: Session.Shared,
+  server: NbdServer.NbdServerService,
   delivery: FakeServerConfig["delivery"]
 ): Effect.Effect<Connection, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.flatMap(MemoryPipe.open({ delivery, name: target }), (pipe) => {
       // Acquiring is uninterruptible, and a fiber would inherit that.
-      const session = Effect.interruptible(Session.run(shared, pipe.server, pipe))
+      const session = Effect.interruptible(server.serve(pipe.server, pipe))
       return Effect.as(Effect.forkIn(session, scope), pipe.client)
     }),
     (client) => Effect.sync(client.close)
   )
 
-const exportsOf = ({ handshake }: Session.Shared): Pick<FakeServerService, "exports" | "exportBytes"> => {
-  const exports = new Map(handshake.exports.map((served) => [served.name, served]))
-  return {
-    exports,
-    exportBytes: (name, offset, length) =>
-      Effect.suspend(() => {
-        const found = exports.get(name)
-        return found === undefined
-          ? Effect.dieMessage(`the fake server has no export called ${JSON.stringify(name)}`)
-          : found.read(offset, length)
-      })
-  }
-}
+const exportBytes =
+  ({ exports }: NbdServer.NbdServerService): FakeServerService["exportBytes"] => (name, offset, length) =>
+    Effect.suspend(() => {
+      const found = exports.get(name)
+      return found === undefined
+        ? Effect.dieMessage(`the fake server has no export called ${JSON.stringify(name)}`)
+        : found.read(offset, length)
+    })
 
-const inspection = ({ memory, recorder, steering }: Session.Shared) => {
+const inspection = ({ recorder, steering }: Ports) => {
   const reached = <A>(list: { readonly count: number; readonly newest: () => ReadonlyArray<A> }) => (count: number) =>
     recorder.until(() => list.count >= count ? list.newest() : undefined)
   return {
     requests: Effect.sync(() => recorder.requests.newest()),
     options: Effect.sync(() => recorder.options.newest()),
-    clientFlags: Effect.sync(() => recorder.clientFlags.newest()),
+    clientFlags: Effect.sync(() => recorder.flags.newest()),
     violations: Effect.sync(() => recorder.violations.newest()),
     ends: Effect.sync(() => recorder.ends.newest()),
     sessions: Effect.sync(() => recorder.open),
-    memory: Effect.sync(() => memory.lent),
     held: Effect.sync(() => steering.held),
     awaitRequests: reached(recorder.requests),
     awaitOptions: reached(recorder.options),
@@ -198,7 +237,7 @@ const inspection = ({ memory, recorder, steering }: Session.Shared) => {
   }
 }
 
-const steering = ({ manners, sessions, steering }: Session.Shared) => ({
+const steering = ({ manners, steering }: Ports) => ({
   misbehave: (misbehaviours: ReadonlyArray<Misbehaviour>) => Effect.sync(() => manners.set(misbehaviours)),
   onRequest: (handler: Handler | undefined) =>
     Effect.sync(() => {
@@ -209,15 +248,9 @@ const steering = ({ manners, sessions, steering }: Session.Shared) => ({
   }),
   release: Effect.sync(() => {
     steering.holding = false
-    steering.release(() => true)
+    steering.releaseWhere(() => true)
   }),
-  releaseWhere: (matches: (request: RecordedRequest) => boolean) => Effect.sync(() => steering.release(matches)),
-  disconnectAll: Effect.suspend(() =>
-    Effect.forEach([...sessions], ({ shutDown }) => Deferred.succeed(shutDown, undefined), { discard: true })
-  ),
-  killAll: Effect.suspend(() =>
-    Effect.forEach([...sessions], ({ kill }) => Deferred.succeed(kill, Session.killed), { discard: true })
-  )
+  releaseWhere: (matches: (request: RecordedRequest) => boolean) => Effect.sync(() => steering.releaseWhere(matches))
 })
 
 /**

@@ -2,6 +2,7 @@
 import { Handle } from "@effect-nbd/core"
 import * as Export from "@effect-nbd/core/Export"
 import { maxStringBytes } from "@effect-nbd/core/wire/Bytes"
+import { ServedExport } from "@effect-nbd/server"
 import { Arbitraries, FakeServer } from "@effect-nbd/testing"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -60,8 +61,8 @@ it.effect.prop("every server's default export is entered as it was configured, a
   Effect.gen(function*() {
     const entering = Handle.connect({ metaContexts: [{ name: "base:allocation", optional: true }] })
     const disk = yield* entering
-    const [first] = config.exports
-    expect([disk.export.size, disk.export.isReadOnly]).toEqual([BigInt(first?.size ?? 0), first?.readOnly ?? false])
+    const [first] = config.exports.map(ServedExport.make)
+    expect([disk.export.size, disk.export.isReadOnly]).toEqual([first?.size, first?.readOnly])
     // A server that does not haggle has constraints all the same, and cannot tell of them.
     const length = first?.blockSize?.minimum ?? 1
     const expected = yield* Effect.flatMap(FakeServer.FakeServer, ({ exportBytes }) => exportBytes("disk", 0n, length))

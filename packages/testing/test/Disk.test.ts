@@ -1,13 +1,18 @@
-/** Exports whose disk is a set of functions. */
+/** Exports of block devices that are made of functions. */
+import type { BlockDevice } from "@effect-nbd/block/BlockDevice"
+import { DeviceError, type Errno } from "@effect-nbd/block/DeviceError"
 import { decodeText, viewOf } from "@effect-nbd/core/wire/Bytes"
 import { CommandFlags } from "@effect-nbd/core/wire/Flags"
 import { chunkType } from "@effect-nbd/core/wire/Reply"
-import { Disk } from "@effect-nbd/server"
+import type { Failure } from "@effect-nbd/server/Decider"
 import { FakeServer, MemoryPipe, Steering } from "@effect-nbd/testing"
 import { describe, expect, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
+import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
+import { deviceOf, type Functions } from "./fixtures/Device.ts"
 import { filled, transmitting, transmittingExtended } from "./fixtures/RawClient.ts"
 
 const size = 1 << 30
@@ -19,22 +24,23 @@ const recorder = () => {
     Effect.sync(() => {
       calls.push(text)
     })
-  const disk: Disk.Disk = {
+  const disk = {
+    canFastZero: true,
     read: (offset, length) => Effect.as(call(`read ${offset}+${length}`), filled(length, Number(offset % 251n))),
     write: (offset, bytes) => call(`write ${offset}+${bytes.byteLength}`),
     flush: call("flush"),
     trim: (offset, length) => call(`trim ${offset}+${length}`),
-    writeZeroes: (offset, length, { fastZero, noHole }) =>
-      call(`zero ${offset}+${length}${noHole ? " no hole" : ""}${fastZero ? " fast" : ""}`),
-    cache: (offset, length) => call(`cache ${offset}+${length}`)
-  }
-  return { calls, disk }
+    writeZeroes: (offset, length, { allocate = false, fast = false }) =>
+      call(`zero ${offset}+${length}${allocate ? " no hole" : ""}${fast ? " fast" : ""}`)
+  } satisfies Functions<never>
+  const cache = (offset: bigint, length: bigint) => call(`cache ${offset}+${length}`)
+  return { calls, disk, cache }
 }
 
 it.scoped("what clients ask is what its functions are called with", () =>
   Effect.gen(function*() {
-    const { calls, disk } = recorder()
-    const server = yield* FakeServer.make({ exports: [{ name: "disk", size, disk }] })
+    const { cache, calls, disk } = recorder()
+    const server = yield* FakeServer.make({ exports: [{ name: "disk", device: deviceOf(size, disk), cache }] })
     const client = yield* transmitting(server, true)
     yield* client.request("READ", { offset: 5, length: 3 })
     expect((yield* client.chunks())[0]?.payload.subarray(8)).toEqual(filled(3, 5))
@@ -67,8 +73,8 @@ it.scoped("what clients ask is what its functions are called with", () =>
 
 it.scoped("S-083: nothing empty reaches it", () =>
   Effect.gen(function*() {
-    const { calls, disk } = recorder()
-    const server = yield* FakeServer.make({ exports: [{ name: "disk", size, disk }] })
+    const { cache, calls, disk } = recorder()
+    const server = yield* FakeServer.make({ exports: [{ name: "disk", device: deviceOf(size, disk), cache }] })
     const client = yield* transmitting(server, true)
     for (const command of ["READ", "WRITE", "TRIM", "CACHE", "WRITE_ZEROES"] as const) {
       yield* client.request(command, { length: 0 })
@@ -80,23 +86,23 @@ it.scoped("S-083: nothing empty reaches it", () =>
 it.scoped("64-bit lengths reach it whole", () =>
   Effect.gen(function*() {
     const { calls, disk } = recorder()
-    const server = yield* FakeServer.make({ exports: [{ name: "disk", size: 2n ** 64n - 1n, disk }] })
+    const server = yield* FakeServer.make({ exports: [{ name: "disk", device: deviceOf(2n ** 63n - 1n, disk) }] })
     const { client } = yield* transmittingExtended(server, "disk")
-    yield* client.extended("TRIM", { length: 2n ** 64n - 1n })
+    yield* client.extended("TRIM", { length: 2n ** 63n - 1n })
     yield* client.chunks("extended")
-    expect(calls).toEqual([`trim 0+${2n ** 64n - 1n}`])
+    expect(calls).toEqual([`trim 0+${2n ** 63n - 1n}`])
   }))
 
 it.scoped("its extents are block status, and the holes of structured reads", () =>
   Effect.gen(function*() {
     const extents = [
-      { length: 10n, allocated: true, zero: false },
-      { length: 20n, allocated: false, zero: true },
-      { length: 5n, allocated: true, zero: true }
+      { offset: 0n, length: 10n, allocated: true, zero: false },
+      { offset: 10n, length: 20n, allocated: false, zero: true },
+      { offset: 30n, length: 5n, allocated: true, zero: true }
     ]
     const { calls, disk } = recorder()
     const server = yield* FakeServer.make({
-      exports: [{ name: "disk", size, disk: { ...disk, extents: () => Effect.succeed(extents) } }]
+      exports: [{ name: "disk", device: deviceOf(size, { ...disk, extents: () => Stream.fromIterable(extents) }) }]
     })
     const { client } = yield* transmittingExtended(server, "disk", "base:allocation")
     yield* client.extended("BLOCK_STATUS", { length: 1000 })
@@ -117,10 +123,10 @@ it.scoped("its extents are block status, and the holes of structured reads", () 
 
 it.scoped("requests are carried out side by side, and answered as they are done", () =>
   Effect.gen(function*() {
-    const slow: Disk.Disk = {
+    const slow: Functions<never> = {
       read: (offset, length) => Effect.delay(Effect.succeed(filled(length, 1)), `${10 - Number(offset)} seconds`)
     }
-    const server = yield* FakeServer.make({ exports: [{ name: "disk", size, disk: slow }] })
+    const server = yield* FakeServer.make({ exports: [{ name: "disk", device: deviceOf(size, slow) }] })
     const client = yield* transmitting(server, false)
     for (const cookie of [1, 2, 3]) yield* client.request("READ", { cookie, offset: cookie, length: 1 })
     yield* server.awaitRequests(3)
@@ -133,14 +139,14 @@ it.scoped("no more than 64 MiB of payload are with it at a time, and no more tha
   Effect.gen(function*() {
     const gate = yield* Deferred.make<void>()
     let writing = 0
-    const disk: Disk.Disk = {
+    const disk: Functions<never> = {
       read: (_, length) => Effect.succeed(filled(length, 0)),
       write: () => {
         writing++
         return Deferred.await(gate)
       }
     }
-    const exports = [{ name: "disk", size, disk }]
+    const exports = [{ name: "disk", device: deviceOf(size, disk) }]
     const server = yield* FakeServer.make({ exports, maxPending: 4, delivery: MemoryPipe.whole })
     const client = yield* transmitting(server, false)
     const payload = filled(1 << 24, 1)
@@ -161,14 +167,14 @@ it.scoped("killing a session interrupts what its disk is doing", () =>
   Effect.gen(function*() {
     const begun = yield* Deferred.make<void>()
     const interrupted = yield* Deferred.make<void>()
-    const disk: Disk.Disk = {
+    const disk: Functions<never> = {
       read: () =>
         Effect.onInterrupt(
           Effect.zipRight(Deferred.succeed(begun, undefined), Effect.never),
           () => Deferred.succeed(interrupted, undefined)
         )
     }
-    const server = yield* FakeServer.make({ exports: [{ name: "disk", size, disk }] })
+    const server = yield* FakeServer.make({ exports: [{ name: "disk", device: deviceOf(size, disk) }] })
     const client = yield* transmitting(server, false)
     yield* client.request("READ", { length: 1 })
     // A request is recorded before the disk has it.
@@ -179,18 +185,24 @@ it.scoped("killing a session interrupts what its disk is doing", () =>
   }))
 
 describe("what it does wrong is an error of that request alone", () => {
-  const read: Disk.Disk["read"] = (_, length) => Effect.succeed(filled(length, 0))
-  const cases: ReadonlyArray<readonly [string, Disk.Disk, number, string]> = [
+  const read: Functions<never>["read"] = (_, length) => Effect.succeed(filled(length, 0))
+  const failing = (errno: Errno, reason: string) =>
+    new DeviceError({ device: "/a/path", operation: "read", offset: 0n, length: 3n, errno, reason })
+  const giving = (more: number): BlockDevice<unknown> => ({
+    ...deviceOf(size, { read }),
+    read: (_, length) => Effect.succeed(new Uint8Array(length + more))
+  })
+  const cases: ReadonlyArray<readonly [string, Partial<Functions<unknown>> | BlockDevice<unknown>, number, string]> = [
     [
       "an error",
-      { read: () => new Disk.DiskError({ errno: "ENOMEM", reason: "too many" }) },
+      { read: () => failing("ENOMEM", "too many") },
       12,
       "too many"
     ],
-    ["a number of its own", { read: () => new Disk.DiskError({ errno: 4711 }) }, 4711, ""],
-    ["too few bytes", { read: (offset, length) => read(offset, length - 1) }, 5, "the disk gave 2 of 3 bytes"],
-    ["too many bytes", { read: (offset, length) => read(offset, length + 1) }, 5, "the disk gave 4 of 3 bytes"],
-    ["a defect", { read: () => Effect.die("bug") }, 5, "the disk died"],
+    ["an error of its own", { read: () => Effect.fail("secret") }, 5, "the device failed"],
+    ["too few bytes", giving(-1), 5, "the device gave 2 of 3 bytes"],
+    ["too many bytes", giving(1), 5, "the device gave 4 of 3 bytes"],
+    ["a defect", { read: () => Effect.die("bug") }, 5, "the device died"],
     [
       "a thrown exception",
       {
@@ -199,13 +211,14 @@ describe("what it does wrong is an error of that request alone", () => {
         }
       },
       5,
-      "the disk died"
+      "the device died"
     ],
-    ["an interruption", { read: () => Effect.interrupt }, 5, "the disk died"]
+    ["an interruption", { read: () => Effect.interrupt }, 5, "the device died"]
   ]
   it.scoped.each(cases)("%s", ([, disk, errno, message]) =>
     Effect.gen(function*() {
-      const server = yield* FakeServer.make({ exports: [{ name: "disk", size, disk }] })
+      const device = "geometry" in disk ? disk : deviceOf<unknown>(size, { read, ...disk })
+      const server = yield* FakeServer.make({ exports: [{ name: "disk", device }] })
       const client = yield* transmitting(server, true)
       yield* client.request("READ", { length: 3 })
       const [chunk] = yield* client.chunks()
@@ -218,12 +231,12 @@ describe("what it does wrong is an error of that request alone", () => {
 
   it.scoped("an interruption, in whatever command, and the session still ends in order", () =>
     Effect.gen(function*() {
-      const disk: Disk.Disk = {
+      const device = deviceOf(size, {
         read,
         write: () => Effect.interrupt,
-        extents: (offset) => offset === 0n ? Effect.interrupt : Effect.succeed([])
-      }
-      const server = yield* FakeServer.make({ exports: [{ name: "disk", size, disk }] })
+        extents: () => Stream.fromEffect(Effect.interrupt)
+      })
+      const server = yield* FakeServer.make({ exports: [{ name: "disk", device }] })
       const { client } = yield* transmittingExtended(server, "disk", "base:allocation")
       const errno = Effect.map(client.chunks("extended"), ([chunk]) =>
         viewOf(chunk?.payload ?? filled(6, 0)).getUint32(0))
@@ -244,17 +257,20 @@ describe("what it does wrong is an error of that request alone", () => {
 
   it.scoped("an error with an offset: ERROR_OFFSET, in writes too, and FUA's flush can fail as well", () =>
     Effect.gen(function*() {
-      const disk: Disk.Disk = {
+      const device = deviceOf<Failure>(size, {
         read,
-        write: (offset) => offset === 0n ? Effect.void : new Disk.DiskError({ errno: "EIO", offset: offset + 1n }),
-        flush: new Disk.DiskError({ errno: "ENOSPC" })
-      }
-      const server = yield* FakeServer.make({ exports: [{ name: "disk", size, disk }] })
+        write: (offset) => offset === 0n ? Effect.void : Effect.fail({ errno: "EIO", offset: offset + 1n }),
+        flush: Effect.fail({ errno: 4711 })
+      })
+      // These errors are what a client is told, as they are.
+      const failure = (error: unknown): Failure =>
+        Predicate.hasProperty(error, "errno") ? error as Failure : { errno: "EIO" }
+      const server = yield* FakeServer.make({ exports: [{ name: "disk", device, failure }] })
       const client = yield* transmitting(server, true)
       yield* client.request("WRITE", { offset: 7, payload: filled(2, 1) })
       expect(yield* client.chunks()).toMatchObject([{ type: chunkType.ERROR_OFFSET }])
       yield* client.request("WRITE", { offset: 0, payload: filled(2, 1), flags: CommandFlags.FUA })
       const [chunk] = yield* client.chunks()
-      expect([chunk?.type, chunk?.payload[3]]).toEqual([chunkType.ERROR, 28])
+      expect([chunk?.type, viewOf(chunk?.payload ?? filled(6, 0)).getUint32(0)]).toEqual([chunkType.ERROR, 4711])
     }))
 })

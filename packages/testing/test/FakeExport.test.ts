@@ -5,6 +5,7 @@ import { ServedExport } from "@effect-nbd/server"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as FastCheck from "effect/FastCheck"
+import { deviceOf, type Functions } from "./fixtures/Device.ts"
 import { filled, pattern } from "./fixtures/RawClient.ts"
 
 const { pageSize } = ServedExport
@@ -133,7 +134,7 @@ it("holes in content are remembered up to a bound: beyond it trimming does nothi
 
 describe("transmission flags", () => {
   const flags = (
-    config: Partial<ServedExport.ExportConfig>,
+    config: Partial<ServedExport.MemoryExportConfig>,
     replyStyle: ReplyStyle = "Structured",
     hasContexts = true
   ): number => ServedExport.make({ name: "disk", size: 1, ...config }).flags(replyStyle, hasContexts)
@@ -162,13 +163,15 @@ describe("transmission flags", () => {
     expect(flags({}, "Extended", false)).toBe(0x0ded)
     expect(flags({ can: { blockStatusPayload: false } }, "Extended")).toBe(0x0ded)
   })
-  it("S-010: a disk of functions offers what it has functions for", () => {
+  it("S-010: a device offers what it can", () => {
     const read = () => Effect.succeed(new Uint8Array(1))
     const nothing = () => Effect.void
-    expect(flags({ disk: { read } })).toBe(0x0083)
-    expect(flags({ disk: { read, write: nothing } })).toBe(0x0081)
-    expect(flags({ disk: { read, write: nothing, trim: nothing, flush: Effect.void }, can: { multiConn: true } }))
-      .toBe(0x01ad)
+    const flags = (functions: Omit<Functions<never>, "read">, can: Partial<ServedExport.Capabilities> = {}): number =>
+      ServedExport.make({ name: "disk", device: deviceOf(1, { read, ...functions }), can }).flags("Structured", true)
+    expect(flags({})).toBe(0x0083)
+    expect(flags({ write: nothing })).toBe(0x0081)
+    expect(flags({ write: nothing, trim: nothing, flush: Effect.void }, { multiConn: true })).toBe(0x01ad)
+    expect(flags({ rotational: true })).toBe(0x0093)
   })
   it("a read-only export offers nothing that writes", () => {
     expect(flags({ readOnly: true })).toBe(0x0587)

@@ -380,7 +380,7 @@ describe("what a test gives it and dies breaks the connection, and the session's
         Logger.replace(Logger.defaultLogger, logger)
       )
       expect(logged).toEqual([
-        expect.stringMatching(/^ERROR a session of the fake server died.*ought to be 4096/s)
+        expect.stringMatching(/^ERROR a session of the server died.*ought to be 4096/s)
       ])
     }))
 

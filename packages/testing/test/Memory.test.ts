@@ -1,10 +1,10 @@
 /** The memory for payload that the sessions of a fake server share. */
-import { type Disk } from "@effect-nbd/server"
 import { FakeServer, MemoryPipe } from "@effect-nbd/testing"
 import { expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/TestClock"
+import { deviceOf, type Functions } from "./fixtures/Device.ts"
 import { filled, pattern, type RawClient, requestBytes, transmitting } from "./fixtures/RawClient.ts"
 
 const mebibyte = 1_048_576
@@ -197,13 +197,13 @@ it.scoped("requests that are longer than all of it are served one after another,
     expect(yield* server.ends).toEqual([])
   }))
 
-const functions: Disk.Disk = {
+const functions: Functions<never> = {
   read: (offset, length) => Effect.sync(() => content.slice(Number(offset), Number(offset) + length))
 }
 
 it.scoped("who has nothing of it comes before those who have something and want more", () =>
   Effect.gen(function*() {
-    const exports = [{ name: "disk", size: content.byteLength, disk: functions }]
+    const exports = [{ name: "disk", device: deviceOf(content.byteLength, functions) }]
     const server = yield* making({ exports, memory: 4 * mebibyte })
     // Two replies of one wait to be taken, and two requests of another for memory.
     const [stalled, next, good] = yield* several(server, 3)
@@ -222,10 +222,10 @@ it.scoped("who has nothing of it comes before those who have something and want 
 
 it.scoped("requests for which there is only a session's own memory are done one after another", () =>
   Effect.gen(function*() {
-    const held: Disk.Disk = {
+    const held: Functions<never> = {
       read: (offset, length) => length === 2 * mebibyte ? Effect.never : functions.read(offset, length)
     }
-    const exports = [{ name: "disk", size: content.byteLength, disk: held }]
+    const exports = [{ name: "disk", device: deviceOf(content.byteLength, held) }]
     const server = yield* making({ exports, memory: 2 * mebibyte })
     const [first, good] = yield* several(server, 2)
     if (first === undefined || good === undefined) return expect.unreachable()
@@ -242,14 +242,14 @@ it.scoped("requests for which there is only a session's own memory are done one 
 it.scoped("disks of functions are asked for no more than there is memory for, and a slow one is no fault of its client", () =>
   Effect.gen(function*() {
     let asked = 0
-    const disk: Disk.Disk = {
+    const disk: Functions<never> = {
       read: (offset, length) =>
         Effect.sync(() => {
           asked++
           return content.slice(Number(offset), Number(offset) + length)
         }).pipe(Effect.delay("15 seconds"))
     }
-    const server = yield* making({ exports: [{ name: "disk", size: content.byteLength, disk }] })
+    const server = yield* making({ exports: [{ name: "disk", device: deviceOf(content.byteLength, disk) }] })
     const clients = yield* several(server, 4)
     const all = yield* Effect.fork(
       Effect.forEach(

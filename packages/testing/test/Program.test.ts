@@ -2,12 +2,12 @@
  * Random programs over the fake server: every reply style, delivery and shape of replies, faults and ends; and proof that
  * a client's fault is found, and shown in a few lines.
  */
-import { type Disk } from "@effect-nbd/server"
 import { Arbitraries, FakeServer, MemoryPipe, Program } from "@effect-nbd/testing"
 import { expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as FastCheck from "effect/FastCheck"
 import * as Layer from "effect/Layer"
+import { deviceOf, type Functions } from "./fixtures/Device.ts"
 
 const patience = "2 seconds"
 
@@ -112,7 +112,7 @@ it("a connection that ends, breaks or goes silent at any byte leaves nothing uns
   expect(lost).toBeGreaterThan(1)
 }, 60_000)
 
-it.each<readonly [string, (bytes: Uint8Array) => Partial<Disk.Disk>, RegExp]>([
+it.each<readonly [string, (bytes: Uint8Array) => Partial<Functions<never>>, RegExp]>([
   [
     "writes no zeroes",
     () => ({ writeZeroes: () => Effect.void }),
@@ -127,13 +127,13 @@ it.each<readonly [string, (bytes: Uint8Array) => Partial<Disk.Disk>, RegExp]>([
   const size = 4096
   const faulty = Effect.sync(() => {
     const bytes = new Uint8Array(size)
-    const disk: Disk.Disk = {
+    const disk: Functions<never> = {
       read: (offset, length) => Effect.sync(() => bytes.slice(Number(offset), Number(offset) + length)),
       write: (offset, written) => Effect.sync(() => bytes.set(written, Number(offset))),
       writeZeroes: (offset, length) => Effect.sync(() => void bytes.fill(0, Number(offset), Number(offset + length))),
       ...fault(bytes)
     }
-    return FakeServer.layer({ exports: [{ name: "disk", size, disk }] })
+    return FakeServer.layer({ exports: [{ name: "disk", device: deviceOf(size, disk) }] })
   })
   const result = await FastCheck.check(
     FastCheck.asyncProperty(
@@ -148,7 +148,7 @@ it.each<readonly [string, (bytes: Uint8Array) => Partial<Disk.Disk>, RegExp]>([
 
 it("a server that forgets a write is found, and the program shrinks to that write", async () => {
   const area = { size: 4096, blockSize: { minimum: 512, preferred: 512, maximum: 4096 } }
-  const forgetful = Effect.sync((): Disk.Disk => {
+  const forgetful = Effect.sync((): Functions<never> => {
     const bytes = new Uint8Array(area.size)
     return {
       read: (offset, length) => Effect.sync(() => bytes.slice(Number(offset), Number(offset) + length)),
@@ -156,7 +156,10 @@ it("a server that forgets a write is found, and the program shrinks to that writ
     }
   })
   const server = Layer.unwrapEffect(
-    Effect.map(forgetful, (disk) => FakeServer.layer({ exports: [{ name: "disk", disk, ...area }] }))
+    Effect.map(forgetful, (disk) =>
+      FakeServer.layer({
+        exports: [{ name: "disk", device: deviceOf(area.size, disk), blockSize: area.blockSize }]
+      }))
   )
   const result = await FastCheck.check(
     FastCheck.asyncProperty(

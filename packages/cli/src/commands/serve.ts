@@ -1,13 +1,14 @@
 /**
- * `effect-nbd serve`: a server in memory, to try clients on.
+ * `effect-nbd serve`: exports in memory or of files, over a socket or standard input and output.
  *
  * @since 0.1.0
  */
 import type { Connection } from "@effect-nbd/core/Transport"
 import * as DuplexConnection from "@effect-nbd/node/DuplexConnection"
-import * as FakeServer from "@effect-nbd/testing/FakeServer"
-import * as Steering from "@effect-nbd/testing/Steering"
+import type { Decider } from "@effect-nbd/server/Decider"
+import * as NbdServer from "@effect-nbd/server/NbdServer"
 import * as Command from "@effect/cli/Command"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as ExportSpec from "../ExportSpec.ts"
@@ -50,10 +51,13 @@ export const serve = Command.make(
       const exports = yield* Effect.forEach(specs, (spec) =>
         Effect.gen(function*() {
           if (spec.file === undefined) return ExportSpec.configOf(spec, defaults)
-          const file = yield* FileDisk.make(spec.file, { readOnly: spec.readOnly ?? what.readOnly })
+          const file = yield* FileDisk.make(spec.file, {
+            readOnly: spec.readOnly ?? what.readOnly,
+            maximum: (spec.blockSize ?? defaults.blockSize)?.maximum
+          })
           return ExportSpec.configOf(spec, defaults, file)
         }))
-      const server = yield* FakeServer.make({
+      const server = yield* NbdServer.make({
         exports,
         protocol: how.oldstyle ? "oldstyle" : "newstyle-fixed",
         structuredReplies: !how.noStructuredReplies,
@@ -62,17 +66,18 @@ export const serve = Command.make(
         ...(tls === undefined ? {} : { tls }),
         handshakeTimeout: "30 seconds",
         maxSessions: where.maxClients,
-        // Nobody looks at its record.
-        history: 1
+        ...(Option.isSome(how.delay) ? { decider: delaying(how.delay.value) } : {})
       })
-      if (Option.isSome(how.delay)) {
-        const answer = Steering.delay(how.delay.value)
-        yield* server.onRequest(() => answer)
-      }
       const session = yield* Record.sessions(how.record, server.serve)
       yield* whereverServed(place, { names, isEncrypted: tls?.mode === "Require" }, session)
     }))
 ).pipe(Command.withDescription("Serve exports in memory or of files, to try clients on"))
+
+/** Every request is answered after that time. */
+const delaying = (duration: Duration.Duration): Decider => {
+  const decision = Effect.succeed({ _tag: "Delay", duration } as const)
+  return { decide: () => decision, release: () => {}, forget: () => {} }
+}
 
 /** Names that can be told apart, none longer than a string of the protocol may be with what stands before it. */
 const different = (what: string, names: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<string>, UsageError> => {

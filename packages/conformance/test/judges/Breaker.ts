@@ -6,7 +6,7 @@
  */
 import { Conformance } from "@effect-nbd/conformance"
 import { Transport } from "@effect-nbd/core"
-import type { ExportConfig } from "@effect-nbd/server/ServedExport"
+import type { MemoryExportConfig } from "@effect-nbd/server/ServedExport"
 import { FakeServer, MemoryPipe, type Misbehaviour, Steering } from "@effect-nbd/testing"
 import type { RecordedRequest } from "@effect-nbd/testing/Recording"
 import type * as Duration from "effect/Duration"
@@ -20,7 +20,7 @@ export type Hearing = (message: Uint8Array, server: FakeServer.FakeServerService
 /** How a server is, rightly or not. */
 export interface Ways {
   readonly server?: Partial<FakeServer.FakeServerConfig>
-  readonly disk?: Partial<ExportConfig>
+  readonly disk?: Partial<MemoryExportConfig>
   readonly says?: ReadonlyArray<Misbehaviour.Misbehaviour>
 }
 

@@ -6,8 +6,9 @@
 import type { Pages, PageState } from "@effect-nbd/block/Pages"
 import type { StatusDescriptor } from "@effect-nbd/core/wire/BlockStatus"
 import * as Effect from "effect/Effect"
-import type { DiskError, Extent } from "../Disk.ts"
+import type { Failure } from "../Decider.ts"
 import { allocationFlags, type ServedContext } from "../ServedContext.ts"
+import type { Run } from "./Storage.ts"
 
 function* mapped<A extends { readonly length: bigint }>(
   items: Iterable<A>,
@@ -21,8 +22,8 @@ function* mapped<A extends { readonly length: bigint }>(
  * @category constructors
  */
 export const allocation = (
-  extents: (offset: bigint, length: bigint) => Effect.Effect<Iterable<Extent>, DiskError>
-): ServedContext => ({
+  extents: (offset: bigint, length: bigint) => Effect.Effect<Iterable<Run>, Failure>
+): ServedContext<Failure> => ({
   name: "base:allocation",
   status: (offset, length) =>
     Effect.map(
@@ -41,7 +42,7 @@ const depths: Record<PageState, bigint> = { Absent: 0n, Content: 2n, Hole: 1n, Z
  * @since 0.1.0
  * @category constructors
  */
-export const allocationDepth = (pages: Pages): ServedContext => ({
+export const allocationDepth = (pages: Pages): ServedContext<never> => ({
   name: "qemu:allocation-depth",
   status: (offset, length) => Effect.sync(() => mapped(pages.stretches(offset, length), ({ state }) => depths[state]))
 })

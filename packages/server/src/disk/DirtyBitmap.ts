@@ -33,7 +33,7 @@ const maxRuns = 1_048_576
  * @since 0.1.0
  * @category models
  */
-export class DirtyBitmap implements ServedContext {
+export class DirtyBitmap implements ServedContext<never> {
   readonly name: string
   private readonly granularity: bigint
   private bits = new Runs(false)

@@ -5,7 +5,7 @@
  */
 import type { ReplyStyle } from "@effect-nbd/core/Export"
 import { optionName } from "@effect-nbd/core/wire/NbdOption"
-import { encodeOptionReply, isErrorType, type OptionReply, replyType } from "@effect-nbd/core/wire/OptionReply"
+import { encodeOptionReply, type OptionReply, replyType } from "@effect-nbd/core/wire/OptionReply"
 import { WireError } from "@effect-nbd/core/wire/WireError"
 import * as Effect from "effect/Effect"
 import type { ServedExport } from "../ServedExport.ts"
@@ -75,14 +75,14 @@ export class Haggling {
     return Effect.as(this.grant(option, replies), undefined)
   }
 
-  /** Says yes, and answers whether that is what was said: a server that misbehaves may have refused. */
+  /** Says yes, and answers whether that is what was said: the speaker may have refused. */
   grant(option: number, replies: ReadonlyArray<OptionReply>): Effect.Effect<boolean> {
     const { session } = this.context
     const { encrypted, replyStyle } = this.progress
     const parts = replies.map((reply) => encodeOptionReply(option, reply))
     return Effect.map(
       this.context.say(parts, () => ({ _tag: "OptionAnswer", session, option, encrypted, replyStyle })),
-      (instead) => !(instead?.frames.some((frame) => frame._tag === "OptionReply" && isErrorType(frame.type)) ?? false)
+      (instead) => instead?.refuses !== true
     )
   }
 

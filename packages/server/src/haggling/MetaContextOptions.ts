@@ -8,6 +8,7 @@ import { optionCode, optionName } from "@effect-nbd/core/wire/NbdOption"
 import type { OptionReply } from "@effect-nbd/core/wire/OptionReply"
 import { isWireError, WireError } from "@effect-nbd/core/wire/WireError"
 import * as Effect from "effect/Effect"
+import type { Failure } from "../Decider.ts"
 import type { ServedContext } from "../ServedContext.ts"
 import type { ServedExport } from "../ServedExport.ts"
 import type { SelectedContext } from "../session/Terms.ts"
@@ -25,7 +26,7 @@ export const maxQueries = 1024
 interface Wanted {
   readonly exportName: string
   readonly queries: ReadonlyArray<string>
-  readonly available: ReadonlyArray<ServedContext>
+  readonly available: ReadonlyArray<ServedContext<Failure>>
 }
 
 /**
@@ -101,7 +102,7 @@ const checked = (
 }
 
 /** Contexts whose flags need 64 bits are not there without extended headers (C-231). */
-const availableOf = ({ contexts }: ServedExport, isExtended: boolean): ReadonlyArray<ServedContext> =>
+const availableOf = ({ contexts }: ServedExport, isExtended: boolean): ReadonlyArray<ServedContext<Failure>> =>
   contexts.filter(({ wide = false }) => isExtended || !wide)
 
 /** A namespace of printable characters, and a colon; the rest is up to the namespace. */

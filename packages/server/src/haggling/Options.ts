@@ -64,9 +64,9 @@ export const answer = (
   const asked = decode(option, data)
   const exportName = exportNameOf(asked)
   const queries = asked._tag === "MetaContext" && !isWireError(asked.request) ? asked.request.queries : undefined
-  const { recorder, session } = haggling.context
+  const { observer, session } = haggling.context
   const { encrypted } = haggling.progress
-  recorder.option({ session, option, name: optionName(option), data, exportName, queries, encrypted })
+  observer.option({ session, option, name: optionName(option), data, exportName, queries, encrypted })
 
   const refusal = refusalOf(haggling, option)
   if (refusal !== undefined) {

@@ -9,13 +9,12 @@
 import { commandCode } from "@effect-nbd/core/wire/RequestHeader"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { Speech } from "../misbehaviour/Model.ts"
-import { recordedOf } from "../Recording.ts"
-import type { Decision, Failure } from "../Steering.ts"
+import type { Decision, Failure } from "../Decider.ts"
+import { maxPayload, type Request } from "../ServerRequest.ts"
+import type { SaidInstead } from "../Speaker.ts"
 import { carryOut, safely } from "./Execution.ts"
 import type { Loan } from "./Memory.ts"
 import { failure, failureInside, type Reply, type ReplyRules, success } from "./ReplyEncoding.ts"
-import { maxPayload, type Request } from "./Request.ts"
 import { died, type SessionContext } from "./SessionContext.ts"
 import type { Terms } from "./Terms.ts"
 import type { Place } from "./Turns.ts"
@@ -54,7 +53,7 @@ export interface Accepted {
 export class Answering {
   /** Requests not answered yet, in order of arrival. */
   readonly pending = new Set<Request>()
-  /** Requests that a misbehaving server has answered before it knew what they bring. */
+  /** Requests that the speaker has answered before it was known what they bring. */
   private readonly answered = new WeakSet<Request>()
   /** One permit for each request that waits for its answer aside from the reading of requests. */
   private readonly slots: Effect.Semaphore
@@ -80,7 +79,7 @@ export class Answering {
     return Effect.asVoid(this.slots.take(this.rules.maxPending))
   }
 
-  /** The header has come, and its payload not yet: a server that misbehaves may answer now, and not again. */
+  /** The header has come, and its payload not yet: a speaker may answer now, and nobody does again. */
   beforePayload(request: Request): Effect.Effect<void> {
     return Effect.map(this.say("Payload", request, []), (said) => {
       if (said !== undefined) this.answered.add(request)
@@ -89,10 +88,10 @@ export class Answering {
 
   /** Answers everything that still waits with ESHUTDOWN, in order of arrival. */
   failPending(): void {
-    const { reader: { connection }, voice } = this.context
-    if (voice.isMute) return
+    const { outgoing, reader: { connection }, speaker } = this.context
+    if (speaker.isMute) return
     // A reply that is being sent must not be cut off.
-    connection.write(voice.takeRest())
+    connection.write(outgoing.takeRest())
     for (const request of this.pending) {
       if (this.answered.has(request)) continue
       connection.write(this.failed(request, { errno: "ESHUTDOWN", message: "the server is shutting down" }))
@@ -193,9 +192,9 @@ export class Answering {
     )
   }
 
-  private say(moment: "Payload" | "Answer", request: Request, reply: Reply): Effect.Effect<Speech | undefined> {
+  private say(moment: "Payload" | "Answer", request: Request, reply: Reply): Effect.Effect<SaidInstead | undefined> {
     const { context: { session }, context, terms: { replyStyle } } = this
-    return context.say(reply, () => ({ _tag: moment, session, request: recordedOf(session, request), replyStyle }))
+    return context.say(reply, () => ({ _tag: moment, session, request, replyStyle }))
   }
 
   private isDoneAtOnce({ command }: Request): boolean {

@@ -17,7 +17,7 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import { maxPayload } from "./Request.ts"
+import { maxPayload } from "../ServerRequest.ts"
 import { type Direction, Progress } from "./Stalling.ts"
 
 /**

@@ -11,11 +11,10 @@ import { CommandFlags, ReplyFlags } from "@effect-nbd/core/wire/Flags"
 import { type Chunk, encodeChunk, encodeExtendedChunk, encodeSimpleReply } from "@effect-nbd/core/wire/Reply"
 import { commandCode } from "@effect-nbd/core/wire/RequestHeader"
 import * as Effect from "effect/Effect"
-import type { DiskError } from "../Disk.ts"
+import type { Failure } from "../Decider.ts"
 import type { ServedExport } from "../ServedExport.ts"
-import type { Failure } from "../Steering.ts"
+import type { Request } from "../ServerRequest.ts"
 import { safely } from "./Execution.ts"
-import type { Request } from "./Request.ts"
 import { statusChunks } from "./StatusReply.ts"
 import type { Terms } from "./Terms.ts"
 
@@ -55,7 +54,7 @@ const done = ReplyFlags(ReplyFlags.DONE)
  * @since 0.1.0
  * @category constructors
  */
-export const success = (rules: ReplyRules, terms: Terms, request: Request): Effect.Effect<Reply, DiskError> => {
+export const success = (rules: ReplyRules, terms: Terms, request: Request): Effect.Effect<Reply, Failure> => {
   const { command, cookie, length, offset } = request
   switch (command) {
     case commandCode.READ:
@@ -170,7 +169,7 @@ const runs = (
   target: ServedExport,
   offset: bigint,
   length: number
-): Effect.Effect<ReadonlyArray<ContentRun>, DiskError> =>
+): Effect.Effect<ReadonlyArray<ContentRun>, Failure> =>
   Effect.map(target.extents(offset, BigInt(length)), (extents) => {
     const found: Array<ContentRun> = []
     let left = length

@@ -9,8 +9,8 @@ import { decodeStatusFilter } from "@effect-nbd/core/wire/BlockStatus"
 import { CommandFlags, TransmissionFlags } from "@effect-nbd/core/wire/Flags"
 import { commandCode } from "@effect-nbd/core/wire/RequestHeader"
 import { hex, isWireError, WireError } from "@effect-nbd/core/wire/WireError"
-import type { Failure } from "../Steering.ts"
-import { hasPayload, maxPayload, type Request } from "./Request.ts"
+import type { Failure } from "../Decider.ts"
+import { hasPayload, maxPayload, type Request } from "../ServerRequest.ts"
 import type { Terms } from "./Terms.ts"
 
 /**

@@ -15,7 +15,7 @@ import {
 } from "@effect-nbd/core/wire/RequestHeader"
 import { isWireError, WireError } from "@effect-nbd/core/wire/WireError"
 import * as Effect from "effect/Effect"
-import { hasPayload, maxPayload, type Request } from "./Request.ts"
+import { hasPayload, maxPayload, type Request } from "../ServerRequest.ts"
 import {
   type ClientMisbehavedError,
   misbehaved,

@@ -118,7 +118,7 @@ const newstyle = Effect.fnUntraced(function*(context: SessionContext, rules: Han
 
   const flags = decodeClientFlags(yield* takeStart(context, greetingSize.clientFlags, "Client flags, S-007"))
   if (isWireError(flags)) return yield* misbehaved(context, flags)
-  context.recorder.flags(context.session, flags)
+  context.observer.clientFlags(context.session, flags)
   // The client's bits have the numbers of the server's, so what was not offered may not be set.
   const unknown = (flags & ~offered) >>> 0
   if (unknown !== 0) {

@@ -14,9 +14,9 @@ import { WireError } from "@effect-nbd/core/wire/WireError"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
-import type { Failure, Steering } from "../Steering.ts"
+import type { Decider, Decision, Failure } from "../Decider.ts"
+import type { Request } from "../ServerRequest.ts"
 import { type Accepted, Answering, type TransmissionRules } from "./Answering.ts"
-import type { Request } from "./Request.ts"
 import { check, checkManners, filtered, isFiltered, longestFilter } from "./RequestCheck.ts"
 import { skipPayload, takeHeader, takePayload } from "./RequestIntake.ts"
 import { type ClientMisbehavedError, note, type SessionContext } from "./SessionContext.ts"
@@ -39,7 +39,7 @@ export {
 export type TransmissionEnd = "Disconnected" | "Dropped" | "ShutDown"
 
 /**
- * Serves requests until the client disconnects, the connection ends, a request is steered to drop it, or `shutDown` is
+ * Serves requests until the client disconnects, the connection ends, a request is decided on to drop it, or `shutDown` is
  * done: then what is pending fails with ESHUTDOWN (S-093).
  *
  * @since 0.1.0
@@ -49,14 +49,14 @@ export const run = (
   context: SessionContext,
   terms: Terms,
   rules: TransmissionRules,
-  steering: Steering,
+  decider: Decider,
   shutDown: Deferred.Deferred<void>
 ): Effect.Effect<TransmissionEnd, StreamEnded | ClientMisbehavedError> =>
   Effect.scopedWith((scope) =>
     Effect.gen(function*() {
       const answering = new Answering(context, terms, rules, scope)
-      const serving = new Serving(context, terms, answering, steering)
-      yield* Scope.addFinalizer(scope, Effect.sync(() => steering.forget(context.session)))
+      const serving = new Serving(context, terms, answering, decider)
+      yield* Scope.addFinalizer(scope, Effect.sync(() => decider.forget(context.session)))
       const end = yield* Effect.raceFirst(
         serving.requests,
         Effect.as(Deferred.await(shutDown), "ShutDown" as const)
@@ -71,18 +71,18 @@ class Serving {
   private readonly context: SessionContext
   private readonly terms: Terms
   private readonly answering: Answering
-  private readonly steering: Steering
+  private readonly decider: Decider
 
   constructor(
     context: SessionContext,
     terms: Terms,
     answering: Answering,
-    steering: Steering
+    decider: Decider
   ) {
     this.context = context
     this.terms = terms
     this.answering = answering
-    this.steering = steering
+    this.decider = decider
   }
 
   get requests(): Effect.Effect<"Disconnected" | "Dropped", StreamEnded | ClientMisbehavedError> {
@@ -95,8 +95,9 @@ class Serving {
         if (header.command === commandCode.DISC) return yield* this.disconnect(header)
         const accepted = yield* this.accept(header)
         this.answering.pending.add(accepted.request)
-        const request = context.recorder.request(context.session, accepted.request)
-        const decision = yield* this.steering.decide(request)
+        context.observer.request(context.session, accepted.request)
+        const deciding = this.decider.decide(context.session, accepted.request)
+        const decision = deciding === undefined ? proceeding : yield* deciding
         if ((yield* this.answering.serve(accepted, decision)) === "Drop") return "Dropped"
       }
     })
@@ -106,7 +107,7 @@ class Serving {
   private disconnect(request: Request): Effect.Effect<"Disconnected", StreamEnded | ClientMisbehavedError> {
     return Effect.gen(this, function*() {
       yield* skipPayload(this.context, request)
-      this.context.recorder.request(this.context.session, request)
+      this.context.observer.request(this.context.session, request)
       this.inspect(request)
       yield* Effect.raceFirst(this.answering.done, this.broken)
       return "Disconnected" as const
@@ -122,7 +123,7 @@ class Serving {
     return Effect.async<void>((resume) =>
       reader.whenIdleEnds(() => {
         if (reader.ended?._tag === "Broken") resume(Effect.void)
-        else this.steering.release((request) => request.session === session)
+        else this.decider.release(session)
       })
     )
   }
@@ -163,5 +164,7 @@ class Serving {
     return refusal?.failure
   }
 }
+
+const proceeding: Decision = { _tag: "Continue" }
 
 const tooManyContexts: Failure = { errno: "EINVAL", message: "more meta contexts than were selected" }

@@ -1,5 +1,5 @@
 /**
- * One session of the fake server on any connection: handshake, transmission, and the way it ends.
+ * One session of a server on any connection: handshake, transmission, and the way it ends.
  *
  * An orderly end is told to the client and waited for; a client that broke the protocol is closed on at once. Whatever
  * happens, the connection is closed when the session is over.
@@ -13,9 +13,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { identity } from "effect/Function"
-import { type Breaks, type Manners, Voice } from "../misbehaviour/Voice.ts"
-import type { Ending, Recorder } from "../Recording.ts"
-import type { Steering } from "../Steering.ts"
+import type { Decider } from "../Decider.ts"
+import type { Ending, Observer } from "../Observer.ts"
+import type { Speaking } from "../Speaker.ts"
 import type { Memory } from "./Memory.ts"
 import * as ServerHandshake from "./ServerHandshake.ts"
 import * as ServerTransmission from "./ServerTransmission.ts"
@@ -33,15 +33,30 @@ export interface Shared {
   /** How long a client may take to enter an export. */
   readonly handshakeTimeout: Duration.Duration
   readonly transmission: ServerTransmission.TransmissionRules
-  readonly recorder: Recorder
-  readonly steering: Steering
-  readonly manners: Manners
+  readonly speaking: Speaking
+  readonly decider: Decider
+  readonly observer: Observer
   readonly memory: Memory
   readonly turns: Turns
   /** Most sessions at a time. */
   readonly maxSessions: number
   /** The sessions open now, in order of arrival. */
   readonly sessions: Set<SessionControl>
+  /** How many sessions there have been. */
+  opened: number
+}
+
+/**
+ * How a session's connection can be broken.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Breaks {
+  /** Whatever is under way is lost. */
+  readonly reset: () => void
+  /** What is under way still arrives. */
+  readonly sever: () => void
 }
 
 /**
@@ -100,23 +115,32 @@ interface Opened {
 }
 
 const open = Effect.fnUntraced(function*(shared: Shared, connection: Connection, breaks: Breaks | undefined) {
-  const { manners, memory, recorder, turns } = shared
+  const { memory, observer, speaking, turns } = shared
+  const session = ++shared.opened
   const control: SessionControl = {
     isSettled: false,
     shutDown: yield* Deferred.make<void>(),
     kill: yield* Deferred.make<Ending>()
   }
   if (!hasRoom(shared)) {
-    recorder.sessionEnded(recorder.sessionOpened(), turnedAway)
-    recorder.sessionClosed()
+    observer.opened(session)
+    observer.ended(session, turnedAway)
+    observer.closed(session)
     return undefined
   }
   shared.sessions.add(control)
+  observer.opened(session)
   const breakOff = (ending: Ending): void => Deferred.unsafeDone(control.kill, Exit.succeed(ending))
-  const voice = new Voice(manners, breaks?.sever ?? (() => breakOff(killed)))
-  const account = memory.open(() => breakOff(stalled))
-  const place = new Place(turns)
-  const context = new SessionContext(recorder.sessionOpened(), recorder, connection, voice, account, place, breakOff)
+  const context = new SessionContext({
+    session,
+    connection,
+    observer,
+    speaking,
+    account: memory.open(() => breakOff(stalled)),
+    place: new Place(turns),
+    breakOff,
+    sever: breaks?.sever ?? (() => breakOff(killed))
+  })
   const opened: Opened = { shared, context, control, state: { ending: undefined } }
   return opened
 })
@@ -140,7 +164,7 @@ const use = Effect.fnUntraced(function*(shared: Shared, opened: Opened, breaks: 
   end(opened, ending)
   if (isBroken(ending)) return reset()
   if (!isOrderly(ending)) return
-  const { isMute } = context.voice
+  const { isMute } = context.speaker
   if (!isMute) context.reader.connection.endWrites()
   // Who keeps silent stays, though the client has ended its half.
   const left = isMute ? Effect.sleep(lingering) : Effect.timeoutOption(untilEnded(context), lingering)
@@ -156,12 +180,12 @@ const release = (opened: Opened): Effect.Effect<void> =>
     // Without an ending of its own, the session was interrupted.
     if (opened.state.ending === undefined) end(opened, killed)
     shared.sessions.delete(control)
-    shared.recorder.sessionClosed()
+    shared.observer.closed(context.session)
   })
 
 const end = ({ context, shared, state }: Opened, ending: Ending): void => {
   state.ending = ending
-  shared.recorder.sessionEnded(context.session, ending)
+  shared.observer.ended(context.session, ending)
 }
 
 /** Ends that the client is told of in order, and given time to take its replies. */
@@ -212,7 +236,7 @@ const transmit = (
 ): Effect.Effect<Ending, StreamEnded | ClientMisbehavedError> =>
   Effect.suspend(() => {
     control.isSettled = true
-    return ServerTransmission.run(context, terms, shared.transmission, shared.steering, control.shutDown)
+    return ServerTransmission.run(context, terms, shared.transmission, shared.decider, control.shutDown)
   }).pipe(Effect.map((end) => end === "Dropped" ? killed : { _tag: end }))
 
 const endingOf = (error: StreamEnded | ClientMisbehavedError): Ending =>

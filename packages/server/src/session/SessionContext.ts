@@ -1,5 +1,5 @@
 /**
- * What the phases of one session share: its reader, its voice, its record, and the telling of a client's fault from a
+ * What the phases of one session share: its connection, its speaker and observer, and the telling of a client's fault from a
  * lost connection.
  *
  * @since 0.1.0
@@ -10,10 +10,10 @@ import { WireError } from "@effect-nbd/core/wire/WireError"
 import type * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
-import type { Moment, Speech } from "../misbehaviour/Model.ts"
-import type { Voice } from "../misbehaviour/Voice.ts"
-import type { Ending, Recorder, Violation } from "../Recording.ts"
+import type { Ending, Observer, Violation } from "../Observer.ts"
+import type { Moment, SaidInstead, Speaker, Speaking } from "../Speaker.ts"
 import type { Account } from "./Memory.ts"
+import { Outgoing } from "./Outgoing.ts"
 import type { Place } from "./Turns.ts"
 
 /**
@@ -25,10 +25,11 @@ import type { Place } from "./Turns.ts"
 export class SessionContext {
   /** Numbered from 1. */
   readonly session: number
-  readonly recorder: Recorder
+  readonly observer: Observer
   /** The server is shutting down: no option is answered well any more (S-020). */
   isShuttingDown = false
-  readonly voice: Voice
+  readonly speaker: Speaker
+  readonly outgoing: Outgoing
   /** Its part of the server's memory for payload. */
   readonly account: Account
   /** The session's place in the server's turns. */
@@ -37,22 +38,27 @@ export class SessionContext {
   readonly breakOff: (ending: Ending) => void
   private current: FrameReader
 
+  /** `sever` breaks the connection once what was sent has arrived. */
   constructor(
-    session: number,
-    recorder: Recorder,
-    connection: Connection,
-    voice: Voice,
-    account: Account,
-    place: Place,
-    breakOff: (ending: Ending) => void
+    { account, breakOff, connection, observer, place, session, sever, speaking }: {
+      readonly session: number
+      readonly connection: Connection
+      readonly observer: Observer
+      readonly speaking: Speaking
+      readonly account: Account
+      readonly place: Place
+      readonly breakOff: (ending: Ending) => void
+      readonly sever: () => void
+    }
   ) {
     this.session = session
-    this.recorder = recorder
-    this.voice = voice
+    this.observer = observer
     this.account = account
     this.place = place
     this.breakOff = breakOff
     this.current = new FrameReader(connection)
+    this.outgoing = new Outgoing(() => this.current, account.progress, sever)
+    this.speaker = speaking(this.outgoing)
   }
 
   /** Reads from the connection in use now. */
@@ -61,11 +67,11 @@ export class SessionContext {
   }
 
   /**
-   * Says what the server has to say at this moment. Answers with what was said instead, where it misbehaves, and with
-   * `undefined` otherwise.
+   * Says what the server has to say at this moment. Answers with what was said instead, where the speaker said something
+   * else.
    */
-  say(parts: ReadonlyArray<Uint8Array>, moment: () => Moment): Effect.Effect<Speech | undefined> {
-    return this.voice.say(this.current, parts, moment, this.account.progress)
+  say(parts: ReadonlyArray<Uint8Array>, moment: () => Moment): Effect.Effect<SaidInstead | undefined> {
+    return this.speaker.say(parts, moment)
   }
 
   /** From now on the session goes on over this connection, which lies over the one before. */
@@ -81,7 +87,7 @@ export class SessionContext {
  * @category constructors
  */
 export const died = (cause: Cause.Cause<never>): Effect.Effect<Ending> =>
-  Effect.as(Effect.logError("a session of the fake server died", cause), { _tag: "Died", cause })
+  Effect.as(Effect.logError("a session of the server died", cause), { _tag: "Died", cause })
 
 /**
  * The client broke a rule that its session cannot recover from. Other sessions go on.
@@ -105,9 +111,7 @@ export class ClientMisbehavedError extends Data.TaggedError("NbdClientMisbehaved
  * @category errors
  */
 export const misbehaved = (context: SessionContext, error: WireError): Effect.Effect<never, ClientMisbehavedError> =>
-  Effect.suspend(() =>
-    new ClientMisbehavedError({ violation: context.recorder.violation(context.session, error, true) })
-  )
+  Effect.suspend(() => new ClientMisbehavedError({ violation: violationOf(context, error, true) }))
 
 /**
  * Takes the rest of a message whose beginning has been read: an end of the stream here cuts it short, and an orderly one
@@ -165,7 +169,18 @@ const longestPiece = 65_536
  * @category inspection
  */
 export const note = (context: SessionContext, error: WireError): void => {
-  context.recorder.violation(context.session, error, false)
+  violationOf(context, error, false)
+}
+
+/** The violation, which the observer has been told of. */
+const violationOf = (
+  { observer, session }: SessionContext,
+  { expected, received, rule }: WireError,
+  fatal: boolean
+): Violation => {
+  const violation: Violation = { session, expected, received, rule, fatal }
+  observer.violation(violation)
+  return violation
 }
 
 /**
@@ -180,7 +195,7 @@ export const takeStart = (
   rule: string
 ): Effect.Effect<Uint8Array, StreamEnded | ClientMisbehavedError> =>
   Effect.suspend(() =>
-    context.voice.isDeaf
+    context.speaker.isDeaf
       ? Effect.never
       : Effect.catchAll(
         context.reader.take(count),

@@ -7,8 +7,8 @@ import { maxDescriptors, type StatusDescriptor, statusSize, type StatusWidth } f
 import { CommandFlags } from "@effect-nbd/core/wire/Flags"
 import type { Chunk } from "@effect-nbd/core/wire/Reply"
 import * as Effect from "effect/Effect"
-import { DiskError } from "../Disk.ts"
-import { maxPayload, type Request } from "./Request.ts"
+import type { Failure } from "../Decider.ts"
+import { maxPayload, type Request } from "../ServerRequest.ts"
 import type { SelectedContext, Terms } from "./Terms.ts"
 
 /** Bounds of one chunk. */
@@ -35,7 +35,7 @@ export const statusChunks = (
   terms: Terms,
   { contextIds, flags, length, offset }: Request,
   most: number
-): Effect.Effect<ReadonlyArray<Chunk>, DiskError> => {
+): Effect.Effect<ReadonlyArray<Chunk>, Failure> => {
   const width = terms.replyStyle === "Extended" ? "extended" : "compact"
   const { descriptor, head } = statusSize[width]
   const chosen = contextIds && new Set(contextIds)
@@ -54,7 +54,7 @@ export const statusChunks = (
     Effect.flatMap(context.status(offset, length), (found) => {
       const descriptors = bounded(bounds, widthOf(bounds, { context, id }), found)
       return descriptors.length === 0
-        ? new DiskError({ errno: "EIO", reason: `${context.name} has nothing to say here` })
+        ? Effect.fail<Failure>({ errno: "EIO", message: `${context.name} has nothing to say here` })
         : Effect.succeed<Chunk>({ _tag: "BlockStatus", contextId: id, descriptors })
     }))
 }

@@ -5,6 +5,7 @@
  */
 import type { ReplyStyle } from "@effect-nbd/core/Export"
 import type { TransmissionFlags } from "@effect-nbd/core/wire/Flags"
+import type { Failure } from "../Decider.ts"
 import type { ServedContext } from "../ServedContext.ts"
 import type { ServedExport } from "../ServedExport.ts"
 
@@ -16,7 +17,7 @@ import type { ServedExport } from "../ServedExport.ts"
  */
 export interface SelectedContext {
   readonly id: number
-  readonly context: ServedContext
+  readonly context: ServedContext<Failure>
 }
 
 /**

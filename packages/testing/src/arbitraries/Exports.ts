@@ -3,8 +3,7 @@
  *
  * @since 0.1.0
  */
-import type { DirtyBitmapConfig } from "@effect-nbd/server/disk/DirtyBitmap"
-import type { BlockSize, Capabilities, ExportConfig } from "@effect-nbd/server/ServedExport"
+import type { BlockSize, Capabilities, DirtyBitmapConfig, MemoryExportConfig } from "@effect-nbd/server/ServedExport"
 import * as FastCheck from "effect/FastCheck"
 import type { FakeServerConfig } from "../FakeServer.ts"
 import * as MemoryPipe from "../MemoryPipe.ts"
@@ -84,7 +83,7 @@ const bitmaps = (size: number): FastCheck.Arbitrary<ReadonlyArray<DirtyBitmapCon
  * @since 0.1.0
  * @category constructors
  */
-export const exportConfig = (options?: ExportOptions): FastCheck.Arbitrary<ExportConfig> =>
+export const exportConfig = (options?: ExportOptions): FastCheck.Arbitrary<MemoryExportConfig> =>
   FastCheck.record({
     size: FastCheck.integer({ min: 1, max: options?.maxSize ?? 1_048_576 }),
     blockSize: optional(blockSize)

@@ -1,13 +1,13 @@
 /**
- * What is wrong with the configuration of a fake server, in words.
+ * What is wrong with the configuration of a server, in words.
  *
  * It looks for what could not be served as it was meant. Block sizes are left alone: a test may advertise senseless ones.
  *
  * @since 0.1.0
  */
 import { encodeText, maxStringBytes } from "@effect-nbd/core/wire/Bytes"
-import { type ExportConfig, ServedExport } from "@effect-nbd/server/ServedExport"
-import type { FakeServerConfig } from "./ServerConfig.ts"
+import { type ExportConfig, ServedExport } from "../ServedExport.ts"
+import type { ServerConfig } from "./ServerConfig.ts"
 
 /**
  * The first fault, or `undefined` where there is none.
@@ -15,9 +15,11 @@ import type { FakeServerConfig } from "./ServerConfig.ts"
  * @since 0.1.0
  * @category guards
  */
-export const faultOf = (config: FakeServerConfig): string | undefined => {
+export const faultOf = (config: ServerConfig): string | undefined => {
   const { exports } = config
-  for (const { name, size } of exports) {
+  for (const each of exports) {
+    const { name } = each
+    const size = each instanceof ServedExport || each.device === undefined ? each.size : each.device.size
     if (!isSize(size)) return `the export ${inQuotes(name)} has ${size} bytes; it can have from 0 to 2^64 - 1`
   }
   const again = repeated(exports.map(({ name }) => name))
@@ -33,7 +35,7 @@ export const faultOf = (config: FakeServerConfig): string | undefined => {
   return undefined
 }
 
-const counts = ["chunkSize", "maxDescriptors", "maxPending", "maxSessions", "memory", "history"] as const
+const counts = ["chunkSize", "maxDescriptors", "maxPending", "maxSessions", "memory"] as const
 
 const isCount = (count: number): boolean => Number.isInteger(count) && count >= 1
 

@@ -1,19 +1,17 @@
 /**
- * What a fake server is told when it is made, and its defaults.
+ * What a server is told when it is made, and its defaults.
  *
  * @since 0.1.0
  */
-import * as ServedExport from "@effect-nbd/server/ServedExport"
-import { Memory } from "@effect-nbd/server/session/Memory"
-import type { HandshakeRules, Protocol, Refusals, TlsRules } from "@effect-nbd/server/session/ServerHandshake"
-import type { Shared } from "@effect-nbd/server/session/Session"
-import { Turns } from "@effect-nbd/server/session/Turns"
 import * as Duration from "effect/Duration"
-import type * as MemoryPipe from "../MemoryPipe.ts"
-import type { Misbehaviour } from "../misbehaviour/Model.ts"
-import { Manners } from "../misbehaviour/Voice.ts"
-import { Recorder } from "../Recording.ts"
-import { Steering } from "../Steering.ts"
+import * as Decider from "../Decider.ts"
+import * as Observer from "../Observer.ts"
+import * as ServedExport from "../ServedExport.ts"
+import * as Speaker from "../Speaker.ts"
+import { Memory } from "./Memory.ts"
+import type { HandshakeRules, Protocol, Refusals, TlsRules } from "./ServerHandshake.ts"
+import type { Shared } from "./Session.ts"
+import { Turns } from "./Turns.ts"
 
 /**
  * What to serve and how. Everything but the exports has a default.
@@ -21,7 +19,7 @@ import { Steering } from "../Steering.ts"
  * @since 0.1.0
  * @category models
  */
-export interface FakeServerConfig {
+export interface ServerConfig {
   /** In the order of listing. The first is the default export, unless one has the empty name. */
   readonly exports: ReadonlyArray<ServedExport.ExportConfig | ServedExport.ServedExport>
   /** `newstyle-fixed` by default. */
@@ -33,23 +31,15 @@ export interface FakeServerConfig {
   /** Whether meta contexts can be listed and selected; `true` by default. */
   readonly metaContexts?: boolean
   /**
-   * Whether TLS can or must be begun; none by default. It takes a connection that can be encrypted. Those of `open` only
-   * make believe: they look at no credentials and hide nothing.
+   * Whether TLS can or must be begun; none by default. It takes a connection that can be encrypted.
    */
   readonly tls?: TlsRules
   /** Whether the server offers to leave out the padding after NBD_OPT_EXPORT_NAME; `true` by default. */
   readonly noZeroes?: boolean
   /** Refuse clients that do not ask for the constraints of an export that has some; `false` by default. */
   readonly requireBlockSize?: boolean
-  /** How it breaks the rules, until `misbehave` says otherwise; not at all by default. */
-  readonly misbehaviours?: ReadonlyArray<Misbehaviour>
   /** Options to refuse; none by default. */
   readonly refuse?: Refusals
-  /**
-   * How bytes arrive, in both directions or in each; by default what `MemoryPipe.fromConfig` says. Of no effect on
-   * `serve`.
-   */
-  readonly delivery?: MemoryPipe.Delivery | MemoryPipe.Directions
   /** Most bytes of data in one chunk of a structured READ; an extent in one chunk by default. */
   readonly chunkSize?: number
   /** Order of the chunks of a structured READ; `Ascending` by default. */
@@ -82,8 +72,12 @@ export interface FakeServerConfig {
    * for 2 seconds. One session has at most 64 MiB in each direction.
    */
   readonly memory?: number
-  /** Entries that each list of the record keeps, the newest ones; 4096 by default. */
-  readonly history?: number
+  /** Who sends what is to be sent; `Speaker.plain` by default. */
+  readonly speaking?: Speaker.Speaking
+  /** Who decides what becomes of each request; every one is let through by default. */
+  readonly decider?: Decider.Decider
+  /** Who is told what clients do; nobody by default. */
+  readonly observer?: Observer.Observer
 }
 
 /**
@@ -92,7 +86,7 @@ export interface FakeServerConfig {
  * @since 0.1.0
  * @category constructors
  */
-export const sharedOf = (config: FakeServerConfig): Shared => {
+export const sharedOf = (config: ServerConfig): Shared => {
   const handshake: HandshakeRules = {
     exports: config.exports.map(ServedExport.make),
     protocol: config.protocol ?? "newstyle-fixed",
@@ -112,21 +106,18 @@ export const sharedOf = (config: FakeServerConfig): Shared => {
     maxDescriptors: config.maxDescriptors ?? 65_536,
     maxPending: config.maxPending ?? 256
   } as const
-  const recorder = new Recorder(config.history ?? 4096)
   const handshakeTimeout = Duration.decode(config.handshakeTimeout ?? Duration.infinity)
-  const manners = new Manners(config.misbehaviours ?? [])
-  const memory = new Memory(config.memory ?? 268_435_456)
-  const steering = new Steering()
   return {
     handshake,
     handshakeTimeout,
     transmission,
-    recorder,
-    steering,
-    manners,
-    memory,
+    speaking: config.speaking ?? Speaker.plain,
+    decider: config.decider ?? Decider.none,
+    observer: config.observer ?? Observer.none,
+    memory: new Memory(config.memory ?? 268_435_456),
     turns: new Turns(),
     maxSessions: config.maxSessions ?? Infinity,
-    sessions: new Set()
+    sessions: new Set(),
+    opened: 0
   }
 }
