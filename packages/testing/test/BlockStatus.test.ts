@@ -4,7 +4,7 @@ import { decodeBlockStatus, encodeStatusFilter } from "@effect-nbd/core/wire/Blo
 import { CommandFlags } from "@effect-nbd/core/wire/Flags"
 import { chunkType } from "@effect-nbd/core/wire/Reply"
 import { isWireError } from "@effect-nbd/core/wire/WireError"
-import { ServedContext, ServedExport } from "@effect-nbd/server"
+import { ServedContext, type ServedExport } from "@effect-nbd/server"
 import { FakeServer, Steering } from "@effect-nbd/testing"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
