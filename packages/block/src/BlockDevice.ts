@@ -11,6 +11,17 @@ import { type Extent, type ExtentsOptions, rangeOf } from "./Extent.ts"
 import * as Geometry from "./Geometry.ts"
 
 /**
+ * Bytes in memory that no other thread shares: Web Crypto, `Blob` and `Response` take them.
+ *
+ * It is `Uint8Array<ArrayBuffer>`, put so that TypeScript before 5.7, whose `Uint8Array` has no parameter, reads it as
+ * `Uint8Array`; there the other would be `any`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Bytes extends ReturnType<Uint8Array["slice"]> {}
+
+/**
  * How a write, zeroing or trimming is carried out.
  *
  * @since 0.1.0
@@ -50,7 +61,7 @@ export interface BlockDevice<out E = never> {
   readonly size: bigint
   readonly geometry: Geometry.Geometry
   /** The bytes are new memory, the caller's to keep. At most `geometry.maximum`. */
-  readonly read: (offset: bigint, length: number) => Effect.Effect<Uint8Array<ArrayBuffer>, E>
+  readonly read: (offset: bigint, length: number) => Effect.Effect<Bytes, E>
   /** Fills `destination`, which nothing else may touch before it is done. */
   readonly readInto: (offset: bigint, destination: Uint8Array) => Effect.Effect<void, E>
   /** Lends the bytes to `use` while it runs; they are used again afterwards. The fastest way where bytes are not kept. */

@@ -80,13 +80,27 @@ export interface RawChunk {
 }
 
 /**
+ * A simple reply to a request.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RawSimpleReply {
+  /** 0 where the request succeeded. */
+  readonly error: number
+  readonly cookie: bigint
+  /** None where there is an error. */
+  readonly data: Uint8Array
+}
+
+/**
  * A simple reply, or one chunk of another.
  *
  * @since 0.1.0
  * @category models
  */
 export type RawReply =
-  | { readonly style: "simple"; readonly error: number; readonly cookie: bigint; readonly data: Uint8Array }
+  | ({ readonly style: "simple" } & RawSimpleReply)
   | ({ readonly style: "structured" | "extended" } & RawChunk)
 
 const decoded = <A>(message: A | WireError): Effect.Effect<A, UndecodableError> => {
@@ -205,7 +219,7 @@ export class RawClient {
   }
 
   /** A simple reply, with `length` bytes of data where it reports no error. */
-  simple(length = 0) {
+  simple(length = 0): Effect.Effect<RawSimpleReply, Failure> {
     return Effect.zipRight(this.magic(magic.SIMPLE_REPLY, "a simple reply, S-068"), this.simpleRest(length))
   }
 
@@ -269,7 +283,7 @@ export class RawClient {
     return Effect.flatMap(this.take(4), (start) => isMagic(viewOf(start).getUint32(0), wanted, rule))
   }
 
-  private simpleRest(length: number) {
+  private simpleRest(length: number): Effect.Effect<RawSimpleReply, Failure> {
     return Effect.gen(this, function*() {
       const view = viewOf(yield* this.take(replyHeaderSize.simple - 4))
       const error = view.getUint32(0)

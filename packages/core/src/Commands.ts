@@ -70,6 +70,17 @@ export type BlockStatusError =
   | CommandFailure
 
 /**
+ * Bytes in memory that no other thread shares: Web Crypto, `Blob` and `Response` take them.
+ *
+ * It is `Uint8Array<ArrayBuffer>`, put so that TypeScript before 5.7, whose `Uint8Array` has no parameter, reads it as
+ * `Uint8Array`; there the other would be `any`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Bytes extends ReturnType<Uint8Array["slice"]> {}
+
+/**
  * What a structured read brought.
  *
  * @since 0.1.0
@@ -77,7 +88,7 @@ export type BlockStatusError =
  */
 export interface StructuredRead {
   /** All bytes of the range; holes are zeroes in it. */
-  readonly bytes: Uint8Array<ArrayBuffer>
+  readonly bytes: Bytes
   /** The chunks, in the order in which they came; those that go on where one of their kind ended are one. */
   readonly pieces: ReadonlyArray<Piece>
 }
@@ -101,7 +112,7 @@ export interface Commands<R> {
   /**
    * Reads `length` bytes, at most 64 MiB. All or nothing; the bytes are the caller's own, in memory that is not shared: Web Crypto, `Blob` and `Response` take them. Results of up to 16 KiB share an `ArrayBuffer` with others: `slice` one before you transfer it.
    */
-  readonly read: (offset: bigint, length: number) => Effect.Effect<Uint8Array<ArrayBuffer>, R | ReadError>
+  readonly read: (offset: bigint, length: number) => Effect.Effect<Bytes, R | ReadError>
   /**
    * Reads into the caller's memory, as many bytes as it has: the way to read without allocating. What is in it after a
    * failure is undefined; after an interruption it is not written to any more.

@@ -22,7 +22,7 @@ import { WaitingFiber } from "../transmission/WaitingFiber.ts"
 
 /** What each kind of request comes to, apart from the refusals of the handle's states. */
 interface Outcomes {
-  readonly Read: Effect.Effect<Uint8Array<ArrayBuffer>, Commands.ReadError>
+  readonly Read: Effect.Effect<Commands.Bytes, Commands.ReadError>
   readonly ReadInto: Effect.Effect<void, Commands.ReadError>
   readonly ReadBorrowed: Effect.Effect<Lent, Commands.ReadError>
   readonly ReadStructured: Effect.Effect<Commands.StructuredRead, Commands.StructuredReadError>
@@ -127,8 +127,8 @@ const resultOf = (pending: PendingCommand): Success<Request> => {
 
 // A read that was sent has its destination; only an abandoned one has lost it, and its result is not asked for.
 // It is memory that ReadMemory has made: both requests bring none of their own.
-const received = (pending: PendingCommand): Uint8Array<ArrayBuffer> =>
-  (pending.destination ?? new Uint8Array(0)) as Uint8Array<ArrayBuffer>
+const received = (pending: PendingCommand): Commands.Bytes =>
+  (pending.destination ?? new Uint8Array(0)) as Commands.Bytes
 
 const nothingLent: Lent = { bytes: new Uint8Array(0), isShared: false, giveBack: () => {} }
 
