@@ -149,6 +149,7 @@ export class Pages {
     const first = pageAfter(offset)
     const last = end === this.size ? pageAfter(end) : pageOf(end)
     if (first >= last) {
+      // No whole page is in it, so that it is shorter than two.
       this.zeroPart(offset, Number(length), allocate)
       return undefined
     }

@@ -136,7 +136,7 @@ export const copy = (
   source: Source,
   sink: Sink,
   options: Options = {}
-): Effect.Effect<void, CopyPlan.Misfit | CopyError> =>
+): Effect.Effect<void, CopyPlan.Refusal | CopyError> =>
   Effect.scoped(Effect.gen(function*() {
     const plan = yield* CopyPlan.make(
       source,
@@ -177,7 +177,7 @@ const transfer = (
   { grain, requestSize }: CopyPlan.Plan,
   options: Options,
   way: Way
-): Effect.Effect<bigint, CopyPlan.Misfit | CopyError, Scope.Scope> =>
+): Effect.Effect<bigint, CopyPlan.Refusal | CopyError, Scope.Scope> =>
   Effect.gen(function*() {
     const { onCopied = () => {}, queueSize = defaults.queueSize, sparse = defaults.sparse } = options
     const looks = sink.geometry.canZero && sink.forgets !== true && sparse > 0
@@ -193,13 +193,13 @@ const transfer = (
     let size = source.size ?? 0n
 
     /** Up to where a source of unknown size goes, as it shows. */
-    const extend = (offset: bigint, count: number, wanted: number): Effect.Effect<void, CopyPlan.Misfit> => {
+    const extend = (offset: bigint, count: number, wanted: number): Effect.Effect<void, CopyPlan.Refusal> => {
       if (count < wanted) pieces.stop()
       const end = offset + BigInt(count)
       if (count === 0 || end <= size) return Effect.void
       size = end
-      const misfit = CopyPlan.misfitOf(source, sink, size)
-      return misfit === undefined ? Effect.void : Effect.fail(misfit)
+      const refusal = CopyPlan.refusalOf(source, sink, size)
+      return refusal === undefined ? Effect.void : Effect.fail(refusal)
     }
 
     /** Answers with how many bytes there were. */
@@ -208,7 +208,7 @@ const transfer = (
         source.readBorrowed(
           offset,
           length,
-          (bytes): Effect.Effect<number, CopyPlan.Misfit | CopyError | SourceEndedError> => {
+          (bytes): Effect.Effect<number, CopyPlan.Refusal | CopyError | SourceEndedError> => {
             const count = bytes.byteLength
             if (source.size !== undefined) {
               return count < length
@@ -222,7 +222,7 @@ const transfer = (
           }
         ),
         (error) =>
-          error instanceof CopyError || CopyPlan.isMisfit(error) ? error : failed("read", source, offset)(error)
+          error instanceof CopyError || CopyPlan.isRefusal(error) ? error : failed("read", source, offset)(error)
       )
 
     const wanted = options.requests ?? sink.suited?.requests ?? defaults.requests
@@ -234,7 +234,7 @@ const transfer = (
       most: source.size === undefined ? most : requestsFor(size, requestSize, most)
     })
     const clock = yield* Effect.clock
-    let first: CopyPlan.Misfit | CopyError | undefined
+    let first: CopyPlan.Refusal | CopyError | undefined
     /** Where each worker is. */
     const at: Array<bigint | undefined> = []
     way.upTo = () => {

@@ -102,7 +102,7 @@ export const lending = (
 export const inOrder = () => {
   let at = 0n
   const waiting = new Map<bigint, Deferred.Deferred<void>>()
-  return <A, E>(offset: bigint, length: number, effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  return <A, E>(offset: bigint, length: number | bigint, effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
     Effect.suspend(() => {
       const turn = Deferred.unsafeMake<void>(FiberId.none)
       if (offset !== at) waiting.set(offset, turn)

@@ -68,13 +68,13 @@ export class BlockSizesApartError extends Data.TaggedError("BlockSizesApartError
  * @since 0.1.0
  * @category errors
  */
-export type Misfit = DestinationTooSmallError | SizeUnalignedError | BlockSizesApartError
+export type Refusal = DestinationTooSmallError | SizeUnalignedError | BlockSizesApartError
 
 /**
  * @since 0.1.0
  * @category guards
  */
-export const isMisfit = (fault: unknown): fault is Misfit =>
+export const isRefusal = (fault: unknown): fault is Refusal =>
   fault instanceof DestinationTooSmallError || fault instanceof SizeUnalignedError ||
   fault instanceof BlockSizesApartError
 
@@ -97,10 +97,10 @@ export interface Plan {
  * @since 0.1.0
  * @category constructors
  */
-export const make = (source: Source, sink: Sink, wanted: number): Effect.Effect<Plan, Misfit> =>
-  Effect.suspend((): Effect.Effect<Plan, Misfit> => {
-    const misfit = source.size === undefined ? undefined : misfitOf(source, sink, source.size)
-    if (misfit !== undefined) return Effect.fail(misfit)
+export const make = (source: Source, sink: Sink, wanted: number): Effect.Effect<Plan, Refusal> =>
+  Effect.suspend((): Effect.Effect<Plan, Refusal> => {
+    const refusal = source.size === undefined ? undefined : refusalOf(source, sink, source.size)
+    if (refusal !== undefined) return Effect.fail(refusal)
     const [from, to] = [source.geometry, sink.geometry]
     const minimum = strictest(source, sink).geometry.minimum
     const maximum = Math.min(from.maximum, to.maximum)
@@ -119,7 +119,7 @@ export const make = (source: Source, sink: Sink, wanted: number): Effect.Effect<
  * @since 0.1.0
  * @category constructors
  */
-export const misfitOf = (source: Source, sink: Sink, size: bigint): Misfit | undefined => {
+export const refusalOf = (source: Source, sink: Sink, size: bigint): Refusal | undefined => {
   if (sink.size !== undefined && size > sink.size) {
     return new DestinationTooSmallError({
       source: source.name,

@@ -62,7 +62,7 @@ export const isReaderGone = (fault: unknown): boolean =>
     : fault instanceof Error && fault.cause instanceof OutputError && isReaderGone(fault.cause)
 
 /**
- * The exit code of a program that has failed: 141 if nobody reads its output any more, as a shell says of a program that
+ * The exit code of a program that has failed: 141 if its output is not read any more, as a shell says of a program that
  * SIGPIPE has ended, and otherwise that of the failure's outcome. 2 and 3 are answers to questions, and no failures.
  *
  * @since 0.1.0

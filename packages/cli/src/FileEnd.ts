@@ -43,12 +43,12 @@ const blockSize: BlockSize = { minimum: 1, preferred: 4096, maximum: 0x4000_0000
  * @category models
  */
 export interface FileSource extends Source {
-  /** Which file it is, whatever it is called. */
+  /** Which file it is, under any name. */
   readonly file: FileDevice.FileDevice["file"]
 }
 
 /**
- * Opens a file for reading: a device, unless it has no size and bytes all the same, as those of /proc. That is read to its
+ * Opens a file for reading: a device, unless it says that it has no size and yet has bytes, as those of /proc. That is read to its
  * end.
  *
  * @since 0.1.0

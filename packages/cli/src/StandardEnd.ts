@@ -142,7 +142,7 @@ export const sink: Effect.Effect<Sink, StandardClosedError> = Effect.gen(functio
     size: undefined,
     geometry: { ...blockSize, canZero: true },
     write: (offset, bytes) => inTurn(offset, bytes.byteLength, Output.write(bytes)),
-    writeZeroes: (offset, length) => inTurn(offset, Number(length), zero(offset, length)),
+    writeZeroes: (offset, length) => inTurn(offset, length, zero(offset, length)),
     flush: Effect.void,
     // To close a file is when some systems tell that it could not be written.
     settle: fs.fstatSync(1).isFile()

@@ -222,7 +222,7 @@ describe("Failure", () => {
     expect(Failure.oneLine("\u007f\u00ad\ufeff\u{e0041}\ud800")).toBe("\\x7f\\xad\\ufeff\\u{e0041}\\ud800")
   })
 
-  it("has exit code 1, and 141 if nobody reads the output any more", () => {
+  it("has exit code 1, and 141 if the output is not read any more", () => {
     const closed = new Failure.OutputError({ code: "EPIPE" })
     expect(Failure.exitCodeOf(closed)).toBe(141)
     expect(Failure.exitCodeOf(new CopyError({ operation: "write", of: "-", offset: 0n, cause: closed }))).toBe(141)

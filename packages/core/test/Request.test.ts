@@ -10,7 +10,7 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { inspect } from "node:util"
 
-/** A byte that must not be seen, as often as it takes to find it in whatever it is printed as. */
+/** A byte that must not be seen, often enough to find it in anything that it is printed as. */
 const secret = new Uint8Array(16).fill(0xab)
 
 const printed: ReadonlyArray<readonly [request: Request.Request, json: Request.Printed]> = [
@@ -46,7 +46,7 @@ describe("a request", () => {
     expect(inspected).not.toMatch(/171|\bab\b|Uint8Array/)
   })
 
-  it("is printed with whatever tag there is", () => {
+  it("is printed with every tag that there is", () => {
     const tags = new Set(printed.map(([request]) => Request.operationOf(request)))
     expect(tags).toStrictEqual(new Set(Request.requestOperations))
   })

@@ -1,8 +1,8 @@
 /**
  * Regular files as block devices.
  *
- * Node.js can neither ask where a file has holes nor make some. Where they are is asked of Perl or Python, whichever is
- * there; without one everything is said to be data. Zeroes are written, and there is no trim.
+ * Node.js can neither ask where a file has holes nor make some. Where they are is asked of Perl or Python, the one that is
+ * there; without either everything is said to be data. Zeroes are written, and there is no trim.
  *
  * @since 0.1.0
  */
@@ -61,7 +61,7 @@ export type FileDeviceError = DeviceError | RequestRefusedError
  * @category models
  */
 export interface FileDevice extends BlockDevice.BlockDevice<FileDeviceError> {
-  /** Which file it is, as stat(2) tells it: equal for two devices that are one file, whatever their paths are. */
+  /** Which file it is, as stat(2) tells it: equal for two devices that are one file, also under different paths. */
   readonly file: { readonly dev: bigint; readonly ino: bigint }
   /**
    * Fails where the file has become longer or shorter since it was opened. What was said to be a hole may be what was cut
@@ -220,7 +220,7 @@ class Use {
   })
 }
 
-/** In blocks of 512 bytes, whatever those of the file system are. */
+/** stat(2) counts blocks of 512 bytes, also where those of the file system are others. */
 const isSparse = ({ blocks, size }: fs.BigIntStats): boolean => blocks * 512n < size
 
 const dataFrom = (offset: bigint, length: bigint): Extent => ({ offset, length, allocated: true, zero: false })

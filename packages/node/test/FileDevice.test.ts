@@ -239,7 +239,7 @@ describe("a file as a device", () => {
       yield* device.close
     }))
 
-  it.scopedLive("can be told from another, by whatever name it was opened", () =>
+  it.scopedLive("can be told from another, by any name that it was opened by", () =>
     Effect.gen(function*() {
       const path = yield* fileOf(Buffer.alloc(10))
       fs.symlinkSync(path, `${path}.link`)

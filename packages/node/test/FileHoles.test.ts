@@ -139,7 +139,7 @@ describe("the holes of a file", () => {
       ) expect(yield* says(`0 512\\n${nonsense}`)).toStrictEqual([data])
     }))
 
-  it.scopedLive("are no longer looked for by a program that nobody listens to", () =>
+  it.scopedLive("are no longer looked for by a program whose output is not read", () =>
     Effect.gen(function*() {
       const { fd, path } = yield* sparse(8192)
       const pidFile = `${path}.pid`

@@ -59,7 +59,7 @@ export interface Decider {
    * on.
    */
   readonly decide: (session: number, request: Request) => Effect.Effect<Decision> | undefined
-  /** The client has disconnected or is gone: whatever of the session is held has to be released. */
+  /** The client has disconnected or is gone: all of the session that is held has to be released. */
   readonly release: (session: number) => void
   /** The session is over: nothing of it is waited for any more. */
   readonly forget: (session: number) => void

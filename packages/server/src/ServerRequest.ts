@@ -1,5 +1,5 @@
 /**
- * One request of the transmission phase as a server receives it, whatever the form of its header.
+ * One request of the transmission phase as a server receives it, under any form of header.
  *
  * @since 0.1.0
  */

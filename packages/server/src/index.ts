@@ -38,7 +38,7 @@ export * as ServedContext from "./ServedContext.ts"
 export * as ServedExport from "./ServedExport.ts"
 
 /**
- * One request of the transmission phase as a server receives it, whatever the form of its header.
+ * One request of the transmission phase as a server receives it, under any form of header.
  *
  * @since 0.1.0
  */

@@ -16,8 +16,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as MemoryPipe from "./MemoryPipe.ts"
+import { ActiveMisbehaviours, MisbehavingSpeaker } from "./misbehaviour/MisbehavingSpeaker.ts"
 import type { Misbehaviour } from "./misbehaviour/Model.ts"
-import { Manners, Voice } from "./misbehaviour/Voice.ts"
 import {
   type RecordedClientFlags,
   type RecordedOption,
@@ -142,15 +142,15 @@ export const make = (config: FakeServerConfig): Effect.Effect<FakeServerService,
       return yield* Effect.dieMessage(`fake server: history is ${history}; it has to be a whole number from 1`)
     }
     const ports: Ports = {
-      manners: new Manners(misbehaviours),
+      active: new ActiveMisbehaviours(misbehaviours),
       steering: new Steering(),
       recorder: new Recorder(history)
     }
-    const { manners, recorder, steering } = ports
+    const { active, recorder, steering } = ports
     const server = yield* Effect.catchAll(
       NbdServer.make({
         ...rules,
-        speaking: (line) => new Voice(manners, line),
+        speaking: (line) => new MisbehavingSpeaker(active, line),
         decider: steering,
         observer: recorder
       }),
@@ -161,7 +161,7 @@ export const make = (config: FakeServerConfig): Effect.Effect<FakeServerService,
 
 /** What is behind the ports of the server. */
 interface Ports {
-  readonly manners: Manners
+  readonly active: ActiveMisbehaviours
   readonly steering: Steering
   readonly recorder: Recorder
 }
@@ -237,8 +237,8 @@ const inspection = ({ recorder, steering }: Ports) => {
   }
 }
 
-const steering = ({ manners, steering }: Ports) => ({
-  misbehave: (misbehaviours: ReadonlyArray<Misbehaviour>) => Effect.sync(() => manners.set(misbehaviours)),
+const steering = ({ active, steering }: Ports) => ({
+  misbehave: (misbehaviours: ReadonlyArray<Misbehaviour>) => Effect.sync(() => active.set(misbehaviours)),
   onRequest: (handler: Handler | undefined) =>
     Effect.sync(() => {
       steering.handler = handler

@@ -108,6 +108,7 @@ const command = (
   name,
   flags,
   offset,
+  // Below 2^53 behind `checkRange`.
   length: Number(length),
   payload: rest.payload,
   destination: undefined,
@@ -206,7 +207,7 @@ const blockStatus = (target: Export, strictness: Strictness, request: BlockStatu
   const refusal = checkFlags(target, name, flags, known, strictness) ??
     checkRange(target, name, offset, length, strictness)
   if (refusal !== undefined) return refusal
-  // The answer may cover less than was asked for, so the request may be shortened.
+  // The answer may cover less than was asked for, so the request may be shortened. Below 2^53 behind `checkRange`.
   const about = strictness.payload ? Math.min(Number(length), longestEffect(target)) : Number(length)
   const payload = isFiltered
     ? encodeStatusFilter({ length: BigInt(about), contextIds: [...asked.keys()] })

@@ -1,4 +1,4 @@
-/** Whatever fails, and whatever a handle tells, can be given to any logger: whole, exact, and without secrets. */
+/** Every failure, and everything that a handle tells, can be given to any logger: whole, exact, and without secrets. */
 import { Export, Handle, type HandleState, type NbdError, Transport } from "@effect-nbd/core"
 import { print, printable } from "@effect-nbd/core/errors/Printed"
 import { FakeServer } from "@effect-nbd/testing"

@@ -79,7 +79,7 @@ export class Answering {
     return Effect.asVoid(this.slots.take(this.rules.maxPending))
   }
 
-  /** The header has come, and its payload not yet: a speaker may answer now, and nobody does again. */
+  /** The header has come, and its payload not yet: a speaker may answer now, and no second answer follows. */
   beforePayload(request: Request): Effect.Effect<void> {
     return Effect.map(this.say("Payload", request, []), (said) => {
       if (said !== undefined) this.answered.add(request)

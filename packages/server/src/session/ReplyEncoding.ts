@@ -58,6 +58,7 @@ export const success = (rules: ReplyRules, terms: Terms, request: Request): Effe
   const { command, cookie, length, offset } = request
   switch (command) {
     case commandCode.READ:
+      // It has passed the check of its request: no longer than the longest payload, 64 MiB at most.
       return terms.replyStyle === "Simple"
         ? Effect.map(
           terms.export.read(offset, Number(length)),

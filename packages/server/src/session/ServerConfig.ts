@@ -76,7 +76,7 @@ export interface ServerConfig {
   readonly speaking?: Speaker.Speaking
   /** Who decides what becomes of each request; every one is let through by default. */
   readonly decider?: Decider.Decider
-  /** Who is told what clients do; nobody by default. */
+  /** Who is told what clients do; none by default. */
   readonly observer?: Observer.Observer
 }
 

@@ -53,7 +53,7 @@ export interface Shared {
  * @category models
  */
 export interface Breaks {
-  /** Whatever is under way is lost. */
+  /** What is under way is lost. */
   readonly reset: () => void
   /** What is under way still arrives. */
   readonly sever: () => void

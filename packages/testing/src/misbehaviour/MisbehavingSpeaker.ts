@@ -26,14 +26,14 @@ interface InForce {
  * @since 0.1.0
  * @category models
  */
-export class Manners {
+export class ActiveMisbehaviours {
   private inForce: ReadonlyArray<InForce> = []
 
   constructor(misbehaviours: ReadonlyArray<Misbehaviour>) {
     this.set(misbehaviours)
   }
 
-  get areGood(): boolean {
+  get areNone(): boolean {
     return this.inForce.length === 0
   }
 
@@ -61,18 +61,18 @@ export class Manners {
  * @since 0.1.0
  * @category models
  */
-export class Voice implements Speaker {
+export class MisbehavingSpeaker implements Speaker {
   /** Nothing is said any more. */
   isMute = false
   /** No message is taken any more. */
   isDeaf = false
-  private readonly manners: Manners
+  private readonly active: ActiveMisbehaviours
   private readonly line: Line
   /** To be said behind what is said next. */
   private owed: ReadonlyArray<Frame> = []
 
-  constructor(manners: Manners, line: Line) {
-    this.manners = manners
+  constructor(active: ActiveMisbehaviours, line: Line) {
+    this.active = active
     this.line = line
   }
 
@@ -83,10 +83,10 @@ export class Voice implements Speaker {
   ): Effect.Effect<SaidInstead | undefined> =>
     Effect.suspend(() => {
       if (this.isMute) return nothing
-      if (this.manners.areGood && this.owed.length === 0) return Effect.as(this.line.send(parts), undefined)
+      if (this.active.areNone && this.owed.length === 0) return Effect.as(this.line.send(parts), undefined)
       const moment = recorded(momentOf())
       const honest: Speech = { frames: framesOf(moment, parts), afterwards: "GoOn" }
-      const speech = this.manners.applied(moment, honest)
+      const speech = this.active.applied(moment, honest)
       const { owed } = this
       if (parts.length > 0) this.owed = []
       const frames = parts.length > 0 ? [...speech.frames, ...owed] : speech.frames
