@@ -1,8 +1,8 @@
 /** A connected handle as a block device, over the fake server in memory. */
 import { NbdDevice } from "@effect-nbd/client"
 import { Handle, type HandleConfig, MetaContext, Transport } from "@effect-nbd/core"
+import type { MemoryExportConfig } from "@effect-nbd/server/ServedExport"
 import { BlockDeviceLaws, FakeServer } from "@effect-nbd/testing"
-import type { FakeExportConfig } from "@effect-nbd/testing/FakeExport"
 import { describe, expect, it } from "@effect/vitest"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
@@ -17,7 +17,7 @@ const contexts = (...names: ReadonlyArray<string>) => ({
 
 /** The device over a server of its own, and the server. */
 const open = (
-  disk: Partial<FakeExportConfig> = {},
+  disk: Partial<MemoryExportConfig> = {},
   config: HandleConfig.HandleConfig = contexts(MetaContext.baseAllocation)
 ) =>
   Effect.gen(function*() {
@@ -30,7 +30,7 @@ const open = (
 
 const blocks = { minimum: 512, preferred: 4096, maximum: 65_536 }
 
-const disks: Readonly<Record<string, Partial<FakeExportConfig>>> = {
+const disks: Readonly<Record<string, Partial<MemoryExportConfig>>> = {
   "that offers everything": {},
   "of blocks of 512 bytes and requests of 64 KiB at most": { blockSize: blocks },
   "of a size that is no multiple of its blocks": { size: mebibyte + 511, blockSize: blocks },
